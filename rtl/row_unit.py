@@ -1,0 +1,107 @@
+"""Stream handshake of a unit that works on rows."""
+
+from amaranth import EnableInserter, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .row_input import RowInput
+
+
+__all__ = ["RowDatapath", "RowUnit"]
+
+
+class RowDatapath(wiring.Component):
+    """Base of the datapaths that :class:`RowUnit` drives: pipelines that never stall by themselves.
+
+    Members
+    -------
+    data, live, kept : In
+        Elements of a beat; the lanes that take part; the lanes that carry an element.
+    valid, first, end : In(1)
+        The inputs hold a beat; it is the first, or the last, of its row.
+    o : Out(config.output_layout)
+        Output beat.
+    o_valid : Out(1)
+        ``o`` holds a beat.
+    leaving : Out(1)
+        Nothing of one more row is held but what is on its way to ``o``.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__({
+            "data": In(config.input_layout["data"].shape),
+            "live": In(config.lanes),
+            "kept": In(config.lanes),
+            "valid": In(1),
+            "first": In(1),
+            "end": In(1),
+            "o": Out(config.output_layout),
+            "o_valid": Out(1),
+            "leaving": Out(1),
+        })
+
+
+class RowUnit(wiring.Component):
+    """A datapath with its streams.
+
+    The datapath moves in every cycle in which the output is free or taken, and stands still
+    otherwise; ``i.ready`` follows ``o.ready`` combinationally, ``o.valid`` and ``o.payload`` come
+    from registers. While it moves it takes a beat per cycle, unless ``config.max_rows`` rows are
+    inside.
+
+    Latency ``config.latency`` cycles from a row's last beat accepted to its first beat valid, if
+    the output is not busy with the row before; throughput one beat per cycle. After reset the unit
+    is empty.
+
+    Members
+    -------
+    i : In(stream.Signature(config.input_layout))
+    o : Out(stream.Signature(config.output_layout))
+    error : Out(1)
+        A row was too long, or its ``keep`` was not of the form that the stream asks for. Sticky.
+    """
+
+    def __init__(self, config, datapath):
+        self.config = config
+        self.datapath = datapath
+        super().__init__({
+            "i": In(stream.Signature(config.input_layout)),
+            "o": Out(stream.Signature(config.output_layout)),
+            "error": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        enable = Signal()
+        full = Signal()
+        datapath = self.datapath
+        m.submodules.datapath = EnableInserter(enable)(datapath)
+        m.submodules.rows = rows = RowInput(config.lanes, config.max_length)
+
+        m.d.comb += [
+            enable.eq(self.o.ready | ~self.o.valid),
+            self.i.ready.eq(enable & ~full),
+            rows.transfer.eq(self.i.valid & self.i.ready),
+            rows.keep.eq(self.i.payload.keep),
+            rows.last.eq(self.i.payload.last),
+            self.error.eq(rows.error),
+            datapath.data.eq(self.i.payload.data),
+            datapath.kept.eq(rows.kept),
+            datapath.live.eq(rows.kept & ~self.i.payload.mask),
+            datapath.valid.eq(rows.valid),
+            datapath.first.eq(rows.first),
+            datapath.end.eq(rows.end),
+            self.o.payload.eq(datapath.o),
+            self.o.valid.eq(datapath.o_valid),
+        ]
+
+        # With fewer beats than rows allowed inside, there is nothing to bound.
+        if config.max_rows < config.max_beats + config.latency:
+            inside = Signal(range(config.max_rows + 1))
+            entering = rows.valid & rows.end
+            leaving = datapath.leaving & enable
+            m.d.comb += full.eq(inside == config.max_rows)
+            m.d.sync += inside.eq(inside + entering - leaving)
+        return m

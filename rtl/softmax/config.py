@@ -1,0 +1,54 @@
+"""What all softmax configurations share."""
+
+import dataclasses
+
+from amaranth import signed, unsigned
+
+from ..config import UnitConfig
+from ..parameter import Choice, Integer, PositiveReal, parameter
+from ..stream import BeatLayout
+
+
+__all__ = ["SoftmaxConfig"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoftmaxConfig(UnitConfig):
+    """Parameters of every softmax unit.
+
+    A row is up to ``max_length`` signed integers of ``bits`` bits, each worth ``input_scale``; the
+    result is as many unsigned integers of ``out_bits`` bits, each worth :attr:`output_scale`.
+    """
+
+    bits: int = parameter(8, Integer(2, 16), tag="b", help="width of a logit, signed")
+    input_scale: float = parameter(0.125, PositiveReal(), tag="s",
+                                   help="real value of one logit step; powers of two are cheap")
+    out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, unsigned")
+    lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
+    max_length: int = parameter(512, Integer(1, 4096), tag="n", help="elements per row at most")
+    memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
+                            help="memory that holds the rows; auto takes block RAM for more than "
+                                 "64 beats")
+    max_rows: int = parameter(32, Integer(32, 4096), tag="r",
+                              help="rows that may be inside the unit at a time; further ones "
+                                   "wait at the input")
+
+    @property
+    def max_beats(self):
+        """Beats of the longest row."""
+        return -(-self.max_length // self.lanes)
+
+    @property
+    def output_scale(self):
+        """Real value of one output step."""
+        raise NotImplementedError
+
+    @property
+    def input_layout(self):
+        """Layout of one input beat: ``data``, ``keep``, ``mask`` and ``last``."""
+        return BeatLayout(signed(self.bits), self.lanes, mask=True)
+
+    @property
+    def output_layout(self):
+        """Layout of one output beat: ``data``, ``keep`` and ``last``."""
+        return BeatLayout(unsigned(self.out_bits), self.lanes)

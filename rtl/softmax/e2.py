@@ -1,0 +1,322 @@
+"""E2Softmax: softmax in logarithmic codes, with an online normaliser and a division by logarithm.
+
+Source: SOLE (Wang et al., ICCAD 2023), section on E2Softmax. The preset ``paper`` follows it; the
+preset ``plus`` keeps its structure (log codes, online normaliser, no multiplier, no divider) and
+changes what the codes count: steps of the input instead of octaves, so that no code is rounded and
+the division becomes a subtraction of codes.
+
+Notation: ``x`` logit, ``d`` distance to the reference, ``k`` code, ``S`` sum, ``f`` fraction bits
+of the sum, ``g`` codes per octave (factor of two).
+"""
+
+import dataclasses
+import functools
+import math
+from fractions import Fraction
+
+from ..config import register
+from ..parameter import Choice, ConfigError, Integer, parameter
+from ..tables import exp2_words, ln2, log2_ratio, reciprocal_words
+from .config import SoftmaxConfig
+
+
+__all__ = ["E2SoftmaxConfig"]
+
+
+# SOLE's shift-add approximation of 1/ln 2: 1 + 1/2 - 1/16.
+LOG2_E = Fraction(23, 16)
+
+# SOLE's two constants of the division, for a sum just above and well above a power of two.
+PAPER_CONSTANTS = (Fraction(818, 1000), Fraction(568, 1000))
+
+# Fraction bits of the division constants: enough for the widest output.
+CONSTANT_BITS = 16
+
+
+@register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class E2SoftmaxConfig(SoftmaxConfig):
+    """Configuration of an E2Softmax unit.
+
+    With ``codes="octave"`` (as published) a logit's code is its distance to the running maximum in
+    octaves, ``k = min(round(23/16 * scale * (max - x)), 2**code_bits - 1)``, and stands for
+    ``2**-k``. The sum is ``S = (S >> c) + sum(2**(f - k))`` where ``c`` is the code of the rise of
+    the maximum, and the output is ``C[s] >> (k + c + log2 S)`` with one of ``divider_constants``
+    constants, chosen by the bits of ``S`` below its leading one.
+
+    With ``codes="input"`` a code is the distance in steps of the input (doubled or halved until an
+    octave holds about ``2**code_fraction_bits`` of them) to a reference on a grid of whole octaves,
+    at or above the maximum; the rise of the reference is a whole number of octaves, so the sum is
+    corrected by an exact shift. ``log2 S`` is rounded to the grid of the codes, and the output is
+    ``2**-((k + c + log2 S) / g)``, one table of all there is to know.
+    """
+
+    UNIT = "softmax-e2"
+    PRESETS = {
+        "paper": {},
+        "plus": {"codes": "input", "code_bits": 6, "code_fraction_bits": 2, "sum_fraction_bits": 8,
+                 "divider_constants": 0, "correction": "absolute", "output_rounding": "round"},
+    }
+
+    codes: str = parameter("octave", Choice(("octave", "input")), tag="g",
+                           help="what a code counts: octaves as published, or steps of the input")
+    code_bits: int = parameter(4, Integer(2, 10), tag="k", help="width of a code")
+    code_fraction_bits: int = parameter(
+        0, Integer(0, 4), tag="kf",
+        help="input codes: log2 of the codes per octave, to the nearest")
+    code_rounding: str = parameter("round", Choice(("round", "truncate")), tag="kr",
+                                   help="rounding of a logit to its code")
+    correction: str = parameter(
+        "incremental", Choice(("incremental", "absolute")), tag="c",
+        help="order of correction: rounded rises of the maximum as published, or telescoping codes")
+    sum_fraction_bits: int = parameter(15, Integer(4, 24), tag="f", help="fraction bits of the sum")
+    divider_constants: int = parameter(
+        2, Choice((0, 2, 4, 8)), tag="d",
+        help="constants of the division; 0 subtracts logarithms (input codes)")
+    output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
+                                     help="rounding of the output")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.codes == "octave":
+            self._require("code_bits", self.code_bits <= 5, "2..5 for octave codes")
+            self._require("code_fraction_bits", self.code_fraction_bits == 0,
+                          "0 for octave codes")
+            self._require("divider_constants", self.divider_constants > 0,
+                          "2, 4 or 8 for octave codes")
+        else:
+            self._require("code_bits", self.code_bits >= self.code_fraction_bits + 3,
+                          f"at least {self.code_fraction_bits + 3} for input codes with "
+                          f"{self.code_fraction_bits} fraction bits")
+            self._require("divider_constants", self.divider_constants == 0, "0 for input codes")
+            self._require("correction", self.correction == "absolute", "absolute for input codes")
+            # A step of more than 16 octaves would need references wider than any real logit.
+            self._require("input_scale", self.input_scale <= 16.0, "at most 16 for input codes")
+
+    def _require(self, name, condition, allowed):
+        if not condition:
+            raise ConfigError(f"Parameter {name} must be {allowed}, not {getattr(self, name)!r}")
+
+    # Numbers -----------------------------------------------------------------------------------
+
+    @property
+    def output_scale(self):
+        """Real value of one output step, ``2 ** -out_bits``."""
+        return 2.0 ** -self.out_bits
+
+    @property
+    def incremental(self):
+        """Whether codes are taken of differences, as published, rather than of the logits."""
+        return self.correction == "incremental"
+
+    @property
+    def top_code(self):
+        """Largest code. Stands for ``2 ** -top_code`` (octave codes) or for zero (input codes)."""
+        return (1 << self.code_bits) - 1
+
+    @functools.cached_property
+    def coefficient(self):
+        """``(multiplier, shift)`` from logit steps to octaves.
+
+        Exact (23, F + 4) for a scale of ``2 ** -F``; otherwise ten significant bits.
+        """
+        octaves = Fraction(self.input_scale) * LOG2_E
+        if math.frexp(self.input_scale)[0] == 0.5:
+            multiplier, shift = octaves.numerator, octaves.denominator.bit_length() - 1
+            return multiplier, shift
+        shift = 9 - (math.frexp(float(octaves))[1] - 1)
+        multiplier = math.floor(octaves * Fraction(2) ** shift + Fraction(1, 2))
+        return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)
+
+    @functools.cached_property
+    def input_shift(self):
+        """Input codes: left shift from logit steps to codes (right, if negative)."""
+        per_octave = ln2() / Fraction(self.input_scale)
+        return round(self.code_fraction_bits - math.log2(per_octave))
+
+    @functools.cached_property
+    def codes_per_octave(self):
+        """Number ``g`` of codes per octave, as a fraction."""
+        if self.codes == "octave":
+            return Fraction(1)
+        return ln2() / Fraction(self.input_scale) * Fraction(2) ** self.input_shift
+
+    # Stage 1: codes and sum --------------------------------------------------------------------
+
+    @functools.cached_property
+    def axis_factors(self):
+        """``(multiplier, shift)`` from logit steps to positions."""
+        if self.incremental:
+            return 1, 0
+        if self.codes == "octave":
+            return self.coefficient
+        return 1 << max(self.input_shift, 0), max(-self.input_shift, 0)
+
+    @functools.cached_property
+    def position_origin(self):
+        """What the least logit comes to, before positions are made unsigned."""
+        multiplier, shift = self.axis_factors
+        return round_shift(-multiplier << (self.bits - 1), shift, self.code_rounding)
+
+    def position(self, x):
+        """Place of a logit on the unsigned axis on which maxima and distances are taken."""
+        multiplier, shift = self.axis_factors
+        return round_shift(x * multiplier, shift, self.code_rounding) - self.position_origin
+
+    @functools.cached_property
+    def position_bits(self):
+        """Width of a position."""
+        return int(self.position((1 << (self.bits - 1)) - 1)).bit_length()
+
+    @functools.cached_property
+    def bucket_shift(self):
+        """Low bits of a position that the maximum ignores: input codes need its octave only."""
+        if self.codes == "octave":
+            return 0
+        return min(max(0, math.floor(math.log2(self.codes_per_octave))), self.position_bits - 1)
+
+    @property
+    def bucket_bits(self):
+        """Width of what the maximum is taken of."""
+        return self.position_bits - self.bucket_shift
+
+    @functools.cached_property
+    def octave_factors(self):
+        """``(A, p, G, q)``: octave of a position, ``(position * A >> p) + 1``, and position of an
+        octave, ``(octave * G + 2**(q - 1)) >> q``."""
+        p = self.position_bits + 6
+        octaves = Fraction(2) ** p / self.codes_per_octave
+        q = self.position_bits + 4
+        codes = self.codes_per_octave * Fraction(2) ** q
+        return math.ceil(octaves), p, math.floor(codes + Fraction(1, 2)), q
+
+    def octave(self, bucket):
+        """Octave, on the grid of references, at or above every position in a bucket."""
+        if self.codes == "octave":
+            return bucket
+        a, p, _, _ = self.octave_factors
+        top = (bucket << self.bucket_shift) + ((1 << self.bucket_shift) - 1)
+        return (top * a >> p) + 1
+
+    @functools.cached_property
+    def octave_bits(self):
+        """Width of an octave."""
+        return int(self.octave((1 << self.bucket_bits) - 1)).bit_length()
+
+    def reference(self, bucket):
+        """Position of the reference that a maximum's bucket stands for."""
+        if self.codes == "octave":
+            return bucket
+        _, _, g, q = self.octave_factors
+        return (self.octave(bucket) * g + (1 << (q - 1))) >> q
+
+    @functools.cached_property
+    def reference_bits(self):
+        """Width of a reference."""
+        return int(self.reference((1 << self.bucket_bits) - 1)).bit_length()
+
+    def distance_code(self, distance):
+        """Unclipped code of a distance (a reference less a position, or less a reference)."""
+        if not self.incremental:
+            return distance
+        return round_shift(distance * self.coefficient[0], self.coefficient[1], self.code_rounding)
+
+    @functools.cached_property
+    def terms(self):
+        """What each code adds to the sum, with ``sum_fraction_bits`` fraction bits."""
+        f = self.sum_fraction_bits
+        if self.codes == "octave":
+            return tuple((1 << f) >> k for k in range(self.top_code + 1))
+        exponents = (k / self.codes_per_octave for k in range(self.top_code))
+        return exp2_words(exponents, 1 << f) + (0,)
+
+    @property
+    def sum_bits(self):
+        """Width of the sum, which can not overflow: ``max_length`` terms of at most 1.0."""
+        return (self.max_length << self.sum_fraction_bits).bit_length()
+
+    # Stage 2: division -------------------------------------------------------------------------
+
+    @property
+    def mantissa_bits(self):
+        """Bits of the sum below its leading one that the division looks at."""
+        if self.codes == "octave":
+            return self.divider_constants.bit_length() - 1
+        return self.code_fraction_bits + 2
+
+    @functools.cached_property
+    def log_offset(self):
+        """Added to the logarithm of the sum, so that it is never negative."""
+        return -min(0, self._sum_log(self._smallest_lead, 0))
+
+    @functools.cached_property
+    def _smallest_lead(self):
+        """Place of the leading one of the smallest sum of a row that is not fully masked."""
+        if self.codes == "octave":
+            return self.sum_fraction_bits
+        buckets = range(min(1 << self.bucket_bits, 4096))
+        gap = max(self.reference(b) - (b << self.bucket_shift) for b in buckets)
+        # One more than was seen, for the buckets that were not tried.
+        term = self.terms[min(gap + 1, self.top_code - 1)]
+        return max(term.bit_length() - 1, 0)
+
+    def _sum_log(self, lead, mantissa):
+        """Logarithm of a sum in codes, from the place of its leading one and the bits below."""
+        octaves = lead - self.sum_fraction_bits
+        if self.codes == "octave":
+            return octaves
+        size = 1 << self.mantissa_bits
+        fraction = log2_ratio(2 * (size + mantissa) + 1, 2 * size)
+        return math.floor(self.codes_per_octave * (octaves + fraction) + Fraction(1, 2))
+
+    @functools.cached_property
+    def sum_logs(self):
+        """Logarithm of the sum plus :attr:`log_offset`, by ``lead << mantissa_bits | mantissa``."""
+        size = 1 << self.mantissa_bits
+        return tuple(max(self._sum_log(lead, mantissa) + self.log_offset, 0)
+                     for lead in range(self.sum_bits) for mantissa in range(size))
+
+    @functools.cached_property
+    def outputs(self):
+        """Output words: ``outputs[c][u]`` for the division's constant ``c`` and the code
+        ``u = k + c + log2 S + log_offset``. Every larger ``u`` gives 0."""
+        if self.codes == "octave":
+            constants = (tuple(math.floor(c * (1 << CONSTANT_BITS) + Fraction(1, 2))
+                               for c in PAPER_CONSTANTS) if self.divider_constants == 2 else
+                         reciprocal_words(self.divider_constants, CONSTANT_BITS))
+            shift = CONSTANT_BITS - self.out_bits
+            words = [tuple(round_shift(c, shift + u, self.output_rounding)
+                           for u in range(self.out_bits + 2)) for c in constants]
+        else:
+            codes = range(math.ceil((self.out_bits + 1) * self.codes_per_octave) + 1)
+            exact = exp2_words((k / self.codes_per_octave for k in codes), 1 << self.out_bits,
+                               self.output_rounding)
+            largest = (1 << self.out_bits) - 1
+            words = [(largest,) * self.log_offset + tuple(min(y, largest) for y in exact)]
+        length = max(max((u for u, y in enumerate(row) if y), default=0) for row in words) + 1
+        return tuple(row[:length] for row in words)
+
+    @property
+    def zero_code(self):
+        """Smallest ``u`` from which every output is 0."""
+        return len(self.outputs[0])
+
+    # Hardware ----------------------------------------------------------------------------------
+
+    @property
+    def latency(self):
+        """Clock cycles from a row's last beat accepted to its first beat valid."""
+        from .e2_core import Schedule
+        return Schedule(self).output
+
+    def create(self):
+        """Create the unit's hardware."""
+        from .e2_core import E2Softmax
+        return E2Softmax(self)
+
+
+def round_shift(value, shift, rounding):
+    """``value / 2**shift``, rounded half up or truncated towards minus infinity. Works on arrays."""
+    if shift and rounding == "round":
+        value = value + (1 << (shift - 1))
+    return value >> shift

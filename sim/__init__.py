@@ -1,0 +1,1 @@
+"""Integer models, test benches and accuracy tools of the units in :mod:`rtl`."""

@@ -1,0 +1,269 @@
+"""Rows of integers as the beats that a unit's ports carry, and back.
+
+A beat is a string of binary digits, as simulators take and give it: the first digit is the highest
+bit, and unknown bits show as they are. The last beat of a row has the digit 1 in front.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rtl.config import UnitConfig
+
+__all__ = ["BeatFormat", "Job", "Rows", "axis_formats", "core_formats", "formats"]
+
+
+# Rows
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of any lengths, one behind the other.
+
+    Attributes
+    ----------
+    values : int64 array
+        Elements of all rows.
+    mask : bool array
+        True where an element takes no part.
+    lengths : int64 array
+        Elements of each row, at least one.
+    names : list of str
+        What each row is, for messages.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray
+    lengths: np.ndarray
+    names: list[str]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, np.ndarray, np.ndarray | None]]) -> Rows:
+        """Gather ``(name, values, mask or None)``."""
+        rows = list(rows)
+        values = [np.asarray(x, np.int64) for _, x, _ in rows]
+        masks = [np.zeros(len(x), bool) if mask is None else np.asarray(mask, bool)
+                 for _, x, mask in rows]
+        empty = [np.zeros(0, np.int64)]
+        return cls(np.concatenate(values or empty), np.concatenate(masks or empty).astype(bool),
+                   np.array([len(x) for x in values], np.int64), [name for name, _, _ in rows])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Index behind each row's last element."""
+        return np.cumsum(self.lengths)
+
+    def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return values and mask of one row."""
+        end = int(self.ends[index])
+        part = slice(end - int(self.lengths[index]), end)
+        return self.values[part], self.mask[part]
+
+    def take(self, indices: Sequence[int]) -> Rows:
+        """Return the rows of these indices, in their order."""
+        ends, lengths = self.ends, self.lengths
+        place = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in indices]
+                               or [np.zeros(0, np.int64)]).astype(np.int64)
+        return Rows(self.values[place], self.mask[place], lengths[list(indices)],
+                    [self.names[i] for i in indices])
+
+    def beats(self, lanes: int) -> np.ndarray:
+        """Return the number of beats of each row."""
+        return -(-self.lengths // lanes)
+
+    def __add__(self, other: Rows) -> Rows:
+        return Rows(np.concatenate([self.values, other.values]),
+                    np.concatenate([self.mask, other.mask]),
+                    np.concatenate([self.lengths, other.lengths]), self.names + other.names)
+
+
+# Beats
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """A member of a beat: ``lanes`` integers of ``width`` bits from bit ``offset`` on."""
+
+    offset: int
+    width: int
+    lanes: int
+    signed: bool = False
+
+    def bits(self, values: np.ndarray) -> np.ndarray:
+        """Two's complement digits, lowest first, of an array (beats, lanes)."""
+        digits = (values[..., None] >> np.arange(self.width)) & 1
+        return digits.reshape(len(values), -1).astype(np.uint8)
+
+    def integers(self, bits: np.ndarray) -> np.ndarray:
+        part = bits[:, self.offset:self.offset + self.width * self.lanes]
+        part = part.reshape(len(bits), self.lanes, self.width).astype(np.int64)
+        weights = 1 << np.arange(self.width, dtype=np.int64)
+        if self.signed:
+            weights[-1] = -weights[-1]
+        return part @ weights
+
+
+@dataclasses.dataclass(frozen=True)
+class BeatFormat:
+    """Where a port's beat holds its members, and which signals carry it.
+
+    Attributes
+    ----------
+    lanes : int
+        Elements per beat.
+    fields : dict of str to _Field
+        ``data``, ``keep``, ``last`` and, if the port has one, ``mask``.
+    signals : tuple of (name, width)
+        Signals that carry the payload, lowest bits first.
+    valid, ready : str
+        Signals of the handshake.
+    """
+
+    lanes: int
+    fields: dict
+    signals: tuple
+    valid: str
+    ready: str
+
+    @property
+    def width(self) -> int:
+        """Digits of a beat."""
+        return sum(width for _, width in self.signals)
+
+    def encode(self, data: np.ndarray, keep: np.ndarray, last: np.ndarray,
+               mask: np.ndarray | None = None) -> list[str]:
+        """Return beats from arrays (beats, lanes), ``last`` from (beats,)."""
+        members = {"data": data, "keep": keep, "last": last[:, None], "mask": mask}
+        bits = np.zeros((len(data), self.width), np.uint8)
+        for name, field in self.fields.items():
+            values = np.asarray(members[name], np.int64)
+            # A flag of more than one bit (a byte strobe) has its bits equal: -1 or 0.
+            values = values if name == "data" else -values
+            bits[:, field.offset:field.offset + field.width * field.lanes] = field.bits(values)
+        text = (bits[:, ::-1] + ord("0")).tobytes().decode("ascii")
+        return [text[k:k + self.width] for k in range(0, len(text), self.width)]
+
+    def decode(self, beats: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the members of beats by name; unknown digits count as 0."""
+        digits = np.frombuffer("".join(beats).encode("ascii"), np.uint8)
+        bits = (digits.reshape(len(beats), self.width)[:, ::-1] == ord("1")).astype(np.uint8)
+        return {name: field.integers(bits) if name == "data" else field.integers(bits) != 0
+                for name, field in self.fields.items()}
+
+    def from_rows(self, rows: Rows, junk: np.random.Generator | None = None) -> list[str]:
+        """Return the beats of rows.
+
+        Lanes behind a row's end hold 0, or random elements and mask bits from ``junk``.
+        """
+        beats = rows.beats(self.lanes)
+        total = int(beats.sum())
+        position = np.arange(len(rows.values)) - np.repeat(rows.ends - rows.lengths, rows.lengths)
+        first = np.cumsum(beats) - beats
+        slot = np.repeat(first * self.lanes, rows.lengths) + position
+        size = total * self.lanes
+        field = self.fields["data"]
+        if junk is None:
+            data, mask = np.zeros(size, np.int64), np.zeros(size, bool)
+        else:
+            data = junk.integers(0, 1 << field.width, size)
+            mask = junk.random(size) < 0.5
+        data[slot], mask[slot] = rows.values, rows.mask
+        keep, last = np.zeros(size, bool), np.zeros(total, bool)
+        keep[slot], last[np.cumsum(beats) - 1] = True, True
+        shape = (total, self.lanes)
+        return self.encode(data.reshape(shape), keep.reshape(shape), last, mask.reshape(shape))
+
+
+def core_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
+    """Return the formats of a core's ports ``i`` and ``o``."""
+    return _core(config.input_layout, "i"), _core(config.output_layout, "o")
+
+
+def _core(layout, port: str) -> BeatFormat:
+    fields = {}
+    for name, member in layout:
+        lanes = 1 if name == "last" else layout.lanes
+        signed = name == "data" and layout.element.signed
+        fields[name] = _Field(member.offset, member.width // lanes, lanes, signed)
+    return BeatFormat(layout.lanes, fields, ((f"{port}__payload", layout.size),),
+                      f"{port}__valid", f"{port}__ready")
+
+
+def axis_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
+    """Return the formats of the AXI4-Stream ports ``s_axis`` and ``m_axis``."""
+    return _axis(config.input_layout, "s_axis"), _axis(config.output_layout, "m_axis")
+
+
+def _axis(layout, port: str) -> BeatFormat:
+    lanes = layout.lanes
+    size = -(-layout.element.width // 8)
+    members = [("data", "tdata", 8 * size), ("keep", "tkeep", size)]
+    if "mask" in layout.members:
+        members.append(("mask", "tuser", 1))
+    fields, signals, offset = {}, [], 0
+    for name, signal, width in members:
+        signed = name == "data" and layout.element.signed
+        fields[name] = _Field(offset, width, lanes, signed)
+        signals.append((f"{port}_{signal}", width * lanes))
+        offset += width * lanes
+    fields["last"] = _Field(offset, 1, 1)
+    return BeatFormat(lanes, fields, (*signals, (f"{port}_tlast", 1)),
+                      f"{port}_tvalid", f"{port}_tready")
+
+
+def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, BeatFormat]:
+    """Return input and output format of the ``"core"`` or the ``"axis"`` ports."""
+    return {"core": core_formats, "axis": axis_formats}[ports](config)
+
+
+# Jobs
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+    """What a simulation is given: rows, and what must come out.
+
+    Attributes
+    ----------
+    config : UnitConfig
+        Configuration of the unit.
+    rows : Rows
+        Input rows.
+    expected : int64 array
+        Output for each element of ``rows.values``.
+    seed : int
+        Seed of all that is random in the bench.
+    ports : "core" or "axis"
+        Ports of the design.
+    """
+
+    config: UnitConfig
+    rows: Rows
+    expected: np.ndarray
+    seed: int = 0
+    ports: str = "core"
+
+    @property
+    def outputs(self) -> Rows:
+        """Expected rows."""
+        return dataclasses.replace(self.rows, values=self.expected,
+                                   mask=np.zeros(len(self.expected), bool))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the job to an ``.npz`` file."""
+        np.savez(path, config=self.config.to_json(), seed=self.seed, ports=self.ports,
+                 values=self.rows.values, mask=self.rows.mask, lengths=self.rows.lengths,
+                 names=np.array(self.rows.names, dtype=np.str_), expected=self.expected)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Job:
+        """Read the job of an ``.npz`` file."""
+        with np.load(path, allow_pickle=False) as content:
+            rows = Rows(content["values"], content["mask"], content["lengths"],
+                        [str(name) for name in content["names"]])
+            return cls(UnitConfig.from_json(str(content["config"])), rows, content["expected"],
+                       int(content["seed"]), str(content["ports"]))

@@ -1,0 +1,111 @@
+"""Attention logits captured from a real Transformer: the file format and its loader.
+
+A capture is a compressed ``.npz`` with these arrays, every row's logits behind the row's before:
+
+============ ======= ========== ================================================================
+name         type    size       content
+============ ======= ========== ================================================================
+``logits``   int8    elements   codes of QK^T / sqrt(d), before softmax
+``mask``     bool    elements   true where the key is padding and takes no part
+``length``   int32   rows       elements of the row
+``exponent`` int8    rows       the logit's real value is ``code * 2**exponent``
+``layer``    uint8   rows       encoder layer the row was taken from
+``head``     uint8   rows       attention head within the layer
+============ ======= ========== ================================================================
+
+``python -m sim.capture`` writes such files. Only NumPy is needed here.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+__all__ = ["Row", "load", "save"]
+
+_TYPES = {
+    "logits": np.int8, "mask": np.bool_, "length": np.int32,
+    "exponent": np.int8, "layer": np.uint8, "head": np.uint8,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One query's logits over all keys of its padded batch.
+
+    Attributes
+    ----------
+    logits : int8 array
+        Codes; those of padded keys are what the model computed there, saturated.
+    mask : bool array
+        True where the key is padding. At least one key is real.
+    scale : float
+        Real value of one code step, a power of two; ``input_scale`` of a unit's config.
+    layer, head : int
+        Where in the model the row was taken.
+    """
+
+    logits: np.ndarray
+    mask: np.ndarray
+    scale: float
+    layer: int
+    head: int
+
+
+def save(file: BinaryIO, rows: Iterable[Row]) -> None:
+    """Write ``rows`` to the open binary ``file``; equal rows give equal bytes."""
+    rows = list(rows)
+    mantissas, exponents = np.frexp([row.scale for row in rows])
+    if not rows or not np.all(mantissas == 0.5):
+        raise ValueError("Rows must be at least one, each with a power of two as its scale")
+    arrays = {
+        "logits": np.concatenate([row.logits for row in rows]),
+        "mask": np.concatenate([row.mask for row in rows]),
+        "length": [len(row.logits) for row in rows],
+        "exponent": exponents - 1,
+        "layer": [row.layer for row in rows],
+        "head": [row.head for row in rows],
+    }
+    np.savez_compressed(file, **{name: np.asarray(value, dtype=_TYPES[name])
+                                 for name, value in arrays.items()})
+
+
+def load(path: str | os.PathLike[str]) -> list[Row]:
+    """Read every row of a capture, in the file's order; the arrays are read-only.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a capture.
+    """
+    try:
+        # Opened here, since numpy.load leaves a damaged file open.
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            arrays = {name: content[name] for name in _TYPES}
+    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{os.fspath(path)} is not a capture of attention logits") from error
+    for name, dtype in _TYPES.items():
+        if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+            raise ValueError(f"{os.fspath(path)}: {name} must be one-dimensional "
+                             f"{np.dtype(dtype)}, not {arrays[name].ndim}-dimensional "
+                             f"{arrays[name].dtype}")
+        arrays[name].setflags(write=False)
+    length = arrays["length"]
+    ends = np.cumsum(length, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    if not (np.all(length > 0) and len(arrays["logits"]) == len(arrays["mask"]) == total
+            and all(len(arrays[name]) == len(length) for name in ("exponent", "layer", "head"))):
+        raise ValueError(f"{os.fspath(path)}: sizes of the arrays do not agree")
+    return [
+        Row(logits=arrays["logits"][end - size:end], mask=arrays["mask"][end - size:end],
+            scale=2.0 ** int(exponent), layer=int(layer), head=int(head))
+        for size, end, exponent, layer, head in zip(
+            length, ends, arrays["exponent"], arrays["layer"], arrays["head"], strict=True)
+    ]

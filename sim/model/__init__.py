@@ -1,0 +1,43 @@
+"""Integer models: what the hardware computes, bit for bit, from the same configuration.
+
+The model of the unit ``softmax-e2`` is the function ``run`` of ``sim.model.softmax_e2``, and so on;
+nothing needs to be registered.
+"""
+
+import importlib
+
+import numpy as np
+
+from rtl import UnitConfig
+
+
+__all__ = ["run"]
+
+
+def run(config, x, mask=None):
+    """Compute what the unit of ``config`` puts out.
+
+    Parameters
+    ----------
+    config : UnitConfig
+        The configuration that the hardware is made from.
+    x : array of integers, shape (..., length)
+        Rows on the last axis, ``1 <= length <= config.max_length``.
+    mask : array of booleans, broadcastable to ``x``
+        True: the element takes no part, and its output is 0.
+
+    Returns
+    -------
+    array of int32, shape of ``x``
+        Outputs, each worth ``config.output_scale``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` is not integer, is out of the range of ``config.bits``, has rows of a length the
+        unit does not take, or the mask does not fit it.
+    """
+    if not isinstance(config, UnitConfig):
+        raise TypeError(f"Configuration must be a UnitConfig, not {config!r}")
+    module = importlib.import_module(f".{config.UNIT.replace('-', '_')}", __name__)
+    return module.run(config, np.asarray(x), mask)
