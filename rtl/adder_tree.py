@@ -1,17 +1,21 @@
-"""Sum of several numbers, one addition a stage."""
+"""Sum of several numbers, two additions a stage."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
 __all__ = ["AdderTree"]
 
+# Additions between two registers. The second carry chain starts while the first one still runs, so
+# that two cost little more time than one.
+LEVELS_PER_STAGE = 2
+
 
 class AdderTree(wiring.Component):
     """Sum of ``count`` unsigned numbers.
 
-    A binary tree with a register after every addition, so that each is one carry chain. Latency
+    A binary tree of carry chains, with registers after every second level and at the end. Latency
     :attr:`latency` cycles, throughput one sum per cycle. The sum can not overflow.
 
     Parameters
@@ -41,7 +45,7 @@ class AdderTree(wiring.Component):
     @staticmethod
     def stages(count):
         """Latency of a sum of ``count`` operands, in cycles."""
-        return (count - 1).bit_length()
+        return -(-(count - 1).bit_length() // LEVELS_PER_STAGE)
 
     @property
     def latency(self):
@@ -51,16 +55,29 @@ class AdderTree(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         terms = [(self.i[k], self.largest) for k in range(self.count)]
-        level = 0
-        while len(terms) > 1:
+        levels = (self.count - 1).bit_length()
+        for level in range(levels):
+            registered = (level + 1) % LEVELS_PER_STAGE == 0 or level + 1 == levels
+            domain = m.d.sync if registered else m.d.comb
             following = []
             for start in range(0, len(terms), 2):
                 pair = terms[start:start + 2]
                 largest = sum(bound for _, bound in pair)
                 partial = Signal(largest.bit_length(), name=f"sum_{level}_{start // 2}")
-                m.d.sync += partial.eq(sum(value for value, _ in pair))
+                domain += partial.eq(_sum([value for value, _ in pair]))
                 following.append((partial, largest))
             terms = following
-            level += 1
         m.d.comb += self.o.eq(terms[0][0])
         return m
+
+
+def _sum(values):
+    """Sum of one or two values that synthesis keeps as a carry chain of its own.
+
+    Yosys would take a sum of sums apart for a carry-save tree, which costs twice the LUTs here. A
+    bit below the operands, which never carries, hides the one sum from the other.
+    """
+    if len(values) == 1:
+        return values[0]
+    low = Cat(Const(1, 1), values[0]), Cat(Const(0, 1), values[1])
+    return (low[0] + low[1])[1:]

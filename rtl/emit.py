@@ -1,6 +1,6 @@
 """Emission of components as Verilog-2001 that is the same text on every run.
 
-Amaranth's own Verilog keeps combinational processes, which some simulators never start, so that
+Amaranth's own Verilog keeps combinational processes, which a simulator may fail to start, so that
 outputs stay unknown; here Yosys turns every process into multiplexers and registers first.
 """
 
@@ -12,16 +12,21 @@ from amaranth import ClockSignal, Instance, ResetSignal
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from . import yosys
+from . import __version__, yosys
+from .bus import AxiStream
 
 
-__all__ = ["BlackBox", "banner", "verilog"]
+__all__ = ["BlackBox", "banner", "unit", "verilog"]
 
 
 # What survives of a memory's attributes, and of a top port's: those that tools act on. (An `init`
 # is no attribute in Verilog; it becomes the register's initial value.)
 MEMORY_ATTRIBUTES = {"ram_style"}
 PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
+
+# Yosys leaves it to the rules of Verilog to widen operands, which Verilator calls out by default.
+LINT_OFF = "/* verilator lint_save */\n/* verilator lint_off WIDTH */\n\n"
+LINT_ON = "\n/* verilator lint_restore */\n"
 
 # Runs of equal memory words that are written as a loop.
 LOOP_WORDS = 8
@@ -46,15 +51,22 @@ class BlackBox(wiring.Component):
         return Instance(self._name, **ports)
 
 
-def banner(config, about):
-    """Comment that heads an emitted file: what it is and what made it, without a date.
+def unit(config):
+    """Verilog text of a unit: the core ``config.name``, and around it its AXI4-Stream shell.
 
-    ``about`` is one line for each module in the file.
+    One file holds both. The core does not know the shell and can be used without it.
     """
-    from . import __version__
-    lines = [f"{config.UNIT}: {config.name}", *about, f"configuration {config.hash}; made by "
-             f"rtl {__version__}, Amaranth {amaranth.__version__}, Yosys {yosys.version()}"]
-    return "".join(f"// {line}\n" for line in lines)
+    core, name = config.create(), config.name
+    shell = AxiStream(BlackBox(core, name))
+    return verilog({name: core, f"{name}_axis": shell}, header=banner(config))
+
+
+def banner(config):
+    """Comment that heads an emitted file: what it is and what made it, without a date."""
+    return (f"// {config.name}: {config.UNIT}, streams i and o\n"
+            f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
+            f"// Configuration {config.hash}, rtl {__version__}, Amaranth {amaranth.__version__}, "
+            f"Yosys {yosys.version()}\n\n")
 
 
 def verilog(components, *, header=""):
@@ -82,10 +94,11 @@ def verilog(components, *, header=""):
     top = list(components)[-1]
     written = yosys.run([*(f"read_rtlil {file}" for file in files),
                          f"hierarchy -check -top {top}",
-                         "proc", "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge", "opt_clean -purge",
+                         "proc", "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge",
+                         "opt_clean -purge",
                          "opt_dff -nodffe -keepdc", "opt_clean -purge",
                          "write_verilog out.v"], files)
-    return header + _tidy(written["out.v"])
+    return header + LINT_OFF + _tidy(written["out.v"]) + LINT_ON
 
 
 # RTLIL -------------------------------------------------------------------------------------------
@@ -95,7 +108,10 @@ _PORT = re.compile(r"(\s*wire width \d+ (?:input|output|inout)) \d+\s+((?:signed
 
 
 def _rtlil(name, component):
-    """RTLIL of a component: ports in the order of its signature, without superfluous attributes."""
+    """RTLIL of a component: ports in the order of its signature, without superfluous attributes.
+
+    Amaranth numbers ports from 0, which Yosys takes for no number at all.
+    """
     order = ["clk", "rst", *("__".join(map(str, path))
                              for path, _, _ in component.signature.flatten(component))]
     lines, held, top = [], [], None
@@ -110,8 +126,9 @@ def _rtlil(name, component):
         elif words[:1] == ["wire"]:
             keep = {"init"}
             if port := _PORT.fullmatch(line):
-                number = order.index(port[3]) + 1 if top else int(line.split()[4]) + 1
-                line = f"{port[1]} {number} {port[2]}\\{port[3]}"
+                if port[3] not in order:
+                    order.append(port[3])
+                line = f"{port[1]} {order.index(port[3]) + 1} {port[2]}\\{port[3]}"
                 keep |= PORT_ATTRIBUTES if top else set()
         elif words[:1] == ["memory"]:
             keep = MEMORY_ATTRIBUTES
@@ -148,7 +165,7 @@ _WORD = re.compile(r"    (\w+)\[(\d+)\] = ([^;]+);")
 
 
 def _tidy(text):
-    """Verilog that Yosys wrote, less its own banner, attributes, double declarations, long inits."""
+    """Verilog that Yosys wrote, less its banner, attributes, double declarations, long inits."""
     text = re.sub(r"\A/\*.*?\*/\n\n?", "", text)
     lines = []
     for line in text.splitlines():

@@ -6,38 +6,40 @@ from amaranth import Cat, Const, Mux, Signal
 __all__ = ["leading_one"]
 
 
-def leading_one(m, value, below):
+def leading_one(m, value, tail, below):
     """Find the leading one of ``value``. Combinational.
+
+    Parameters
+    ----------
+    value : Value
+        At least one bit of it must be set, or the result is of no use.
+    tail : Value
+        Further bits below ``value``, at least ``below`` of them, which the fraction may reach.
+    below : int
+        Width of the fraction.
 
     Returns
     -------
     place : Signal
-        Number of the highest bit that is set, 0 if none is.
+        Number of the highest bit of ``value`` that is set.
     fraction : Signal(below)
-        The ``below`` bits under it, from the top down; zeros are moved in from the right.
+        The ``below`` bits under it.
 
-    The value is normalised to the left by halving steps, each of which says one bit of the place:
+    The value is normalised to the left in halving steps, each of which says one bit of the place:
     logarithmic depth, and no priority chain.
     """
-    width = len(value)
-    steps = max(width - 1, 1).bit_length()
+    steps = max((len(value) - 1).bit_length(), 1)
     size = 1 << steps
-    current = Signal(size, name="normal")
-    m.d.comb += current.eq(Cat(Const(0, size - width), value) if size > width else value)
-    place = []
+    kept = tail[len(tail) - below:]
+    current = Cat(kept, value, Const(0, size - len(value)))
+    place = Signal(steps, name="place")
     for step in reversed(range(steps)):
         half = 1 << step
-        empty = ~current[size - half:].any()
-        following = Signal(size, name=f"normal_{half}")
-        m.d.comb += following.eq(Mux(empty, current << half, current))
-        # The bit says that the upper part was not empty: the leading one is high.
-        place.insert(0, ~empty)
+        high = current[len(current) - half:]
+        following = Signal(len(current) - half, name=f"normal_{step}")
+        m.d.comb += place[step].eq(high.any())
+        m.d.comb += following.eq(Mux(place[step], current[half:], current[:len(current) - half]))
         current = following
-    shortfall = size - width
-    place_signal = Signal(steps, name="place")
-    # With `size - 1 - place` counted from the left, an unpadded place is short of the padding.
-    m.d.comb += place_signal.eq(Mux(value.any(), Cat(place) - shortfall, 0))
     fraction = Signal(below, name="fraction")
-    top = Cat(Const(0, below), current[:size - 1])
-    m.d.comb += fraction.eq(top[size - 1:])
-    return place_signal, fraction
+    m.d.comb += fraction.eq(current[:below])
+    return place, fraction

@@ -9,14 +9,17 @@ __all__ = ["constant_multiple", "lookup"]
 def lookup(m, index, words, *, name="lookup"):
     """Word number ``index`` of ``words``; 0 beyond their end. Combinational.
 
-    One truth table a bit, so that synthesis finds a LUT6 for every six bits of index.
+    One truth table a bit, so that synthesis finds a LUT6 for every six bits of index. The tables
+    are held inverted: Yosys would otherwise take a zero word for the reset of a flip-flop behind
+    the table, bit by bit, and spend a LUT on each.
     """
     width = max(max(words).bit_length(), 1)
     size = 1 << len(index)
     result = Signal(width, name=name)
     for bit in range(width):
         column = sum(((word >> bit) & 1) << i for i, word in enumerate(words[:size]))
-        m.d.comb += result[bit].eq(Const(column, size).bit_select(index, 1))
+        inverted = Const(~column & ((1 << size) - 1), size)
+        m.d.comb += result[bit].eq(~inverted.bit_select(index, 1))
     return result
 
 

@@ -1,10 +1,11 @@
 """Sum of powers of two that are given by their exponents."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .adder_tree import AdderTree
+from .lookup import lookup
 
 
 __all__ = ["PowerSum"]
@@ -14,10 +15,10 @@ class PowerSum(wiring.Component):
     """Sum of ``2**f >> k`` over the live lanes.
 
     Two powers of two need no carry chain: two different ones are the OR of two one-hot words, and
-    two equal ones are a single power, one higher. The first level merges the lanes in pairs that
-    way; an :class:`AdderTree` adds the pairs.
+    two equal ones are a single power, one higher. The lanes are merged in pairs that way; an
+    :class:`AdderTree` adds the pairs.
 
-    Latency :attr:`latency` cycles (one for a single lane), throughput one sum per cycle.
+    Latency :attr:`latency` cycles, throughput one sum per cycle.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class PowerSum(wiring.Component):
     @staticmethod
     def stages(lanes):
         """Latency of a sum over ``lanes`` lanes, in cycles."""
-        return 1 + AdderTree.stages(-(-lanes // 2))
+        return 2 + AdderTree.stages(-(-lanes // 2))
 
     @property
     def latency(self):
@@ -63,47 +64,49 @@ class PowerSum(wiring.Component):
         m.submodules.tree = tree = AdderTree(
             self.fraction_bits + merged, pairs, largest=merged << self.fraction_bits)
         for p in range(pairs):
-            m.d.sync += tree.i[p].eq(self._pair(m, p))
+            lanes = range(2 * p, min(2 * p + 2, self.lanes))
+            equal = Signal(name=f"equal_{p}")
+            if len(lanes) == 2:
+                a, b = lanes
+                m.d.comb += equal.eq((self.code[a] == self.code[b])
+                                     & self.live[a] & self.live[b])
+            # Of two equal powers the first lane takes both, as one of twice the size.
+            split = [self._split(m, self.code[k], self.live[k], equal, i, f"lane_{k}")
+                     for i, k in enumerate(lanes)]
+            word = Signal(self.fraction_bits + merged, name=f"pair_{p}")
+            m.d.sync += word.eq(Cat(
+                Cat(self._hit(flags, low, self.fraction_bits - j) for flags, low in split).any()
+                for j in range(len(word))))
+            m.d.comb += tree.i[p].eq(word)
         m.d.comb += self.o.eq(tree.o)
         return m
 
-    def _pair(self, m, p):
-        """Sum of the lanes 2p and 2p + 1, combinational."""
-        f = self.fraction_bits
-        a, live_a = self.code[2 * p], self.live[2 * p]
-        if 2 * p + 1 == self.lanes:
-            return Cat(live_a & (a == f - j) for j in range(f + 1))
-        b, live_b = self.code[2 * p + 1], self.live[2 * p + 1]
-        equal = Signal(1, name=f"equal_{p}")
-        m.d.comb += equal.eq((a == b) & live_b)
-        # Two equal powers are one of twice the size: the first lane takes both.
-        low_a = Signal(2, name=f"low_a_{p}")
-        high_a = self._groups(m, a, live_a, f"group_a_{p}", equal, low_a)
-        low_b = Signal(2, name=f"low_b_{p}")
-        high_b = self._groups(m, b, live_b & ~equal, f"group_b_{p}", None, low_b)
-        bits = []
-        for j in range(f + 2):
-            k = f - j
-            bits.append(self._hit(high_a, low_a, k) | self._hit(high_b, low_b, k))
-        return Cat(bits)
+    def _split(self, m, code, live, equal, place, name):
+        """Split a code, registered, in its two low bits and a flag for each value of the others.
 
-    def _groups(self, m, code, live, name, double, low):
-        """Split a code in its two low bits and one flag for each value of the rest.
-
-        Bit ``j`` of a one-hot word then takes three signals a lane, six a pair: one LUT6. The flags
-        count from -1, which stands for a doubled code 0.
+        A bit of a one-hot word then takes three signals a lane, six a pair: one LUT6. The first of
+        two equal codes counts one less, so that its flags start at -1; the second counts nothing.
         """
-        reduced = code if double is None else code - double
-        m.d.comb += low.eq(reduced[:2])
-        count = 1 << max(self.code_bits - 2, 0)
-        groups = {}
-        for value in range(-1 if double is not None else 0, count):
-            flag = Signal(1, name=f"{name}_{value}".replace("-", "m"))
-            m.d.comb += flag.eq(live & (reduced >> 2 == value))
-            groups[value] = flag
-        return groups
+        count = max(1 << self.code_bits >> 2, 1)
+        flags = Signal(count + 1, name=f"{name}_flags")
+        low = Signal(2, name=f"{name}_low")
+        words, lows = [], []
+        for index in range(4 << self.code_bits):
+            value, alive, double = (index & ((1 << self.code_bits) - 1),
+                                    index >> self.code_bits & 1, index >> self.code_bits >> 1)
+            if double and place == 0:
+                value -= 1
+            elif double:
+                alive = 0
+            words.append(alive << ((value >> 2) + 1))
+            lows.append(value & 3)
+        index = Cat(code, live, equal)
+        m.d.sync += [flags.eq(lookup(m, index, words, name=f"{name}_flags_word")),
+                     low.eq(lookup(m, index, lows, name=f"{name}_low_word"))]
+        return flags, low
 
     @staticmethod
-    def _hit(groups, low, k):
-        """Whether a split code equals the constant ``k``."""
-        return groups[k >> 2] & (low == (k & 3)) if k >> 2 in groups else 0
+    def _hit(flags, low, k):
+        """Whether a split code equals the constant ``k``, which may be -1."""
+        group = (k >> 2) + 1
+        return flags[group] & (low == (k & 3)) if group < len(flags) else Const(0, 1)

@@ -35,12 +35,12 @@ class AxiStream(wiring.Component):
 
     The unit's ``o.ready`` may reach its ``i.ready`` combinationally, so that a chain of units would
     be one long path against the flow. ``output_slice`` is on by default because it is the cheapest
-    cut: behind it no path leads from a port of the master to a port of the slave. ``input_slice``
+    cut: with it no path leads from a port of the master to a port of the slave. ``input_slice``
     registers ``s_axis_tready`` and all inputs as well, for a slow or distant source. Each adds a
     cycle of latency and two registers per payload bit; neither costs throughput.
 
-    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset, and before
-    it after configuration.
+    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset on; after the
+    device is configured it is low without one.
 
     Parameters
     ----------

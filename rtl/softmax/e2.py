@@ -247,11 +247,11 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @functools.cached_property
     def log_offset(self):
         """Added to the logarithm of the sum, so that it is never negative."""
-        return -min(0, self._sum_log(self._smallest_lead, 0))
+        return -min(0, self._sum_log(self.smallest_place, 0))
 
     @functools.cached_property
-    def _smallest_lead(self):
-        """Place of the leading one of the smallest sum of a row that is not fully masked."""
+    def smallest_place(self):
+        """Place of the leading one in the smallest sum of a row that is not fully masked."""
         if self.codes == "octave":
             return self.sum_fraction_bits
         buckets = range(min(1 << self.bucket_bits, 4096))
@@ -260,9 +260,9 @@ class E2SoftmaxConfig(SoftmaxConfig):
         term = self.terms[min(gap + 1, self.top_code - 1)]
         return max(term.bit_length() - 1, 0)
 
-    def _sum_log(self, lead, mantissa):
+    def _sum_log(self, place, mantissa):
         """Logarithm of a sum in codes, from the place of its leading one and the bits below."""
-        octaves = lead - self.sum_fraction_bits
+        octaves = place - self.sum_fraction_bits
         if self.codes == "octave":
             return octaves
         size = 1 << self.mantissa_bits
@@ -271,10 +271,14 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     @functools.cached_property
     def sum_logs(self):
-        """Logarithm of the sum plus :attr:`log_offset`, by ``lead << mantissa_bits | mantissa``."""
-        size = 1 << self.mantissa_bits
-        return tuple(max(self._sum_log(lead, mantissa) + self.log_offset, 0)
-                     for lead in range(self.sum_bits) for mantissa in range(size))
+        """Logarithm of the sum plus :attr:`log_offset`.
+
+        The index is ``(place - smallest_place) << mantissa_bits | mantissa``, with the place of the
+        leading one and the bits below it.
+        """
+        return tuple(self._sum_log(place, mantissa) + self.log_offset
+                     for place in range(self.smallest_place, self.sum_bits)
+                     for mantissa in range(1 << self.mantissa_bits))
 
     @functools.cached_property
     def outputs(self):

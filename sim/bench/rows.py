@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from rtl.bus.axis import element_bytes
 from rtl.config import UnitConfig
 
 __all__ = ["BeatFormat", "Job", "Rows", "axis_formats", "core_formats", "formats"]
@@ -201,7 +202,7 @@ def axis_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
 
 def _axis(layout, port: str) -> BeatFormat:
     lanes = layout.lanes
-    size = -(-layout.element.width // 8)
+    size = element_bytes(layout.element)
     members = [("data", "tdata", 8 * size), ("keep", "tkeep", size)]
     if "mask" in layout.members:
         members.append(("mask", "tuser", 1))
@@ -239,13 +240,16 @@ class Job:
         Seed of all that is random in the bench.
     ports : "core" or "axis"
         Ports of the design.
+    latency : int
+        Latency of the design: that of the unit, and a cycle for each register slice of a shell.
     """
 
     config: UnitConfig
     rows: Rows
     expected: np.ndarray
-    seed: int = 0
-    ports: str = "core"
+    seed: int
+    ports: str
+    latency: int
 
     @property
     def outputs(self) -> Rows:
@@ -256,8 +260,9 @@ class Job:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the job to an ``.npz`` file."""
         np.savez(path, config=self.config.to_json(), seed=self.seed, ports=self.ports,
-                 values=self.rows.values, mask=self.rows.mask, lengths=self.rows.lengths,
-                 names=np.array(self.rows.names, dtype=np.str_), expected=self.expected)
+                 latency=self.latency, values=self.rows.values, mask=self.rows.mask,
+                 lengths=self.rows.lengths, names=np.array(self.rows.names, dtype=np.str_),
+                 expected=self.expected)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Job:
@@ -266,4 +271,4 @@ class Job:
             rows = Rows(content["values"], content["mask"], content["lengths"],
                         [str(name) for name in content["names"]])
             return cls(UnitConfig.from_json(str(content["config"])), rows, content["expected"],
-                       int(content["seed"]), str(content["ports"]))
+                       int(content["seed"]), str(content["ports"]), int(content["latency"]))

@@ -62,11 +62,10 @@ def _softmax(config, tables, x, dead):
         total = (total >> np.minimum(rises[:, beat - 1], 62)) + beat_sums[:, beat]
 
     # Stage 2: correction of the codes, division.
-    lead = np.frexp(total.astype(np.float64))[1] - 1
-    lead = np.maximum(lead, 0)
+    place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, config.smallest_place)
     bits = config.mantissa_bits
-    mantissa = ((total << bits) >> lead) & ((1 << bits) - 1)
-    log = tables.logs[(lead << bits) | mantissa].astype(np.int64)
+    mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
+    log = tables.logs[(place - config.smallest_place << bits) | mantissa].astype(np.int64)
     late = reference[:, -1:] - reference
     # Codes of far references can pass 8 bits, and are of no use beyond the point where all is 0.
     late = (_codes(config, tables, late) if config.codes == "octave" else late).astype(np.int64)

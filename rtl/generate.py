@@ -1,0 +1,189 @@
+"""Command line that writes units as Verilog: ``python -m rtl.generate [UNIT ...] [--bits 8 ...]``.
+
+Each configuration becomes the folder ``OUT/<config.name>/`` with ``<config.name>.v`` (the core and
+its AXI4-Stream shell, ``<config.name>_axis``) and ``config.json``, from which it can be made again.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import time
+
+from . import emit, synth
+from .config import ConfigError, unit, units
+from .options import ArgumentParser, add_parameters, configs
+from .yosys import YosysError
+
+
+__all__ = ["generate", "main"]
+
+
+def generate(config, out, *, synthesise=False):
+    """Write the files of a unit into ``out/<config.name>/``.
+
+    A folder or file is complete as soon as it has its name; what else lies in the folder stays.
+
+    Returns
+    -------
+    synth.Figures or None
+        Area and delay of the core, if ``synthesise``.
+    """
+    text = emit.unit(config)
+    _publish(pathlib.Path(out) / config.name,
+             {f"{config.name}.v": text, "config.json": config.to_json()})
+    return synth.measure(text, config.name) if synthesise else None
+
+
+def _publish(folder, files):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".generate-") as temporary:
+        staged = pathlib.Path(temporary) / folder.name
+        staged.mkdir()
+        for name, text in files.items():
+            (staged / name).write_text(text, encoding="utf-8")
+        if folder.is_dir():
+            for name in files:
+                os.replace(staged / name, folder / name)
+        else:
+            os.rename(staged, folder)
+
+
+# Command line ------------------------------------------------------------------------------------
+
+def main(argv=None):
+    """Run the command line and return its exit status.
+
+    0 is success, 1 says that something could not be made or written, 2 that the request is wrong.
+    """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except ConfigError as error:
+        message, status = str(error), 2
+    except OSError as error:
+        message, status = f"File {str(error.filename)!r} can not be written: {error.strerror}", 1
+    except (YosysError, synth.SynthesisError) as error:
+        message, status = str(error), 1
+    except KeyboardInterrupt:
+        message, status = "Interrupted", 130
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _run(argv):
+    args = _parser().parse_args(_complete(argv))
+    if args.list:
+        return _list()
+    wanted = configs(args)
+    if args.print_config:
+        if len(wanted) > 1:
+            raise ConfigError(f"Option --print-config must be used with one unit, not with "
+                              f"{len(wanted)}")
+        print(getattr(wanted[0], f"to_{args.print_config}")(), end="")
+        return 0
+    args.out.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    _report(wanted, _generate_all(wanted, args.out, args.synth))
+    print(f"{len(wanted)} unit{'s' * (len(wanted) > 1)} written to {args.out}{os.sep} in "
+          f"{time.monotonic() - start:.1f} s")
+    return 0
+
+
+def _parser():
+    parser = ArgumentParser(
+        prog="python -m rtl.generate", allow_abbrev=False,
+        description="Write units as Verilog, each into a folder named after its configuration.")
+    parser.add_argument("unit", nargs="*", metavar="UNIT",
+                        help="unit to generate (all, if none is named): " + ", ".join(units()))
+    parser.add_argument("--list", action="store_true", help="list the units and their presets")
+    parser.add_argument("--config", metavar="FILE",
+                        help=".toml or .json file of parameters; options override it")
+    parser.add_argument("--preset", metavar="NAME",
+                        help="named set of parameters to start from; options override it")
+    parser.add_argument("--print-config", metavar="FORMAT", choices=("toml", "json"),
+                        help="print the configuration (toml or json; toml if neither is named) "
+                             "instead of generating")
+    parser.add_argument("--out", metavar="DIR", default="build", type=pathlib.Path,
+                        help="folder to write to (default build)")
+    parser.add_argument("--synth", action="store_true",
+                        help="synthesise the cores for 7-series devices, and tell area and delay")
+    add_parameters(parser)
+    return parser
+
+
+def _complete(argv):
+    """Name the format after each ``--print-config`` that has none, so that a unit may follow."""
+    return [f"{argument}=toml" if argument == "--print-config"
+            and argv[n + 1:n + 2] not in (["toml"], ["json"]) else argument
+            for n, argument in enumerate(argv)]
+
+
+def _list():
+    rows = []
+    for cls in map(unit, units()):
+        rows.append((cls.UNIT, ", ".join(cls.PRESETS), cls.__doc__.splitlines()[0]))
+    _print_table(("unit", "presets", "what"), rows)
+    return 0
+
+
+# Work --------------------------------------------------------------------------------------------
+
+def _generate_all(wanted, out, synthesise):
+    """Figures of each config (None without synthesis), made on all cores."""
+    if len(wanted) == 1 and not sys.stderr.isatty():
+        return [generate(wanted[0], out, synthesise=synthesise)]
+    workers = min(len(wanted), os.cpu_count() or 1)
+    with concurrent.futures.ProcessPoolExecutor(workers, initializer=signal.signal,
+                                                initargs=(signal.SIGINT, _leave)) as pool:
+        # Processes are started before the progress bar, which is a thread.
+        jobs = [pool.submit(generate, config, out, synthesise=synthesise) for config in wanted]
+        try:
+            from rich.console import Console
+            from rich.progress import track
+            done = concurrent.futures.as_completed(jobs)
+            for job in track(done, "Generating", len(jobs), console=Console(stderr=True),
+                             transient=True, disable=not sys.stderr.isatty()):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [job.result() for job in jobs]
+
+
+def _leave(*_):
+    """End a worker on Ctrl-C, with its files removed and without a word."""
+    sys.exit(130)
+
+
+def _report(wanted, figures):
+    header = ["module", "latency"]
+    rows = [[config.name, str(config.latency)] for config in wanted]
+    if any(figures):
+        header += ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
+        for row, f in zip(rows, figures, strict=True):
+            row += map(str, (f.lut, f.ff, f.carry4, f.muxf, f.dsp, f.bram, f.delay_ps))
+    _print_table(header, rows)
+
+
+def _print_table(header, rows):
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
+            print("  ".join(map(str.ljust, row, widths)).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(box=None, header_style="bold")
+    for title, cell in zip(header, rows[0], strict=True):
+        number = cell.replace(".", "").isdigit()
+        table.add_column(title, overflow="fold", no_wrap=number,
+                         justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Command-line options made from the parameters of config classes, and configs made from options.
+
+An option is named after its parameter (``max_length`` is ``--max-length``) and serves every unit
+that has one. Its text is read by the parameter's kind, and judged by the config class.
+"""
+
+import argparse
+import difflib
+
+from .config import ConfigError, UnitConfig, unit, units
+from .parameter import kind_of
+
+
+__all__ = ["ArgumentParser", "add_parameters", "configs"]
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Parser that takes units and options in any order, and says what is wrong in one line."""
+
+    def error(self, message):
+        raise ConfigError(message[0].upper() + message[1:])
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            option = unknown[0].partition("=")[0]
+            close = difflib.get_close_matches(option, self._option_string_actions, n=1)
+            raise ConfigError(f"Option {option!r} does not exist" +
+                              (f"; did you mean {close[0]!r}?" if close else ""))
+        return parsed
+
+
+def add_parameters(parser):
+    """Add an option for every parameter of every unit, in one group for each set of units."""
+    groups = {}
+    for name, owners in _owners().items():
+        key = tuple(cls.UNIT for cls in owners)
+        if key not in groups:
+            groups[key] = parser.add_argument_group("parameters of " + ", ".join(key))
+        field = owners[0].parameters()[name]
+        defaults = {cls.parameters()[name].default for cls in owners}
+        default = f"default {field.default}" if len(defaults) == 1 else "default depends on unit"
+        text = f"{field.metadata['help']} ({kind_of(field).allowed}; {default})"
+        groups[key].add_argument(_option(name), dest=_dest(name), metavar="VALUE",
+                                 help=text.replace("%", "%%"))
+
+
+def configs(args):
+    """Configs that parsed arguments ask for: ``unit``, ``config``, ``preset`` and the parameters.
+
+    Without a unit, all of them. An option reaches the units that have its parameter.
+
+    Raises
+    ------
+    ConfigError
+        If a config can not be made, or an option reaches no unit.
+    """
+    texts = {name: getattr(args, _dest(name)) for name in _owners()
+             if getattr(args, _dest(name)) is not None}
+    if args.config is not None:
+        return [_from_file(args, texts)]
+    classes = [unit(name) for name in dict.fromkeys(args.unit or units())]
+    _check_reach(classes, texts, args.preset)
+    result = []
+    for cls in classes:
+        values = _values(cls, texts)
+        if args.preset in cls.PRESETS or args.preset is not None and len(classes) == 1:
+            result.append(cls.preset(args.preset, **values))
+        else:
+            result.append(cls(**values))
+    return result
+
+
+def _from_file(args, texts):
+    config = UnitConfig.load(args.config)
+    for name in args.unit:
+        if unit(name) is not type(config):
+            raise ConfigError(f"Unit must be {config.UNIT!r}, as {args.config!r} says, "
+                              f"not {name!r}")
+    if args.preset is not None:
+        raise ConfigError(f"Option --preset must not be given together with --config; "
+                          f"write preset = {args.preset!r} into {args.config!r}")
+    _check_reach([type(config)], texts, None)
+    return UnitConfig.from_dict({**config.to_dict(), **_values(type(config), texts)})
+
+
+def _check_reach(classes, texts, preset):
+    names = ", ".join(cls.UNIT for cls in classes)
+    for name in texts:
+        if not any(name in cls.parameters() for cls in classes):
+            owners = ", ".join(cls.UNIT for cls in _owners()[name])
+            raise ConfigError(f"Option {_option(name)} must be used with {owners}, "
+                              f"not with {names}")
+    if preset is not None and len(classes) > 1:
+        known = dict.fromkeys(name for cls in classes for name in cls.PRESETS)
+        if preset not in known:
+            raise ConfigError(f"Preset must be one of {', '.join(known)}, not {preset!r}")
+
+
+def _values(cls, texts):
+    """Values of those options that are parameters of a config class."""
+    values = {}
+    for name, field in cls.parameters().items():
+        if name in texts:
+            try:
+                values[name] = kind_of(field).parse(texts[name])
+            except (ValueError, ArithmeticError):
+                raise ConfigError(f"Parameter {name} must be {kind_of(field).allowed}, "
+                                  f"not {texts[name]!r}") from None
+    return values
+
+
+def _owners():
+    """Config classes that have each parameter, by its name."""
+    owners = {}
+    for cls in map(unit, units()):
+        for name in cls.parameters():
+            owners.setdefault(name, []).append(cls)
+    return owners
+
+
+def _option(name):
+    return "--" + name.replace("_", "-")
+
+
+def _dest(name):
+    return f"parameter {name}"

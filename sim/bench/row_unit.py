@@ -1,0 +1,415 @@
+"""Tests of any unit that turns rows into rows of equal length: exactness, timing, stream rules.
+
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`sim.bench.rows.Job`, whose file
+is named by the environment variable ``SIM_JOB``. Each test adds a line of JSON to the file named by
+``SIM_REPORT``: ``test``, ``outputs`` (elements compared), ``mismatches``, ``beats``, ``cycles`` and
+``seconds``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from .rows import BeatFormat, Job, Rows, formats
+from .stream import Port, Sink, Source, Stall, gaps, patient, stalls
+
+__all__ = ["differences", "early_stalls", "output_schedule"]
+
+# Rows that a test of one event (a reset, an error) sends around it, in beats.
+FEW_BEATS = 300
+
+
+# What must come when
+
+def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int) -> np.ndarray:
+    """Return the cycle of every output beat, if the output is always ready.
+
+    A row's first beat leaves ``latency`` cycles after its last beat was accepted, or after the last
+    beat of the row before, whichever is later; its others follow in every cycle.
+
+    Parameters
+    ----------
+    accepted : int array
+        Cycle in which each input beat was accepted.
+    beats : int array
+        Beats of each row.
+    latency : int
+        As the config states it.
+    """
+    ready = accepted[np.cumsum(beats) - 1] + latency
+    schedule = np.empty(len(accepted), np.int64)
+    start = free = 0
+    for first, count in zip(ready.tolist(), beats.tolist(), strict=True):
+        first = max(first, free)
+        free = first + count
+        schedule[start:start + count] = np.arange(first, free)
+        start += count
+    return schedule
+
+
+def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
+                 max_rows: int) -> np.ndarray:
+    """Return the cycles in which a beat without a gap before it had to wait without need.
+
+    There is need while ``max_rows`` rows are inside: their last beat is accepted, but has not left.
+    """
+    waited = np.setdiff1d(np.arange(accepted[0], accepted[-1]), accepted)
+    ends = np.cumsum(beats) - 1
+    inside = (np.searchsorted(accepted[ends], waited, "left")
+              - np.searchsorted(schedule[ends], waited, "left"))
+    return waited[inside < max_rows]
+
+
+def differences(form: BeatFormat, rows: Rows, expected: Sequence[str],
+                got: Sequence[str]) -> tuple[int, str]:
+    """Compare the output beats of ``rows`` with what is expected.
+
+    Returns
+    -------
+    int, str
+        Number of wrong elements (at least 1 if anything differs) and what the first one is.
+    """
+    if list(got) == list(expected):
+        return 0, ""
+    count = min(len(got), len(expected))
+    if not count:
+        return len(rows.values), f"no output beat instead of {len(expected)}"
+    left, right = form.decode(expected[:count]), form.decode(got[:count])
+    elements = (left["data"] != right["data"]) & left["keep"]
+    wrong = np.array([a != b for a, b in zip(expected, got, strict=False)])
+    mismatches = max(int(elements.sum()), 1) + abs(len(got) - len(expected)) * form.lanes
+    if not wrong.any():
+        return mismatches, f"{len(got)} output beats instead of {len(expected)}"
+    beat = int(np.argmax(wrong))
+    ends = np.cumsum(rows.beats(form.lanes))
+    row = int(np.searchsorted(ends, beat, "right"))
+    place = beat - int(ends[row] - rows.beats(form.lanes)[row])
+    where = f"row {row} ({rows.names[row]}, {rows.lengths[row]} elements), beat {place}"
+    if elements[beat].any():
+        lane = int(np.argmax(elements[beat]))
+        return mismatches, (f"{where}: element {place * form.lanes + lane} is "
+                            f"{right['data'][beat, lane]} instead of {left['data'][beat, lane]}")
+    return mismatches, f"{where}: {got[beat]} instead of {expected[beat]}"
+
+
+# Bench
+
+def _require(condition: object, message: str | Callable[[], str]) -> None:
+    if not condition:
+        raise AssertionError(message() if callable(message) else message)
+
+
+@functools.cache
+def _job() -> Job:
+    return Job.load(os.environ["SIM_JOB"])
+
+
+class _Bench:
+    """The design with its clock, its streams and the job's rows."""
+
+    def __init__(self, dut, test: str) -> None:
+        self.job = _job()
+        self.config = self.job.config
+        self.test = test
+        self.random = np.random.default_rng([self.job.seed, *test.encode()])
+        self._dut = dut
+        axis = self.job.ports == "axis"
+        self.clock, self._reset = (dut.aclk, dut.aresetn) if axis else (dut.clk, dut.rst)
+        self._active = int(not axis)
+        self._fall = FallingEdge(self.clock)
+        self.i, self.o = (Port(dut, form) for form in formats(self.config, self.job.ports))
+        self._report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
+        self._begin = time.perf_counter()
+
+    # Longest that a design may be silent: the longest row on its way in and another on its way out.
+    @property
+    def patience(self) -> int:
+        return 2 * self.config.max_beats + self.job.latency + 16
+
+    async def start(self) -> None:
+        """Start the clock and reset the design, with all its inputs known from the beginning."""
+        self._reset.value = self._active
+        self.i.set_valid("0")
+        self.i.set_payload(self.i.idle)
+        self.o.set_ready("0")
+        Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
+        await self._fall
+        await self.reset()
+
+    async def reset(self, cycles: int = 1) -> None:
+        """Reset the design, from one falling edge to another."""
+        self._reset.value = self._active
+        self.i.set_valid("0")
+        self.i.set_payload(self.i.idle)
+        for _ in range(cycles):
+            await self._fall
+        self._reset.value = 1 - self._active
+
+    async def error(self, expected: int) -> None:
+        """Check the design's error output."""
+        got = str(self._dut.error.value)
+        _require(got == str(expected), f"error is {got} instead of {expected}")
+
+    async def exchange(self, rows: Rows, outputs: Rows, *, pauses: Sequence[int] | None = None,
+                       stall: Stall | None = None, beats: Sequence[str] | None = None,
+                       ignore: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Send rows and compare what comes out.
+
+        Parameters
+        ----------
+        rows, outputs : Rows
+            Input and expected output.
+        pauses : sequence of int
+            Cycles without a beat before each input beat.
+        stall : callable
+            Policy of the sink.
+        beats : sequence of str
+            Input beats, if they are not those of ``rows``.
+        ignore : int
+            A row whose output elements do not matter.
+
+        Returns
+        -------
+        array, array
+            Cycles in which each input beat was accepted, and each output beat came.
+        """
+        if beats is None:
+            beats = self.i.format.from_rows(rows, self.random)
+        expected = self.o.format.from_rows(outputs)
+        source, sink = Source(self.clock, self.i), Sink(self.clock, self.o)
+        longest = max(pauses, default=0) if pauses is not None else 0
+        sending = cocotb.start_soon(source.run(beats, pauses))
+        patience = self.patience * (1 + (stall is not None)) * 2 + longest * self.config.max_beats
+        failure = ""
+        try:
+            await sink.run(len(expected), stall=stall, patience=patience)
+            await sink.quiet(self.patience)
+        except AssertionError as error:
+            failure = str(error)
+        got = list(sink.beats)
+        if ignore is not None:
+            ends = np.cumsum(outputs.beats(self.o.format.lanes))
+            part = slice(ends[ignore] - outputs.beats(self.o.format.lanes)[ignore], ends[ignore])
+            _require(all(beat[0] == want[0] for beat, want in
+                         zip(got[part], expected[part], strict=False)), "last is not where it was")
+            got[part] = expected[part][:len(got[part])]
+        mismatches, difference = differences(self.o.format, outputs, expected, got)
+        self._report["outputs"] += len(outputs.values)
+        self._report["mismatches"] += mismatches
+        self._report["beats"] += len(beats)
+        self._report["cycles"] += sink.cycles[-1] if sink.cycles else 0
+        _require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
+        await sending
+        return np.array(source.accepted), np.array(sink.cycles)
+
+    def some(self, budget: int = FEW_BEATS) -> tuple[Rows, Rows]:
+        """Return some of the job's rows of up to ``budget`` beats together, at random."""
+        beats = self.job.rows.beats(self.config.lanes)
+        order = self.random.permutation(len(beats))
+        taken = max(int(np.searchsorted(np.cumsum(beats[order]), budget, "right")), 1)
+        return self.take(order[:taken])
+
+    def take(self, indices: Sequence[int]) -> tuple[Rows, Rows]:
+        """Return rows of the job, and what is expected of them."""
+        return self.job.rows.take(indices), self.job.outputs.take(indices)
+
+    def finish(self) -> None:
+        self._report["seconds"] = round(time.perf_counter() - self._begin, 4)
+        with open(os.environ["SIM_REPORT"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(self._report) + "\n")
+
+
+def _test(function):
+    """Make a cocotb test of a coroutine function that takes a running bench."""
+    @functools.wraps(function)
+    async def run(dut):
+        bench = _Bench(dut, function.__name__)
+        try:
+            await bench.start()
+            await function(bench)
+        finally:
+            bench.finish()
+
+    del run.__wrapped__
+    return cocotb.test()(run)
+
+
+# Exactness and timing
+
+def _check_schedule(bench: _Bench, rows: Rows, accepted: np.ndarray, cycles: np.ndarray) -> None:
+    beats = rows.beats(bench.config.lanes)
+    schedule = output_schedule(accepted, beats, bench.job.latency)
+    late = np.flatnonzero(cycles != schedule)
+    if len(late):
+        beat = int(late[0])
+        row = int(np.searchsorted(np.cumsum(beats), beat, "right"))
+        raise AssertionError(f"row {row} ({rows.names[row]}, {beats[row]} beats): output beat "
+                             f"{beat} came in cycle {cycles[beat]} instead of {schedule[beat]}")
+
+
+@_test
+async def rows_back_to_back(bench):
+    """No gaps, no stalls: exact, one beat per cycle, every output beat in its cycle."""
+    rows = bench.job.rows
+    accepted, cycles = await bench.exchange(rows, bench.job.outputs)
+    _check_schedule(bench, rows, accepted, cycles)
+    beats = rows.beats(bench.config.lanes)
+    early = early_stalls(accepted, cycles, beats, bench.config.max_rows)
+    _require(not len(early), lambda: f"input beat {np.searchsorted(accepted, early[0])} had to wait "
+             f"in cycle {early[0]}, with fewer than {bench.config.max_rows} rows inside")
+    await bench.error(0)
+
+
+@_test
+async def rows_with_gaps(bench):
+    """Gaps before input beats, no stalls: exact, every output beat in its cycle."""
+    rows = bench.job.rows
+    count = int(rows.beats(bench.config.lanes).sum())
+    pauses = gaps(bench.random, count, bench.random.choice([0.05, 0.3, 0.7]))
+    accepted, cycles = await bench.exchange(rows, bench.job.outputs, pauses=pauses)
+    _check_schedule(bench, rows, accepted, cycles)
+    await bench.error(0)
+
+
+@_test
+async def rows_with_stalls(bench):
+    """Stalls at the output, no gaps: exact."""
+    await bench.exchange(bench.job.rows, bench.job.outputs,
+                         stall=stalls(bench.random, bench.random.choice([0.05, 0.3, 0.7])))
+    await bench.error(0)
+
+
+@_test
+async def rows_with_gaps_and_stalls(bench):
+    """Gaps and stalls, of like and unlike frequency: exact."""
+    rows, outputs = bench.job.rows, bench.job.outputs
+    count = int(rows.beats(bench.config.lanes).sum())
+    gap, stall = bench.random.choice([0.05, 0.3, 0.7], 2)
+    await bench.exchange(rows, outputs, pauses=gaps(bench.random, count, gap),
+                         stall=stalls(bench.random, stall))
+    await bench.error(0)
+
+
+@_test
+async def rows_to_patient_sink(bench):
+    """Ready comes after valid only: valid does not wait for ready."""
+    rows, outputs = bench.some()
+    await bench.exchange(rows, outputs, stall=patient(bench.random, 3))
+    await bench.error(0)
+
+
+@_test
+async def latency_of_idle_unit(bench):
+    """Every row comes ``latency`` cycles after its last beat, if the unit has nothing else to do."""
+    config = bench.config
+    rows, outputs = bench.some()
+    beats = rows.beats(config.lanes)
+    ends = np.cumsum(beats)
+    pauses = np.zeros(int(beats.sum()), np.int64)
+    # Each row waits until the one before it has left.
+    pauses[ends[:-1]] = (beats[:-1] + bench.job.latency
+                         + bench.random.integers(0, 4, len(beats) - 1))
+    accepted, cycles = await bench.exchange(rows, outputs, pauses=pauses.tolist())
+    latency = cycles[ends - beats] - accepted[ends - 1]
+    wrong = np.flatnonzero(latency != bench.job.latency)
+    _require(not len(wrong), lambda: f"row {wrong[0]} ({rows.names[wrong[0]]}): latency is "
+             f"{latency[wrong[0]]} instead of {bench.job.latency}")
+
+
+# Reset and errors
+
+@_test
+async def reset_within_row(bench):
+    """A reset at any time, with rows on their way in and out, leaves nothing behind."""
+    for attempt in range(6):
+        rows, _ = bench.some()
+        beats = bench.i.format.from_rows(rows, bench.random)
+        source, sink = Source(bench.clock, bench.i), Sink(bench.clock, bench.o)
+        stall = stalls(bench.random, 0.3) if attempt % 2 else None
+        tasks = [cocotb.start_soon(source.run(beats)),
+                 cocotb.start_soon(sink.run(len(beats), stall=stall, patience=4 * bench.patience))]
+        for _ in range(int(bench.random.integers(1, len(beats) + bench.job.latency))):
+            await FallingEdge(bench.clock)
+            if len(sink.beats) == len(beats):
+                break
+        for task in tasks:
+            task.cancel()
+        await bench.reset(int(bench.random.integers(1, 3)))
+        rows, outputs = bench.some(FEW_BEATS // 4)
+        await bench.exchange(rows, outputs)
+        await bench.error(0)
+
+
+@_test
+async def over_long_row(bench):
+    """A row of more than ``max_length`` elements is cut there, and raises ``error`` for good."""
+    config, lanes = bench.config, bench.config.lanes
+    whole = np.flatnonzero(bench.job.rows.lengths == config.max_length)
+    _require(len(whole), "the job has no row of max_length elements")
+    room = config.max_beats * lanes - config.max_length
+    excesses = sorted({1, room, lanes, 2 * config.max_beats * lanes + room + 1} - {0})
+    for excess in excesses:
+        await bench.reset()
+        before, behind = bench.some(FEW_BEATS // 8), bench.some(FEW_BEATS // 8)
+        chosen, result = bench.take([bench.random.choice(whole)])
+        await bench.exchange(before[0] + chosen, before[1] + result)
+        await bench.error(0)
+        limit = 1 << bench.i.format.fields["data"].width - 1
+        # Unsigned elements keep their digits, whatever sign they are given here.
+        extra = bench.random.integers(-limit, limit, excess)
+        too_long = Rows.of([("over-long row", np.concatenate([chosen.values, extra]),
+                             np.concatenate([chosen.mask, bench.random.random(excess) < 0.5]))])
+        sent = before[0] + too_long + behind[0]
+        await bench.exchange(sent, before[1] + result + behind[1])
+        await bench.error(1)
+        await bench.exchange(*behind)
+        await bench.error(1)
+    await bench.reset()
+    await bench.error(0)
+
+
+@_test
+async def malformed_keep(bench):
+    """A row whose ``keep`` is not of the stream's form raises ``error`` and hurts no other row."""
+    lanes = bench.config.lanes
+    counts = bench.job.rows.beats(lanes)
+    for place, pattern in _malformed(lanes, bench.config.max_beats):
+        candidates = np.flatnonzero(counts > (place == "first"))
+        if not len(candidates):
+            continue
+        await bench.reset()
+        before, behind = bench.some(FEW_BEATS // 8), bench.some(FEW_BEATS // 8)
+        chosen, result = bench.take([bench.random.choice(candidates)])
+        rows, outputs = before[0] + chosen + behind[0], before[1] + result + behind[1]
+        members = bench.i.format.decode(bench.i.format.from_rows(rows, bench.random))
+        end = int((before[0] + chosen).beats(lanes).sum())
+        beat = end - int(chosen.beats(lanes)[0]) if place == "first" else end - 1
+        members["keep"][beat] = pattern
+        beats = bench.i.format.encode(members["data"], members["keep"], members["last"].ravel(),
+                                      members.get("mask"))
+        await bench.error(0)
+        await bench.exchange(rows, outputs, beats=beats, ignore=len(before[0]))
+        await bench.error(1)
+
+
+def _malformed(lanes: int, max_beats: int):
+    """Yield what can be wrong with a beat: which one of its row, and lanes kept."""
+    lane = np.arange(lanes)
+    if lanes > 2:
+        yield "last", lane != lanes // 2
+    if lanes > 1:
+        yield "last", lane > 0
+    yield "last", lane < 0
+    if max_beats > 1:
+        yield "first", lane < 0
+        if lanes > 1:
+            yield "first", lane < lanes - 1
