@@ -99,9 +99,11 @@ class RowUnit(wiring.Component):
 
         # With fewer beats than rows allowed inside, there is nothing to bound.
         if config.max_rows < config.max_beats + config.latency:
-            inside = Signal(range(config.max_rows + 1))
-            entering = rows.valid & rows.end
-            leaving = datapath.leaving & enable
+            # The counters wrap at twice the bound or more, so their difference is not ambiguous.
+            entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
+            left = Signal.like(entered)
+            inside = (entered - left)[:len(entered)]
             m.d.comb += full.eq(inside == config.max_rows)
-            m.d.sync += inside.eq(inside + entering - leaving)
+            m.d.sync += [entered.eq(entered + (rows.valid & rows.end)),
+                         left.eq(left + (datapath.leaving & enable))]
         return m

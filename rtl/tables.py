@@ -36,7 +36,7 @@ def exp2_words(exponents, scale, rounding="round"):
 
 def log2_ratio(numerator, denominator):
     """Base-2 logarithm of ``numerator / denominator``, as a 50-digit fraction."""
-    value = _CONTEXT.divide(_CONTEXT.ln(_decimal(Fraction(numerator, denominator))),
+    value = _CONTEXT.divide(_CONTEXT.ln(_decimal(Fraction(numerator) / denominator)),
                             _CONTEXT.ln(decimal.Decimal(2)))
     return Fraction(value)
 

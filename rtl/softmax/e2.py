@@ -221,6 +221,11 @@ class E2SoftmaxConfig(SoftmaxConfig):
             return distance
         return round_shift(distance * self.coefficient[0], self.coefficient[1], self.code_rounding)
 
+    @property
+    def unit_term(self):
+        """What code 0 adds to the sum: 1.0, or for input codes just less, which saves a bit."""
+        return (1 << self.sum_fraction_bits) - (self.codes == "input")
+
     @functools.cached_property
     def terms(self):
         """What each code adds to the sum, with ``sum_fraction_bits`` fraction bits."""
@@ -228,12 +233,12 @@ class E2SoftmaxConfig(SoftmaxConfig):
         if self.codes == "octave":
             return tuple((1 << f) >> k for k in range(self.top_code + 1))
         exponents = (k / self.codes_per_octave for k in range(self.top_code))
-        return exp2_words(exponents, 1 << f) + (0,)
+        return exp2_words(exponents, self.unit_term) + (0,)
 
     @property
     def sum_bits(self):
         """Width of the sum, which can not overflow: ``max_length`` terms of at most 1.0."""
-        return (self.max_length << self.sum_fraction_bits).bit_length()
+        return (self.max_length * self.unit_term).bit_length()
 
     # Stage 2: division -------------------------------------------------------------------------
 
@@ -262,12 +267,12 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     def _sum_log(self, place, mantissa):
         """Logarithm of a sum in codes, from the place of its leading one and the bits below."""
-        octaves = place - self.sum_fraction_bits
         if self.codes == "octave":
-            return octaves
-        size = 1 << self.mantissa_bits
-        fraction = log2_ratio(2 * (size + mantissa) + 1, 2 * size)
-        return math.floor(self.codes_per_octave * (octaves + fraction) + Fraction(1, 2))
+            return place - self.sum_fraction_bits
+        # The middle of all sums that look the same.
+        middle = Fraction(2 * ((1 << self.mantissa_bits) + mantissa) + 1, 2 << self.mantissa_bits)
+        octaves = log2_ratio(middle * (1 << place), self.unit_term)
+        return math.floor(self.codes_per_octave * octaves + Fraction(1, 2))
 
     @functools.cached_property
     def sum_logs(self):

@@ -262,11 +262,11 @@ class _Datapath(RowDatapath):
             m.d.comb += tree.live.eq(self.lives[at.code])
             m.d.comb += [operand.eq(code) for operand, code in zip(tree.code, codes)]
         else:
-            m.submodules.beat_sum = tree = AdderTree(
-                config.sum_fraction_bits + 1, config.lanes, largest=1 << config.sum_fraction_bits)
+            term_bits = config.unit_term.bit_length()
+            m.submodules.beat_sum = tree = AdderTree(term_bits, config.lanes,
+                                                     largest=config.unit_term)
             for k, distance in enumerate(distances):
-                term = Signal(config.sum_fraction_bits + 1, name=f"term_{k}",
-                              reset_less=True)
+                term = Signal(term_bits, name=f"term_{k}", reset_less=True)
                 with m.If(self._near(k, distance)):
                     m.d.sync += term.eq(lookup(m, distance[:config.code_bits], config.terms,
                                                name=f"term_word_{k}"))

@@ -1,1 +1,0 @@
-"""Boards that the units run on."""
