@@ -94,10 +94,10 @@ class PowerSum(wiring.Component):
         for index in range(4 << self.code_bits):
             value, alive, double = (index & ((1 << self.code_bits) - 1),
                                     index >> self.code_bits & 1, index >> self.code_bits >> 1)
-            if double and place == 0:
-                value -= 1
-            elif double:
+            if value > self.fraction_bits or double and place:
                 alive = 0
+            elif double:
+                value -= 1
             words.append(alive << ((value >> 2) + 1))
             lows.append(value & 3)
         index = Cat(code, live, equal)

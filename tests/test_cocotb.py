@@ -1,0 +1,57 @@
+"""Hardware against model, simulated: bit-exact, in the promised cycle, by the rules of the stream.
+
+The fast part runs the directed rows, captured logits, rows back to back and a few random
+configurations on Icarus; the slow part (``-m slow``) runs more of each on both simulators.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import rtl
+from sim import regress, runner
+
+FAST_CONFIGS = 4
+SLOW_CONFIGS = 40
+
+
+def cases(simulators, speed, **options):
+    """Parameters of a test, one for each simulator and task."""
+    marks = [pytest.mark.slow] if speed == "slow" else []
+    tasks = regress.tasks(rtl.units(), **options)
+    return [pytest.param(dataclasses.replace(task, simulators=(simulator,)), marks=marks,
+                         id=f"{speed}-{simulator}-{task.kind}-{task.config.name}-{task.ports}")
+            for simulator in simulators for task in tasks]
+
+
+def fast():
+    yield from cases(["icarus"], "fast", kinds=("directed", "throughput"), rows=200)
+    # The scale of most of the rows.
+    yield from (case for case in cases(["icarus"], "fast", kinds=["real"])
+                if case.values[0].config.input_scale == 0.125)
+    yield from cases(["icarus"], "fast", kinds=["random"], count=FAST_CONFIGS, seed=1)
+
+
+def slow():
+    yield from cases(runner.SIMULATORS, "slow", count=SLOW_CONFIGS, seed=2)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    # Processes that run the tests side by side have a folder each, in one that they share.
+    return tmp_path_factory.getbasetemp().parent / "verilator"
+
+
+@pytest.mark.parametrize("task", [*fast(), *slow()])
+def test_equals_model(task, tmp_path, store):
+    try:
+        runner.check_simulator(task.simulators[0])
+    except runner.SimulatorError as error:
+        pytest.skip(str(error))
+    task = dataclasses.replace(task, folder=tmp_path / "simulation", store=store)
+    (outcome,) = regress.run_task(task)
+    assert outcome.failures == []
+    assert outcome.mismatches == 0
+    assert outcome.outputs > 0

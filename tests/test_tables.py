@@ -1,0 +1,33 @@
+import math
+
+import pytest
+
+from rtl.tables import exp2_words, ln2, log2_ratio, reciprocal_words
+
+
+def test_exp2_words():
+    words = exp2_words((k / 7 for k in range(60)), 1 << 12)
+    for k, word in enumerate(words):
+        assert abs(word - 4096 * 2 ** (-k / 7)) <= 0.5 + 1e-9
+
+
+def test_exp2_words_truncate():
+    assert exp2_words([0, 1, 2.5, 3], 255, "truncate") == (255, 127, 45, 31)
+
+
+def test_exp2_words_tie_rounds_up():
+    assert exp2_words([1], 5) == (3,)
+
+
+def test_reciprocal_words_are_means():
+    # The mean of 1/(1+s) over 0 <= s < 1/2 and 1/2 <= s < 1, by midpoint sums.
+    for count in (2, 4, 8):
+        for j, word in enumerate(reciprocal_words(count, 16)):
+            steps = 1000
+            mean = sum(1 / (1 + (j + (i + 0.5) / steps) / count) for i in range(steps)) / steps
+            assert word == pytest.approx(mean * 65536, abs=0.6)
+
+
+def test_logarithms():
+    assert float(ln2()) == pytest.approx(math.log(2), abs=1e-15)
+    assert float(log2_ratio(12345, 678)) == pytest.approx(math.log2(12345 / 678), abs=1e-13)
