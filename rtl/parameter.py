@@ -108,7 +108,10 @@ class PositiveReal:
         return value
 
     def parse(self, text):
-        return float(Fraction(text)) if "/" in text else float(text)
+        try:
+            return float(Fraction(text)) if "/" in text else float(text)
+        except ZeroDivisionError:
+            raise ValueError from None
 
     def tag(self, value):
         mantissa, exponent = math.frexp(value)

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """AXI4-Stream shell: its ports, its byte lanes, its reset, and rows through it."""
 
 import random

@@ -54,13 +54,13 @@ def test_row_store(max_beats, memory, density):
 
 
 def test_row_store_stands_still():
-    dut = RowStore(unsigned(8), 4)
+    dut = RowStore(unsigned(16), 4)
     m = Module()
     enable = Signal()
     m.submodules.dut = EnableInserter(enable)(dut)
     rng = random.Random(1)
     enables = [rng.random() < 0.5 for _ in range(200)]
-    sent = iter(range(1, 100))
+    sent = iter(range(1, 300))
     state = {"value": next(sent)}
 
     def drive(ctx, n):
