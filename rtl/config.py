@@ -193,8 +193,20 @@ class UnitConfig:
 
     @property
     def latency(self):
-        """Clock cycles from a row's last beat accepted to its first beat valid."""
+        """Clock cycles from a row's last beat accepted to its first beat valid.
+
+        For a row of one beat, where :attr:`passes` is more than 1.
+        """
         raise NotImplementedError
+
+    @property
+    def passes(self):
+        """Stores that hold a row until it is complete, one behind the other."""
+        return 1
+
+    def row_latency(self, beats):
+        """:attr:`latency` of a row of ``beats`` beats, in a unit that has nothing else to do."""
+        return self.latency + (self.passes - 1) * (beats - 1)
 
     def create(self):
         """Create the unit's hardware: an :class:`amaranth.lib.wiring.Component`."""

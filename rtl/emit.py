@@ -101,7 +101,7 @@ def verilog(components, *, header=""):
     return header + LINT_OFF + _tidy(written["out.v"]) + LINT_ON
 
 
-# RTLIL -------------------------------------------------------------------------------------------
+# RTLIL ------------------------------------------------------------------------------------------
 
 _NAME = re.compile(r"\\([^\s\"\\]+)")
 _PORT = re.compile(r"(\s*wire width \d+ (?:input|output|inout)) \d+\s+((?:signed )?)\\(\S+)")
@@ -156,7 +156,7 @@ def _plain_names(text):
     return plain
 
 
-# Verilog -----------------------------------------------------------------------------------------
+# Verilog ----------------------------------------------------------------------------------------
 
 _ATTRIBUTE = re.compile(r"\s*\(\* (\w+) .*\*\)")
 _PORT_WIRE = re.compile(r"(  (?:input|output) )([^;]*;\n)((?:  \(\*[^\n]*\*\)\n)*)  wire \2")

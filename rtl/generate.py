@@ -51,7 +51,7 @@ def _publish(folder, files):
             os.rename(staged, folder)
 
 
-# Command line ------------------------------------------------------------------------------------
+# Command line -----------------------------------------------------------------------------------
 
 def main(argv=None):
     """Run the command line and return its exit status.
@@ -128,7 +128,7 @@ def _list():
     return 0
 
 
-# Work --------------------------------------------------------------------------------------------
+# Work -------------------------------------------------------------------------------------------
 
 def _generate_all(wanted, out, synthesise):
     """Figures of each config (None without synthesis), made on all cores."""

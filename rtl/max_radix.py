@@ -57,7 +57,7 @@ class MaxRadix(wiring.Component):
                 # Elements with a smaller digit than the one just found are out of the race.
                 still = Signal(self.lanes, name=f"still_{stage}")
                 m.d.comb += still.eq(Cat(flag & (value[-len(digit):] == digit)
-                                         for flag, value in zip(racing, values)))
+                                         for flag, value in zip(racing, values, strict=True)))
                 racing, values = still, [value[:-len(digit)] for value in values]
             low = max(len(values[0]) - 2, 0)
             largest = self._largest_digit(m, racing, [value[low:] for value in values], stage)
@@ -79,11 +79,11 @@ class MaxRadix(wiring.Component):
     @staticmethod
     def _largest_digit(m, racing, digits, stage):
         """Largest of the digits, of one or two bits, of the elements in the race."""
-        high = Cat(flag & d[-1] for flag, d in zip(racing, digits)).any()
+        high = Cat(flag & d[-1] for flag, d in zip(racing, digits, strict=True)).any()
         if len(digits[0]) == 1:
             return high
-        both = Cat(flag & d.all() for flag, d in zip(racing, digits)).any()
-        low = Cat(flag & d[0] for flag, d in zip(racing, digits)).any()
+        both = Cat(flag & d.all() for flag, d in zip(racing, digits, strict=True)).any()
+        low = Cat(flag & d[0] for flag, d in zip(racing, digits, strict=True)).any()
         digit = Signal(2, name=f"largest_{stage}")
         m.d.comb += digit.eq(Cat(Mux(high, both, low), high))
         return digit

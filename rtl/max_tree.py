@@ -93,6 +93,6 @@ class MaxTree(wiring.Component):
                 following.append(node)
                 alive.append(node_live)
             values, live = following, alive
-        m.d.comb += [out.eq(value) for out, value in zip(self.o, values)]
+        m.d.comb += [out.eq(value) for out, value in zip(self.o, values, strict=True)]
         m.d.comb += self.o_live.eq(Cat(live))
         return m

@@ -6,13 +6,16 @@ command line, so a new parameter enters one file only.
 """
 
 import dataclasses
+import hashlib
+import json
 import math
 import numbers
 import operator
 from fractions import Fraction
 
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "kind_of", "parameter"]
+__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Words", "kind_of",
+           "parameter"]
 
 
 class ConfigError(ValueError):
@@ -118,6 +121,37 @@ class PositiveReal:
         if mantissa == 0.5:
             return f"2e{exponent - 1}".replace("-", "m")
         return repr(value).replace("-", "m").replace("+", "").replace(".", "p")
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """The contents of a table: a list of integers of at least 0, kept as a tuple.
+
+    The empty list stands for the contents that the unit computes by itself. On the command line
+    the value is the name of a file: a JSON list, or integers with white space or commas between.
+    ``config.name`` holds a hash of the contents.
+    """
+
+    allowed = "a list of integers of at least 0, or a file of them"
+
+    def normalise(self, value):
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        word = Integer(0, (1 << 32) - 1)
+        return tuple(word.normalise(item) for item in value)
+
+    def parse(self, text):
+        try:
+            with open(text, encoding="utf-8") as file:
+                content = file.read()
+        except OSError:
+            raise ValueError from None
+        if content.lstrip().startswith("["):
+            return json.loads(content)
+        return [int(word, 10) for word in content.replace(",", " ").split()]
+
+    def tag(self, value):
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] if value else "0"
 
 
 def parameter(default, kind, *, tag, help):

@@ -1,10 +1,11 @@
 """Words of the tables that the units hold, computed in exact or 50-digit arithmetic."""
 
 import decimal
+import math
 from fractions import Fraction
 
 
-__all__ = ["exp2_words", "log2_ratio", "reciprocal_words"]
+__all__ = ["exp2_words", "exp_words", "ln2", "log2_ratio", "quotient_word", "reciprocal_words"]
 
 
 _CONTEXT = decimal.Context(prec=50)
@@ -32,6 +33,18 @@ def exp2_words(exponents, scale, rounding="round"):
     return tuple(
         _round(_CONTEXT.multiply(_decimal(scale), _CONTEXT.power(two, -_decimal(e))), rounding)
         for e in exponents)
+
+
+def exp_words(exponents, scale, rounding="round"):
+    """``scale * e ** -x`` for every exponent ``x``, rounded half up or truncated."""
+    return tuple(
+        _round(_CONTEXT.multiply(_decimal(scale), _CONTEXT.exp(-_decimal(x))), rounding)
+        for x in exponents)
+
+
+def quotient_word(numerator, denominator):
+    """``numerator / denominator`` of two integers or fractions, rounded half up."""
+    return math.floor(Fraction(numerator) / denominator + Fraction(1, 2))
 
 
 def log2_ratio(numerator, denominator):

@@ -26,11 +26,13 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from amaranth import UnusedElaboratable
 
 from rtl import ConfigError, UnitConfig, unit, units
 from rtl.parameter import Choice, Flag, Integer, PositiveReal, kind_of
@@ -209,19 +211,21 @@ def run_task(task: Task) -> list[Outcome]:
         start = time.monotonic()
         results, problem = [], ""
         try:
-            if design is None:
-                design = Design.of(task.config, task.ports)
             task.folder.mkdir(parents=True, exist_ok=True)
             (task.folder / "config.json").write_text(task.config.to_json(), encoding="utf-8")
+            if design is None:
+                design = Design.of(task.config, task.ports)
             simulation = Simulation(design, simulator, task.folder, store=task.store)
             job = make_job(design, task.make_rows(simulator), task.seed)
             results = simulation.run(job, task.tests)
         except SimulatorError as error:
             problem = str(error)
-        except Exception as error:  # noqa: BLE001  (a unit that fails must not end the others)
-            problem = "".join(traceback.format_exception_only(error)).strip()
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            problem += f" ({where.filename}:{where.lineno})"
+        except Exception as error:
+            # One unit that fails must not end the others. The last line of the project says most.
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+                      if Path(frame.filename).is_relative_to(ROOT)]
+            problem = " ".join("".join(traceback.format_exception_only(error)).split())
+            problem += f" ({frames[-1].filename}:{frames[-1].lineno})"
         outcomes.append(Outcome(task, simulator, tuple(results), problem,
                                 time.monotonic() - start))
     if not task.keep and not any(outcome.failures for outcome in outcomes):
@@ -351,6 +355,8 @@ def _main(args: argparse.Namespace) -> int:
     else:
         work = tasks(names, kinds=args.kind or KINDS, count=args.configs, seed=seed,
                      simulators=simulators, rows=args.rows, keep=args.keep, folder=args.out)
+    if not work:
+        raise ConfigError("Nothing to do: no unit takes rows of this kind")
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
@@ -368,8 +374,7 @@ def _run_all(work: list[Task], jobs: int, console) -> list[Outcome]:
     # The progress bar is a thread, which forked processes would not survive.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-            min(jobs, len(work)), context, signal.signal,
-            (signal.SIGINT, signal.SIG_IGN)) as pool, \
+            min(jobs, len(work)), context, _prepare_worker) as pool, \
             bars.Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("simulating", total=len(work))
         futures = [pool.submit(run_task, task) for task in work]
@@ -384,6 +389,12 @@ def _run_all(work: list[Task], jobs: int, console) -> list[Outcome]:
             pool.shutdown(cancel_futures=True)
             raise
     return outcomes
+
+
+def _prepare_worker() -> None:
+    # The parent ends its workers when interrupted, and tells of a unit that can not be emitted.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore", UnusedElaboratable)
 
 
 def _tell(outcome: Outcome, console) -> None:

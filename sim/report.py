@@ -120,7 +120,8 @@ def update(text, made):
 
 def main(argv=None):
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sim.report", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m sim.report",
+                                     description=__doc__.split("\n")[0])
     parser.add_argument("file", nargs="*", metavar="FILE", help="Markdown files (default: "
                         + ", ".join(FILES) + ")")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")

@@ -106,7 +106,7 @@ def only_units(*classes):
         yield
 
 
-# Tools -------------------------------------------------------------------------------------------
+# Tools ------------------------------------------------------------------------------------------
 
 def iverilog(text, folder):
     """Read a Verilog-2001 text with Icarus; any message fails the test."""

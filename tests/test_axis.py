@@ -23,7 +23,7 @@ def widths(dut):
     return {name: member.shape for name, member in dut.signature.members.items()}
 
 
-# Ports -------------------------------------------------------------------------------------------
+# Ports ------------------------------------------------------------------------------------------
 
 def test_ports():
     assert widths(shell(bits=12, lanes=3)) == {
@@ -85,7 +85,7 @@ def test_interface_attributes():
     assert dut.error.attrs == {}
 
 
-# Simulation --------------------------------------------------------------------------------------
+# Simulation -------------------------------------------------------------------------------------
 
 def simulate(dut, scenario):
     """Run ``scenario(ctx, cycle)``, where ``await cycle()`` is a clock cycle of ``aclk``."""

@@ -43,7 +43,7 @@ def netlist(text, top):
     return json.loads(files["out.json"])["modules"]
 
 
-# The same on every run ---------------------------------------------------------------------------
+# The same on every run --------------------------------------------------------------------------
 
 def test_reproducible(text):
     here = pathlib.Path(__file__).parent
@@ -75,7 +75,7 @@ def test_silent(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# Plain -------------------------------------------------------------------------------------------
+# Plain ------------------------------------------------------------------------------------------
 
 def test_modules_are_named_after_the_unit(text):
     name = CONFIG.name
@@ -130,7 +130,7 @@ def test_different_units_share_a_project(text, tmp_path):
     iverilog(text + emit.unit(PassthroughConfig(bits=12, lanes=4)), tmp_path)
 
 
-# Read back ---------------------------------------------------------------------------------------
+# Read back --------------------------------------------------------------------------------------
 
 def test_icarus(text, tmp_path):
     iverilog(text, tmp_path)
@@ -196,7 +196,7 @@ def test_other_logic_is_told_apart():
     assert "unproven $equiv cells" in equivalence(original, text, "dut")
 
 
-# Memories ----------------------------------------------------------------------------------------
+# Memories ---------------------------------------------------------------------------------------
 
 WORDS = [5] * 12 + [1, 2, 3, 3] + [0] * 16
 
@@ -253,7 +253,7 @@ def test_memory_is_inferred(style, depth, domain, cell):
     assert cell in json.loads(files["stat.json"])["design"]["num_cells_by_type"]
 
 
-# Errors ------------------------------------------------------------------------------------------
+# Errors -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command, message", [
     ("read_verilog missing.v", "missing.v' not found"),

@@ -54,7 +54,7 @@ def folders(path):
     return sorted(entry.name for entry in path.iterdir())
 
 
-# What it writes ----------------------------------------------------------------------------------
+# What it writes ---------------------------------------------------------------------------------
 
 def test_one_unit(run, out, tmp_path):
     config = PassthroughConfig(bits=5)
@@ -163,7 +163,7 @@ def test_synth(run):
     assert row[3] == str(8 + 2 + 1 + 1 + 3 + 1)
 
 
-# What it prints ----------------------------------------------------------------------------------
+# What it prints ---------------------------------------------------------------------------------
 
 def test_list(run, out):
     assert run("--list") == (0, (
@@ -197,7 +197,7 @@ def test_help_tells_parameters_by_unit(capsys, monkeypatch):
     assert "elements per beat (an integer in 1..64; default 2)" in text
 
 
-# What it says no to ------------------------------------------------------------------------------
+# What it says no to -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("argv, message", [
     (["passthru"], "Unit 'passthru' does not exist; did you mean 'passthrough'?"),
@@ -274,7 +274,7 @@ def test_yosys_error(run, monkeypatch):
     assert run("passthrough") == (1, "", "error: out of gates\n")
 
 
-# From outside ------------------------------------------------------------------------------------
+# From outside -----------------------------------------------------------------------------------
 
 def python(*argv):
     return subprocess.run([sys.executable, *argv], cwd=ROOT, capture_output=True, text=True)

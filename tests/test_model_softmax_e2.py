@@ -14,7 +14,7 @@ from sim.reference import softmax
 E2 = rtl.unit("softmax-e2")
 
 
-# The published algorithm, as it is written down, in Python integers --------------------------------
+# The published algorithm, as it is written down, in Python integers ------------------------
 
 def published(x, fraction_bits, lanes, *, constants=(0.818, 0.568), sum_bits=15, out_bits=8):
     """E2Softmax of one row of logits worth 2**-fraction_bits, slice by slice."""
@@ -55,7 +55,7 @@ def test_paper_is_the_published_algorithm(lanes, fraction_bits, bits, out_bits):
 
 
 def by_definition(config, x):
-    """Input codes, from the definition: references on whole octaves, codes in steps of the input."""
+    """Input codes, from the definition: references on octaves, codes in steps of the input."""
     g, f = config.codes_per_octave, config.sum_fraction_bits
     octave, total, codes, references = None, 0, [], []
     positions = [config.position(v) for v in x]
@@ -97,7 +97,7 @@ def test_plus_is_what_it_says(lanes, scale):
             assert list(model.run(config, x)) == by_definition(config, x.tolist())
 
 
-# Expected figures ----------------------------------------------------------------------------------
+# Expected figures --------------------------------------------------------------------------
 
 def errors(config, length, rows, sigma=3.0):
     rng = np.random.default_rng(length)
@@ -160,7 +160,7 @@ def test_plus_is_better_on_every_figure(length, sigma):
     assert plus.sum_low >= paper.sum_low and plus.sum_high <= paper.sum_high
 
 
-# Directed rows -------------------------------------------------------------------------------------
+# Directed rows -----------------------------------------------------------------------------
 
 def sums(config, x):
     y = model.run(config, np.asarray(x)) * config.output_scale
@@ -209,7 +209,7 @@ def test_sums_at_and_between_powers_of_two(total, top):
     assert model.run(E2(lanes=16), x)[0] == top
 
 
-# Properties ----------------------------------------------------------------------------------------
+# Properties --------------------------------------------------------------------------------
 
 VARIANTS = [E2(), E2.preset("plus"), E2(correction="absolute", divider_constants=8),
             E2(out_bits=16), E2.preset("plus", out_bits=16, code_bits=9, code_fraction_bits=4),
@@ -295,7 +295,7 @@ def test_leading_axes():
     assert model.run(config, np.zeros((0, 5), int)).shape == (0, 5)
 
 
-# Bad input -----------------------------------------------------------------------------------------
+# Bad input ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("x, mask, error, message", [
     (np.zeros(4), None, TypeError, "Logits must be integers, not float64"),
@@ -316,7 +316,7 @@ def test_bad_configuration():
         model.run(8, np.zeros(4, int))
 
 
-# Faults that must show -----------------------------------------------------------------------------
+# Faults that must show ---------------------------------------------------------------------
 
 def test_swapped_constants_would_show():
     config = E2(lanes=32)

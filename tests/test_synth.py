@@ -13,7 +13,7 @@ def area(**cells):
     return synth._area(cells, synth.FAMILIES["xc7"].cells)
 
 
-# Counting ----------------------------------------------------------------------------------------
+# Counting ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("cell, luts", [
     ("LUT1", 1), ("LUT6", 1), ("INV", 1), ("SRL16E", 1), ("SRLC32E", 1),
@@ -45,7 +45,7 @@ def test_every_figure_is_weighed():
         assert names == {*family.cells, "delay_ps", "path"}
 
 
-# Delay -------------------------------------------------------------------------------------------
+# Delay ------------------------------------------------------------------------------------------
 
 REPORT = """
 4. Executing STA pass (static timing analysis).
@@ -69,7 +69,7 @@ def test_report_without_a_path():
     assert synth._delay("\n4. Executing STA pass.\n") == {"delay_ps": 0, "path": ""}
 
 
-# The flow ----------------------------------------------------------------------------------------
+# The flow ---------------------------------------------------------------------------------------
 
 DESIGN = """
 module logic_(input clk, input [6:0] a, output reg y);

@@ -16,8 +16,11 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, ConfigError, Integer, parameter
+from ..row_unit import RowUnit
 from ..tables import exp2_words, ln2, log2_ratio, reciprocal_words
 from .config import SoftmaxConfig
+from .e2_input import InputDatapath
+from .e2_octave import OctaveDatapath
 
 
 __all__ = ["E2SoftmaxConfig"]
@@ -315,17 +318,19 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @property
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid."""
-        from .e2_core import Schedule
-        return Schedule(self).output
+        return self._datapath.schedule(self).output
 
     def create(self):
         """Create the unit's hardware."""
-        from .e2_core import E2Softmax
-        return E2Softmax(self)
+        return RowUnit(self, self._datapath(self))
+
+    @property
+    def _datapath(self):
+        return OctaveDatapath if self.codes == "octave" else InputDatapath
 
 
 def round_shift(value, shift, rounding):
-    """``value / 2**shift``, rounded half up or truncated towards minus infinity. Works on arrays."""
+    """``value / 2**shift``, rounded half up or truncated towards minus infinity; arrays too."""
     if shift and rounding == "round":
         value = value + (1 << (shift - 1))
     return value >> shift

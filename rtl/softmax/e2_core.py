@@ -1,68 +1,67 @@
-"""Hardware of E2Softmax."""
+"""Hardware of E2Softmax: what both kinds of code have in common."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..adder_tree import AdderTree
 from ..barrel_shift import shift_right
 from ..leading_one import leading_one
 from ..lookup import constant_multiple, lookup
-from ..max_radix import MaxRadix
-from ..max_tree import MaxTree, largest
 from ..pipeline import delays
-from ..power_sum import PowerSum
 from ..row_queue import RowQueue
 from ..row_store import RowStore
-from ..row_unit import RowDatapath, RowUnit
+from ..row_unit import RowDatapath
 
 
-__all__ = ["E2Softmax", "Schedule"]
+__all__ = ["TABLE_BITS", "E2Datapath", "Schedule", "round_half_up"]
 
 # Functions of up to this many bits are looked up; wider ones are computed.
 TABLE_BITS = 8
 
 
 class Schedule:
-    """Pipeline stages: how many cycles after a beat is accepted a register holds what is made of it.
+    """Pipeline stages: how many cycles after a beat is accepted a register holds what it became.
 
     The store is written as late as the sum allows: a row is read as soon as it is complete, and its
     first beat meets the sum in the cycle in which that is known.
+
+    Parameters
+    ----------
+    position : int
+        Cycles from the logits to their positions.
+    candidates : int
+        From there to what the maximum is chosen from.
+    distance : int
+        From the reference to the distances.
+    beat_sum : int
+        From the codes to the sum over the beat.
     """
 
-    def __init__(self, config):
-        octave = config.codes == "octave"
-        # Unrounded logits are positions already, but for the sign bit.
-        self.position = int(not config.incremental and (octave or config.input_shift < 0))
-        self.candidates = self.position + (MaxTree.stages(config.lanes) if octave else
-                                           MaxRadix.stages(config.bucket_bits))
+    def __init__(self, *, position, candidates, distance, beat_sum):
+        self.position = position
+        self.candidates = self.position + candidates
         self.reference = self.candidates + 1
-        # A distance goes straight through a table; where it is multiplied, it rests before.
-        self.distance = self.reference + int(config.incremental
-                                             and config.position_bits > TABLE_BITS)
+        self.distance = self.reference + distance
         self.code = self.distance + 1
-        self.beat_sum = self.code + (PowerSum if octave else AdderTree).stages(config.lanes)
+        self.beat_sum = self.code + beat_sum
         self.sum = self.beat_sum + 1
         self.write = max(self.sum - 3, self.code)
-        self.stored = self.write + 2
-        self.read = self.stored + 1
+        self.read = self.write + 3
         self.output = self.read + 3
 
 
-class E2Softmax(RowUnit):
-    """E2Softmax unit; :class:`rtl.softmax.e2.E2SoftmaxConfig` says what it computes.
+class E2Datapath(RowDatapath):
+    """Two passes over a row.
 
-    First pass: running maximum, codes relative to it (stored), online sum. Second pass: correction
-    of the codes by what the maximum has risen since, logarithm of the sum, table of the outputs.
+    First pass: running reference at or above the maximum, codes of the distances to it (stored),
+    online sum. Second pass: correction of the codes by what the reference has risen since,
+    logarithm of the sum, table of the outputs.
+
+    A subclass says what codes are: :meth:`schedule` and the methods below "Kinds of code".
     """
 
     def __init__(self, config):
-        super().__init__(config, _Datapath(config))
-
-
-class _Datapath(RowDatapath):
-    def __init__(self, config):
         super().__init__(config)
-        self.at = Schedule(config)
+        self.at = self.schedule(config)
 
     @property
     def store_layout(self):
@@ -75,11 +74,6 @@ class _Datapath(RowDatapath):
             **members, "reference": unsigned(config.reference_bits),
             "keep": unsigned(config.lanes), "last": unsigned(1)})
 
-    @property
-    def stores_dead(self):
-        """Whether the top code can stand for an output other than 0."""
-        return self.config.codes == "octave" and self.config.top_code < self.config.zero_code
-
     def elaborate(self, platform):
         m = Module()
         at = self.at
@@ -89,135 +83,109 @@ class _Datapath(RowDatapath):
         self.keeps = delays(m, self.kept, at.write, "kept")
         self.lives = delays(m, self.live, at.code, "live")
 
-        # First pass: running reference, codes, sum.
-        positions = self._positions(m)
-        reference, rise = self._references(m, positions[0])
-        distances = self._distances(m, reference, positions[-1])
+        positions, waiting = self._positions(m)
+        reference, rise = self._references(m, positions)
+        distances = self._distances(m, reference, waiting)
         codes = self._codes(m, distances)
-        total = self._sum(m, codes, distances, rise)
+        total = self._sum(m, self._beat_sum(m, codes, distances), rise)
 
-        # Second pass: correction of the codes, division, table of the outputs.
         store = self._store(m, codes, reference)
         late = self._late(m, store, reference)
-        log = self._logarithm(m, total)
-        self._outputs(m, late, log)
+        log = self._leading_one(m, total)
+        self._outputs(m, late, *self._logarithm(m, *log))
         return m
+
+    # Kinds of code ------------------------------------------------------------------------------
+
+    #: Whether the top code can stand for an output other than 0, so that elements that take no part
+    #: need a flag of their own.
+    stores_dead = False
+
+    @staticmethod
+    def schedule(config):
+        """Schedule of the pipeline for a configuration."""
+        raise NotImplementedError
+
+    def _references(self, m, positions):
+        """Running reference at stage ``reference``, and its rise (see :meth:`_rise`)."""
+        raise NotImplementedError
+
+    def _near(self, distance):
+        """Whether a distance is near enough for a code of its own (1 if its code says so)."""
+        raise NotImplementedError
+
+    def _near_code(self, m, distance, name):
+        """Code of a distance that is near."""
+        raise NotImplementedError
+
+    def _beat_sum(self, m, codes, distances):
+        """Sum over a beat of what its elements stand for, at stage ``beat_sum``."""
+        raise NotImplementedError
+
+    def _late_code(self, m, distance):
+        """Code of the distance from a beat's reference to the last one of its row."""
+        raise NotImplementedError
+
+    def _logarithm(self, m, place, fraction):
+        """Logarithm of a sum, in codes, and the number of the division's constant."""
+        raise NotImplementedError
 
     # First pass ---------------------------------------------------------------------------------
 
     def _positions(self, m):
-        """Positions of the elements at stage ``position`` and at stage ``reference``."""
+        """Positions of the elements at stage ``position``, and later at stage ``reference``."""
         config, at = self.config, self.at
         wait = at.reference - at.position
         if at.position:
             words = Signal(data.ArrayLayout(config.position_bits, config.lanes), name="positions")
             m.d.sync += [words[k].eq(self._position(m, x, k)) for k, x in enumerate(self.data)]
-            stages = delays(m, words, wait, "positions")
-            return stages[0], stages[-1]
+            return words, delays(m, words, wait, "positions")[-1]
         # Logits wait as they are: the sign is turned where a LUT takes it in passing.
         shift = config.axis_factors[0].bit_length() - 1
         sign = 1 << (config.bits - 1)
-        stages = delays(m, self.data, wait, "logits")
-        return tuple([Cat(Const(0, shift), (x.as_unsigned() ^ sign)[:config.bits]) for x in stage]
-                     for stage in (stages[0], stages[-1]))
+        return tuple([Cat(Const(0, shift), (x.as_unsigned() ^ sign)[:config.bits]) for x in logits]
+                     for logits in (self.data, delays(m, self.data, wait, "logits")[-1]))
 
     def _position(self, m, x, lane):
         """Position of a logit, where that takes more than wires."""
         config = self.config
         if config.bits <= TABLE_BITS:
             half = 1 << (config.bits - 1)
-            # In the order of the logits' bit patterns: 0 up to the largest, then the negative ones.
+            # In the order of the bit patterns: 0 up to the largest, then the negative ones.
             words = [config.position(v - 2 * half if v >= half else v) for v in range(2 * half)]
             return lookup(m, x.as_unsigned(), words, name=f"position_word_{lane}")
         multiplier, shift = config.axis_factors
         product = constant_multiple(x.as_signed(), multiplier)
-        return self._round_shift(product, shift) - config.position_origin
+        return round_half_up(product, shift, config.code_rounding) - config.position_origin
 
-    def _references(self, m, positions):
-        """Running reference at stage ``reference``, and its rise at stage ``code``."""
+    def _rise(self, m, level, code):
+        """What a beat adds to ``level``, the octave of the reference, at stage ``code``.
+
+        ``code(m, difference)`` turns a difference of levels into octaves. With these comes a flag
+        that nothing is left of the sum: it belongs to another row, or is shifted out.
+        """
         config, at = self.config, self.at
-        finder = (MaxTree(config.bucket_bits, config.lanes) if config.codes == "octave" else
-                  MaxRadix(config.bucket_bits, config.lanes))
-        m.submodules.maximum = finder
-        m.d.comb += [word.eq(position[config.bucket_shift:])
-                     for word, position in zip(finder.data, positions)]
-        m.d.comb += finder.live.eq(self.lives[at.position])
-        valid, first = self.valids[at.candidates], self.firsts[at.candidates]
-        maximum = Signal(config.bucket_bits)
-
-        if config.codes == "octave":
-            best, some = largest(m, [*finder.o, maximum], [*finder.o_live, ~first], "running")
-            with m.If(valid):
-                m.d.sync += maximum.eq(Mux(some, best, 0))
-            reference = level = maximum
-        else:
-            # The least bucket is neutral, so that a beat without live elements needs no flag.
-            reference = Signal(config.reference_bits)
-            level = Signal(config.octave_bits, name="octave")
-            with m.If(valid & (first | (finder.o > maximum))):
-                m.d.sync += [maximum.eq(finder.o), level.eq(self._octave(m, finder.o)),
-                             reference.eq(self._reference(m, finder.o))]
-
         # A first beat has no rise: the sum starts anew with it.
         before = Signal.like(level, name="level_before")
         with m.If(self.valids[at.reference]):
             m.d.sync += before.eq(level)
-        return reference, self._rise(m, level, before)
-
-    def _octave(self, m, bucket):
-        """Octave of a maximum's bucket (input codes)."""
-        config = self.config
-        if config.bucket_bits <= TABLE_BITS:
-            words = [config.octave(b) for b in range(1 << config.bucket_bits)]
-            return lookup(m, bucket, words, name="octave_word")
-        a, p, _, _ = config.octave_factors
-        top = Cat(Const(-1, config.bucket_shift), bucket)
-        return (constant_multiple(top, a) >> p) + 1
-
-    def _reference(self, m, bucket):
-        """Position of the reference for a maximum's bucket (input codes)."""
-        config = self.config
-        if config.bucket_bits <= TABLE_BITS:
-            words = [config.reference(b) for b in range(1 << config.bucket_bits)]
-            return lookup(m, bucket, words, name="reference_word")
-        _, _, g, q = config.octave_factors
-        return self._round_shift(constant_multiple(self._octave(m, bucket), g), q, "round")
-
-    def _rise(self, m, level, before):
-        """Octaves from the reference before a beat to the one with it, at stage ``code``.
-
-        With it comes a flag that nothing is left of the sum: it belongs to another row, or is
-        shifted out.
-        """
-        config, at = self.config, self.at
         difference = (level - before)[:len(level)]
-        if at.distance > at.reference:
-            difference = delays(m, difference, 1, "rise_distance")[-1]
-        if config.codes == "octave":
-            difference = self._clipped_code(m, difference, "rise_code")
+        difference = code(m, delays(m, difference, at.distance - at.reference, "rise")[-1])
         amount_bits = min((config.sum_bits - 1).bit_length(), len(difference))
-        rise, clear = Signal(amount_bits), Signal()
-        m.d.sync += [rise.eq(difference),
+        amount, clear = Signal(amount_bits, name="amount"), Signal(name="clear")
+        m.d.sync += [amount.eq(difference),
                      clear.eq(self.firsts[at.distance] | difference[amount_bits:].any())]
-        return rise, clear
+        return amount, clear
 
     def _distances(self, m, reference, positions):
         """Distances of the elements to the reference, at stage ``distance``."""
         config, at = self.config, self.at
-        domain = m.d.sync if at.distance > at.reference else m.d.comb
         distances = []
         for k, position in enumerate(positions):
             distance = Signal(config.reference_bits, name=f"distance_{k}")
-            domain += distance.eq(reference - position)
-            distances.append(distance)
+            m.d.comb += distance.eq(reference - position)
+            distances.append(delays(m, distance, at.distance - at.reference, distance.name)[-1])
         return distances
-
-    def _near(self, k, distance):
-        """Whether an element takes part and, if that takes no arithmetic to say, has a code."""
-        live = self.lives[self.at.distance][k]
-        if self.config.incremental:
-            return live
-        return live & ~distance[self.config.code_bits:].any()
 
     def _codes(self, m, distances):
         """Codes of the elements, at stage ``code``; the top code for those that take no part."""
@@ -225,60 +193,21 @@ class _Datapath(RowDatapath):
         codes = []
         for k, distance in enumerate(distances):
             code = Signal(config.code_bits, name=f"code_{k}", reset_less=True)
-            with m.If(self._near(k, distance)):
-                m.d.sync += code.eq(self._clipped_code(m, distance, f"code_word_{k}")
-                                    if config.incremental else distance[:config.code_bits])
+            with m.If(self.lives[self.at.distance][k] & self._near(distance)):
+                m.d.sync += code.eq(self._near_code(m, distance, f"code_word_{k}"))
             with m.Else():
                 m.d.sync += code.eq(config.top_code)
             codes.append(code)
         return codes
 
-    def _clipped_code(self, m, distance, name):
-        """Code of a distance."""
-        config = self.config
-        if not config.incremental:
-            return Mux(distance[config.code_bits:].any(), config.top_code,
-                       distance[:config.code_bits])
-        if len(distance) <= TABLE_BITS:
-            words = [min(config.distance_code(d), config.top_code)
-                     for d in range(1 << len(distance))]
-            return lookup(m, distance, words, name=name)
-        multiplier, shift = config.coefficient
-        value = self._round_shift(constant_multiple(distance, multiplier), shift)
-        return Mux(value >= config.top_code, config.top_code, value)[:config.code_bits]
-
-    def _round_shift(self, value, shift, rounding=None):
-        rounding = self.config.code_rounding if rounding is None else rounding
-        if shift and rounding == "round":
-            value = value + (1 << (shift - 1))
-        return value >> shift
-
-    def _sum(self, m, codes, distances, rise):
+    def _sum(self, m, beat_sum, rise):
         """Sum of the row so far, at stage ``sum``."""
         config, at = self.config, self.at
-        if config.codes == "octave":
-            m.submodules.beat_sum = tree = PowerSum(config.code_bits, config.sum_fraction_bits,
-                                                    config.lanes)
-            m.d.comb += tree.live.eq(self.lives[at.code])
-            m.d.comb += [operand.eq(code) for operand, code in zip(tree.code, codes)]
-        else:
-            term_bits = config.unit_term.bit_length()
-            m.submodules.beat_sum = tree = AdderTree(term_bits, config.lanes,
-                                                     largest=config.unit_term)
-            for k, distance in enumerate(distances):
-                term = Signal(term_bits, name=f"term_{k}", reset_less=True)
-                with m.If(self._near(k, distance)):
-                    m.d.sync += term.eq(lookup(m, distance[:config.code_bits], config.terms,
-                                               name=f"term_word_{k}"))
-                with m.Else():
-                    m.d.sync += term.eq(0)
-                m.d.comb += tree.i[k].eq(term)
-
         total = Signal(config.sum_bits)
         wait = at.beat_sum - at.code
-        rise, clear = (delays(m, flag, wait, name)[-1] for flag, name in zip(rise, ("rise", "clear")))
+        amount, clear = (delays(m, signal, wait, signal.name)[-1] for signal in rise)
         with m.If(self.valids[at.beat_sum]):
-            m.d.sync += total.eq(tree.o + Mux(clear, 0, shift_right(m, total, rise)))
+            m.d.sync += total.eq(beat_sum + Mux(clear, 0, shift_right(m, total, amount)))
         return total
 
     # Second pass --------------------------------------------------------------------------------
@@ -301,14 +230,13 @@ class _Datapath(RowDatapath):
             m.d.comb += store.i.dead.eq(delays(m, ~self.lives[at.code], wait, "dead")[-1])
         return store
 
-    @property
-    def _queue_depth(self):
-        return 1 << (self.config.max_rows - 1).bit_length()
+    def _queue(self, width, **options):
+        return RowQueue(width, 1 << (self.config.max_rows - 1).bit_length(), **options)
 
     def _late(self, m, store, reference):
-        """Beats that were read, with the code of what the reference has risen by after them."""
+        """Code of what the reference has risen by after a beat, a cycle after stage ``read``."""
         config, at = self.config, self.at
-        m.submodules.references = references = RowQueue(config.reference_bits, self._queue_depth)
+        m.submodules.references = references = self._queue(config.reference_bits)
         first = Signal(init=1)
         final = Signal(config.reference_bits, name="final_reference")
         with m.If(store.valid):
@@ -323,48 +251,32 @@ class _Datapath(RowDatapath):
         self.read_valid, self.read_first = Signal(), Signal()
         m.d.sync += [self.read.eq(store.o), self.read_valid.eq(store.valid),
                      self.read_first.eq(first)]
+        code = self._late_code(m, (final - self.read.reference)[:config.reference_bits])
+        return delays(m, code, 1, "late")[-1]
 
-        difference = (final - self.read.reference)[:config.reference_bits]
-        if config.codes == "octave":
-            difference = self._clipped_code(m, difference, "late_code")
-        else:
-            # No more than makes every output 0.
-            difference = Mux(difference >= config.zero_code, config.zero_code,
-                             difference)[:config.zero_code.bit_length()]
-        late = Signal(len(difference))
-        m.d.sync += late.eq(difference)
-        return late
+    def _leading_one(self, m, total):
+        """Leading one and bits below of the sum of the row that is read, a cycle after ``read``.
 
-    def _logarithm(self, m, total):
-        """Logarithm of the sum of the row that is read, a cycle after stage ``read``.
-
-        It comes as the place of the leading one, from the smallest that a sum can have, and the
-        bits below.
+        The place counts from the smallest that a sum can have.
         """
         config, at = self.config, self.at
         least, below = config.smallest_place, config.mantissa_bits
         tail = Cat(Const(0, max(below - least, 0)), total[max(least - below, 0):least])
-        found = leading_one(m, total[least:], tail, below)
-        m.submodules.sums = sums = RowQueue(sum(map(len, found)), self._queue_depth, bypass=True)
+        place, fraction = leading_one(m, total[least:], tail, below)
+        m.submodules.sums = sums = self._queue(len(place) + below, bypass=True)
         log = Signal(sums.width)
         with m.If(self.read_first):
             m.d.sync += log.eq(sums.o)
         m.d.comb += [
-            sums.i.eq(Cat(found)), sums.push.eq(self.ends[at.sum]),
+            sums.i.eq(Cat(place, fraction)), sums.push.eq(self.ends[at.sum]),
             sums.pop.eq(self.read_valid & self.read_first),
             self.leaving.eq(sums.pop),
         ]
-        return log[:len(found[0])], log[len(found[0]):]
+        return log[:len(place)], log[len(place):]
 
-    def _outputs(self, m, late, log):
+    def _outputs(self, m, late, logarithm, constant):
         """Output beats."""
         config = self.config
-        place, fraction = log
-        if config.codes == "octave":
-            logarithm, constant = place, fraction
-        else:
-            logarithm = lookup(m, Cat(fraction, place), config.sum_logs, name="log_word")
-            constant = Const(0, 0)
         _, beat, corrected = delays(m, self.read, 2, "read")
         valid = delays(m, self.read_valid, 2, "read_valid")[-1]
         number = delays(m, constant, 1, "constant")[-1]
@@ -392,19 +304,14 @@ class _Datapath(RowDatapath):
                      self.o_valid.eq(valid)]
 
     def _corrected(self, m, beat, corrected, late, logarithm):
-        """Codes and offset, registered, that add up to the corrected codes plus the logarithm."""
-        config = self.config
-        if self.stores_dead:
-            # A corrected code is clipped before the logarithm is added, and here that shows.
-            codes = []
-            for k in range(config.lanes):
-                total = Signal(config.code_bits + 1, name=f"late_total_{k}")
-                code = Signal(config.code_bits, name=f"late_code_{k}")
-                m.d.comb += total.eq(beat.code[k] + late)
-                m.d.sync += code.eq(Mux(total >= config.top_code, config.top_code, total))
-                codes.append(code)
-            return codes, delays(m, logarithm, 1, "offset")[-1]
-        total = late + logarithm
-        offset = Signal(len(total), name="offset")
-        m.d.sync += offset.eq(total)
+        """Codes and an offset, registered, whose sums are the codes to look the outputs up by."""
+        offset = Signal(max(len(late), len(logarithm)) + 1, name="offset")
+        m.d.sync += offset.eq(late + logarithm)
         return corrected.code, offset
+
+
+def round_half_up(value, shift, rounding="round"):
+    """``value / 2**shift``, rounded half up or truncated towards minus infinity."""
+    if shift and rounding == "round":
+        value = value + (1 << (shift - 1))
+    return value >> shift

@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cocotb
 import numpy as np
@@ -103,9 +103,9 @@ def differences(form: BeatFormat, rows: Rows, expected: Sequence[str],
 
 # Bench
 
-def _require(condition: object, message: str | Callable[[], str]) -> None:
+def _require(condition: object, message: str) -> None:
     if not condition:
-        raise AssertionError(message() if callable(message) else message)
+        raise AssertionError(message)
 
 
 @functools.cache
@@ -264,8 +264,10 @@ async def rows_back_to_back(bench):
     _check_schedule(bench, rows, accepted, cycles)
     beats = rows.beats(bench.config.lanes)
     early = early_stalls(accepted, cycles, beats, bench.config.max_rows)
-    _require(not len(early), lambda: f"input beat {np.searchsorted(accepted, early[0])} had to wait "
-             f"in cycle {early[0]}, with fewer than {bench.config.max_rows} rows inside")
+    if len(early):
+        beat = np.searchsorted(accepted, early[0])
+        raise AssertionError(f"input beat {beat} had to wait in cycle {early[0]}, with fewer than "
+                             f"{bench.config.max_rows} rows inside")
     await bench.error(0)
 
 
@@ -309,7 +311,7 @@ async def rows_to_patient_sink(bench):
 
 @_test
 async def latency_of_idle_unit(bench):
-    """Every row comes ``latency`` cycles after its last beat, if the unit has nothing else to do."""
+    """Every row comes ``latency`` cycles after its last beat, if nothing else is to do."""
     config = bench.config
     rows, outputs = bench.some()
     beats = rows.beats(config.lanes)
@@ -321,8 +323,10 @@ async def latency_of_idle_unit(bench):
     accepted, cycles = await bench.exchange(rows, outputs, pauses=pauses.tolist())
     latency = cycles[ends - beats] - accepted[ends - 1]
     wrong = np.flatnonzero(latency != bench.job.latency)
-    _require(not len(wrong), lambda: f"row {wrong[0]} ({rows.names[wrong[0]]}): latency is "
-             f"{latency[wrong[0]]} instead of {bench.job.latency}")
+    if len(wrong):
+        row = wrong[0]
+        raise AssertionError(f"row {row} ({rows.names[row]}): latency is {latency[row]} instead "
+                             f"of {bench.job.latency}")
 
 
 # Reset and errors
