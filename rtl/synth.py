@@ -26,7 +26,7 @@ import re
 from . import yosys
 
 
-__all__ = ["FAMILIES", "Family", "Figures", "SynthesisError", "measure"]
+__all__ = ["FAMILIES", "Family", "Figures", "SynthesisError", "measure", "netlist"]
 
 
 class SynthesisError(Exception):
@@ -106,6 +106,20 @@ def measure(verilog, top, *, family="xc7"):
                          "tee -q -o sta.txt sta"], {"design.v": verilog})
     cells = json.loads(written["stat.json"])["design"]["num_cells_by_type"]
     return Figures(**_area(cells, flow.cells), **_delay(written["sta.txt"]))
+
+
+def netlist(verilog, top, *, family="xc7"):
+    """Synthesise the module ``top`` of a Verilog text into a netlist of the family's cells.
+
+    Returns
+    -------
+    dict of str to str
+        Verilog texts: the netlist (``"netlist.v"``) and models of its cells (``"cells.v"``).
+    """
+    flow = FAMILIES[family]
+    written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
+                         "write_verilog -noattr netlist.v"], {"design.v": verilog})
+    return {"netlist.v": written["netlist.v"], "cells.v": yosys.shared(flow.library)}
 
 
 def _area(cells, table):

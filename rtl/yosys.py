@@ -5,13 +5,14 @@ ends the process on an error; a child keeps all three away from the caller, and 
 """
 
 import importlib.metadata
+import importlib.util
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 
-__all__ = ["YosysError", "run", "version"]
+__all__ = ["YosysError", "run", "shared", "version"]
 
 
 _CHILD = """
@@ -30,6 +31,13 @@ class YosysError(Exception):
 def version():
     """Version of Yosys, as its package states it."""
     return importlib.metadata.version("pyosys")
+
+
+def shared(name):
+    """Text of a file that comes with Yosys, such as ``+/xilinx/cells_sim.v``."""
+    package = importlib.util.find_spec("pyosys").submodule_search_locations[0]
+    path = pathlib.Path(package, "share", name.removeprefix("+/"))
+    return path.read_text(encoding="utf-8")
 
 
 def run(commands, files):
