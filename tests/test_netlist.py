@@ -1,4 +1,4 @@
-"""The synthesised netlist on the bench of the RTL, and faults in it, which the bench has to find."""
+"""The synthesised netlist on the bench of the RTL, and faults that the bench has to find."""
 
 import dataclasses
 

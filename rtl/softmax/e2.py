@@ -39,7 +39,7 @@ CONSTANT_BITS = 16
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class E2SoftmaxConfig(SoftmaxConfig):
-    """Configuration of an E2Softmax unit.
+    """E2Softmax: logarithmic codes, online normaliser, division by logarithm (SOLE, ICCAD 2023).
 
     With ``codes="octave"`` (as published) a logit's code is its distance to the running maximum in
     octaves, ``k = min(round(23/16 * scale * (max - x)), 2**code_bits - 1)``, and stands for
