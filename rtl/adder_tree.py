@@ -15,7 +15,7 @@ LEVELS_PER_STAGE = 2
 class AdderTree(wiring.Component):
     """Sum of ``count`` unsigned numbers.
 
-    A binary tree of carry chains, with registers after every second level and at the end. Latency
+    A binary tree of carry chains, with registers after every few levels and at the end. Latency
     :attr:`latency` cycles, throughput one sum per cycle. The sum can not overflow.
 
     Parameters
@@ -26,6 +26,8 @@ class AdderTree(wiring.Component):
         Number of operands.
     largest : int or None
         Largest value of an operand, where it is less than its width allows.
+    levels : int
+        Additions between two registers.
 
     Members
     -------
@@ -33,8 +35,9 @@ class AdderTree(wiring.Component):
     o : Out(sum_width)
     """
 
-    def __init__(self, width, count, *, largest=None):
+    def __init__(self, width, count, *, largest=None, levels=LEVELS_PER_STAGE):
         self.width = width
+        self.levels = levels
         self.count = count
         self.largest = (1 << width) - 1 if largest is None else largest
         super().__init__({
@@ -43,21 +46,21 @@ class AdderTree(wiring.Component):
         })
 
     @staticmethod
-    def stages(count):
+    def stages(count, levels=LEVELS_PER_STAGE):
         """Latency of a sum of ``count`` operands, in cycles."""
-        return -(-(count - 1).bit_length() // LEVELS_PER_STAGE)
+        return -(-(count - 1).bit_length() // levels)
 
     @property
     def latency(self):
         """Latency in cycles."""
-        return self.stages(self.count)
+        return self.stages(self.count, self.levels)
 
     def elaborate(self, platform):
         m = Module()
         terms = [(self.i[k], self.largest) for k in range(self.count)]
         levels = (self.count - 1).bit_length()
         for level in range(levels):
-            registered = (level + 1) % LEVELS_PER_STAGE == 0 or level + 1 == levels
+            registered = (level + 1) % self.levels == 0 or level + 1 == levels
             domain = m.d.sync if registered else m.d.comb
             following = []
             for start in range(0, len(terms), 2):

@@ -4,6 +4,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .pipeline import delays
+
 
 __all__ = ["MaxRadix"]
 
@@ -22,6 +24,8 @@ class MaxRadix(wiring.Component):
         Width of an element, unsigned.
     lanes : int
         Elements per beat.
+    relaxed : bool
+        Rest a cycle between two digits, for shorter paths.
 
     Members
     -------
@@ -32,42 +36,54 @@ class MaxRadix(wiring.Component):
         Largest live element, 0 if there is none.
     """
 
-    def __init__(self, width, lanes):
+    def __init__(self, width, lanes, *, relaxed=False):
         self.width = width
         self.lanes = lanes
+        self.relaxed = relaxed
         super().__init__({"data": In(width).array(lanes), "live": In(lanes), "o": Out(width)})
 
     @staticmethod
-    def stages(width):
+    def stages(width, relaxed=False):
         """Latency for elements of ``width`` bits, in cycles."""
-        return -(-width // 2)
+        digits = -(-width // 2)
+        return 2 * digits - 1 if relaxed else digits
 
     @property
     def latency(self):
         """Latency in cycles."""
-        return self.stages(self.width)
+        return self.stages(self.width, self.relaxed)
 
     def elaborate(self, platform):
         m = Module()
         racing = self.live
         values = [self.data[k] for k in range(self.lanes)]
         found = digit = None
-        for stage in range(self.latency):
+        for stage in range(self.stages(self.width)):
             if stage:
                 # Elements with a smaller digit than the one just found are out of the race.
                 still = Signal(self.lanes, name=f"still_{stage}")
-                m.d.comb += still.eq(Cat(flag & (value[-len(digit):] == digit)
-                                         for flag, value in zip(racing, values, strict=True)))
+                domain = m.d.sync if self.relaxed else m.d.comb
+                domain += still.eq(Cat(flag & (value[-len(digit):] == digit)
+                                       for flag, value in zip(racing, values, strict=True)))
                 racing, values = still, [value[:-len(digit)] for value in values]
+                if self.relaxed:
+                    *values, found = [delays(m, value, 1, f"resting_{stage}_{k}")[-1]
+                                      for k, value in enumerate([*values, found])]
             low = max(len(values[0]) - 2, 0)
-            largest = self._largest_digit(m, racing, [value[low:] for value in values], stage)
-
+            flags = self._flags(racing, [value[low:] for value in values])
+            racing_now = Signal(self.lanes, name=f"racing_{stage}")
+            if self.relaxed:
+                flags = delays(m, flags, 1, f"flags_{stage}")[-1]
+            largest = self._largest_digit(flags)
             digit = Signal(len(largest), name=f"digit_{stage}")
             following = Signal(len(largest) + (len(found) if stage else 0), name=f"found_{stage}")
-            racing_now = Signal(self.lanes, name=f"racing_{stage}")
-            m.d.sync += [following.eq(Cat(largest, found) if stage else largest),
-                         racing_now.eq(racing)]
-            m.d.comb += digit.eq(following[:len(digit)])
+            if self.relaxed:
+                before = [delays(m, found, 1, f"before_{stage}")[-1]] if stage else []
+                m.d.comb += [digit.eq(largest), following.eq(Cat(largest, *before))]
+            else:
+                m.d.sync += following.eq(Cat(largest, found) if stage else largest)
+                m.d.comb += digit.eq(following[:len(digit)])
+            m.d.sync += racing_now.eq(racing)
             waiting = []
             for k, value in enumerate(values):
                 waiting.append(Signal(len(value), name=f"value_{stage}_{k}"))
@@ -77,13 +93,17 @@ class MaxRadix(wiring.Component):
         return m
 
     @staticmethod
-    def _largest_digit(m, racing, digits, stage):
-        """Largest of the digits, of one or two bits, of the elements in the race."""
+    def _flags(racing, digits):
+        """Of the digits, of one or two bits, in the race: has one its high bit, both bits, its low
+        bit set."""
         high = Cat(flag & d[-1] for flag, d in zip(racing, digits, strict=True)).any()
         if len(digits[0]) == 1:
             return high
         both = Cat(flag & d.all() for flag, d in zip(racing, digits, strict=True)).any()
         low = Cat(flag & d[0] for flag, d in zip(racing, digits, strict=True)).any()
-        digit = Signal(2, name=f"largest_{stage}")
-        m.d.comb += digit.eq(Cat(Mux(high, both, low), high))
-        return digit
+        return Cat(high, both, low)
+
+    @staticmethod
+    def _largest_digit(flags):
+        """Largest digit."""
+        return flags if len(flags) == 1 else Cat(Mux(flags[0], flags[1], flags[2]), flags[0])

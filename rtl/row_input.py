@@ -12,14 +12,16 @@ class RowInput(wiring.Component):
     """Framing of the rows of an input stream. Combinational, but for what it remembers.
 
     A row of more than ``max_length`` elements is cut there: it ends with its ``max_length``-th
-    element, and its further beats are swallowed. That, a beat before the last one that is not full,
-    and a beat whose kept lanes are not the low ones raise :attr:`error`, which stays set until
-    reset. None of it touches another row.
+    element, and its further beats are swallowed. That, a row of less than ``min_length`` elements,
+    a beat before the last one that is not full, and a beat whose kept lanes are not the low ones
+    raise :attr:`error`, which stays set until reset. None of it touches another row.
 
     Parameters
     ----------
     lanes, max_length : int
         Elements per beat and per row.
+    min_length : int
+        Least elements per row.
 
     Members
     -------
@@ -37,9 +39,10 @@ class RowInput(wiring.Component):
         Sticky.
     """
 
-    def __init__(self, lanes, max_length):
+    def __init__(self, lanes, max_length, *, min_length=1):
         self.lanes = lanes
         self.max_length = max_length
+        self.min_length = min_length
         super().__init__({
             "transfer": In(1),
             "keep": In(lanes),
@@ -83,6 +86,14 @@ class RowInput(wiring.Component):
                 m.d.sync += count.eq(count + 1)
                 with m.If(self.end):
                     m.d.sync += count.eq(0)
-            with m.If(malformed | (excess & ~cutting)):
+            with m.If(malformed | ((excess | self._short(count)) & ~cutting)):
                 m.d.sync += self.error.eq(1)
         return m
+
+    def _short(self, count):
+        """Whether a row ends here with too few elements."""
+        if self.min_length == 1:
+            return Const(0, 1)
+        beat, lane = divmod(self.min_length - 1, self.lanes)
+        early = (count < beat) if beat else Const(0, 1)
+        return self.last & (early | ((count == beat) & ~self.keep[lane]))

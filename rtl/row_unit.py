@@ -25,9 +25,11 @@ class RowDatapath(wiring.Component):
         ``o`` holds a beat.
     leaving : Out(1)
         Nothing of one more row is held but what is on its way to ``o``.
+
+    A datapath may have further ``ports``.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, **ports):
         self.config = config
         super().__init__({
             "data": In(config.input_layout["data"].shape),
@@ -39,6 +41,7 @@ class RowDatapath(wiring.Component):
             "o": Out(config.output_layout),
             "o_valid": Out(1),
             "leaving": Out(1),
+            **ports,
         })
 
 
@@ -59,16 +62,20 @@ class RowUnit(wiring.Component):
     i : In(stream.Signature(config.input_layout))
     o : Out(stream.Signature(config.output_layout))
     error : Out(1)
-        A row was too long, or its ``keep`` was not of the form that the stream asks for. Sticky.
+        A row was too long or too short, or its ``keep`` was not of the form that the stream asks
+        for. Sticky.
+
+    A unit may have further ``ports``.
     """
 
-    def __init__(self, config, datapath):
+    def __init__(self, config, datapath, **ports):
         self.config = config
         self.datapath = datapath
         super().__init__({
             "i": In(stream.Signature(config.input_layout)),
             "o": Out(stream.Signature(config.output_layout)),
             "error": Out(1),
+            **ports,
         })
 
     def elaborate(self, platform):
@@ -78,7 +85,8 @@ class RowUnit(wiring.Component):
         full = Signal()
         datapath = self.datapath
         m.submodules.datapath = EnableInserter(enable)(datapath)
-        m.submodules.rows = rows = RowInput(config.lanes, config.max_length)
+        m.submodules.rows = rows = RowInput(config.lanes, config.max_length,
+                                            min_length=getattr(config, "min_length", 1))
 
         m.d.comb += [
             enable.eq(self.o.ready | ~self.o.valid),
@@ -89,21 +97,31 @@ class RowUnit(wiring.Component):
             self.error.eq(rows.error),
             datapath.data.eq(self.i.payload.data),
             datapath.kept.eq(rows.kept),
-            datapath.live.eq(rows.kept & ~self.i.payload.mask),
+            datapath.live.eq(rows.kept),
             datapath.valid.eq(rows.valid),
             datapath.first.eq(rows.first),
             datapath.end.eq(rows.end),
             self.o.payload.eq(datapath.o),
             self.o.valid.eq(datapath.o_valid),
         ]
+        if "mask" in config.input_layout.members:
+            m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
 
         # With fewer beats than rows allowed inside, there is nothing to bound.
-        if config.max_rows < config.max_beats + config.latency:
+        if config.max_rows < config.max_beats + config.row_latency(config.max_beats):
             # The counters wrap at twice the bound or more, so their difference is not ambiguous.
             entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
             left = Signal.like(entered)
+            enters, leaves = Signal(), Signal()
             inside = (entered - left)[:len(entered)]
-            m.d.comb += full.eq(inside == config.max_rows)
-            m.d.sync += [entered.eq(entered + (rows.valid & rows.end)),
-                         left.eq(left + (datapath.leaving & enable))]
+            m.d.comb += [enters.eq(rows.valid & rows.end), leaves.eq(datapath.leaving & enable)]
+            with m.If(enters):
+                m.d.sync += entered.eq(entered + 1)
+            with m.If(leaves):
+                m.d.sync += left.eq(left + 1)
+            # What the counters say is told one row ahead, which keeps it out of the handshake.
+            with m.If(enters & ~leaves):
+                m.d.sync += full.eq(inside == config.max_rows - 1)
+            with m.Elif(leaves & ~enters):
+                m.d.sync += full.eq(0)
         return m

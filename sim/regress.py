@@ -262,7 +262,7 @@ def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 40
         cls = unit(name)
         key = zlib.crc32(name.encode())
         for preset in cls.PRESETS or [None]:
-            make = cls if preset is None else functools.partial(cls.preset, preset)
+            make = functools.partial(_with, cls, preset)
             if "directed" in kinds:
                 add("directed", make(), "core", seed)
                 add("directed", make(lanes=5, max_length=259), "axis", seed)
@@ -278,6 +278,12 @@ def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 40
                 add("random", config, "axis" if random.random() < 0.3 else "core",
                     int(random.integers(1 << 31)))
     return found
+
+
+def _with(cls: type[UnitConfig], preset: str | None, **values) -> UnitConfig:
+    """Config with those of ``values`` that the unit has as parameters."""
+    values = {name: value for name, value in values.items() if name in cls.parameters()}
+    return cls(**values) if preset is None else cls.preset(preset, **values)
 
 
 # Command line
@@ -297,27 +303,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sim.regress", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog="python -m sim.regress",
         description="Compare the units, simulated, with their models.")
     parser.add_argument("unit", nargs="*", metavar="UNIT", help="units; all, if none is named")
-    parser.add_argument("--sim", choices=(*SIMULATORS, "both"), default="both", help="simulator")
+    parser.add_argument("--sim", choices=(*SIMULATORS, "both"), default="both",
+                        help="simulator (default %(default)s)")
     parser.add_argument("--kind", choices=KINDS, action="append",
                         help="kind of configurations and rows, may be repeated; all, if not given")
     parser.add_argument("--configs", type=_positive, default=40, metavar="N",
-                        help="random configurations per unit")
+                        help="random configurations per unit (default %(default)s)")
     parser.add_argument("--config", metavar="FILE",
                         help="test this configuration (.json or .toml) only, with directed and "
                              "random rows")
     parser.add_argument("--ports", choices=("core", "axis"), default="core",
-                        help="ports to test at with --config")
+                        help="ports to test at with --config (default %(default)s)")
     parser.add_argument("--seed", type=_natural, default=argparse.SUPPRESS, metavar="S",
                         help="seed that repeats a run (default: a new one)")
     parser.add_argument("--rows", type=_positive, default=1000, metavar="N",
-                        help="rows back to back of a throughput run")
+                        help="rows back to back of a throughput run (default %(default)s)")
     parser.add_argument("--jobs", type=_positive, default=2, metavar="N",
-                        help="simulations at a time")
+                        help="simulations at a time (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("build/regress"), metavar="DIR",
-                        help="folder for all files; those of what passes are removed")
+                        help="folder for all files; those of what passes are removed (default "
+                             "%(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the files of what passes too")
     return parser
 

@@ -169,7 +169,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @functools.cached_property
     def position_bits(self):
         """Width of a position."""
-        return int(self.position((1 << (self.bits - 1)) - 1)).bit_length()
+        return max(self.position((1 << (self.bits - 1)) - 1).bit_length(), 1)
 
     @functools.cached_property
     def bucket_shift(self):
@@ -204,7 +204,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @functools.cached_property
     def octave_bits(self):
         """Width of an octave."""
-        return int(self.octave((1 << self.bucket_bits) - 1)).bit_length()
+        return self.octave((1 << self.bucket_bits) - 1).bit_length()
 
     def reference(self, bucket):
         """Position of the reference that a maximum's bucket stands for."""
@@ -216,7 +216,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @functools.cached_property
     def reference_bits(self):
         """Width of a reference."""
-        return int(self.reference((1 << self.bucket_bits) - 1)).bit_length()
+        return self.reference((1 << self.bucket_bits) - 1).bit_length()
 
     def distance_code(self, distance):
         """Unclipped code of a distance (a reference less a position, or less a reference)."""

@@ -283,10 +283,11 @@ class E2Datapath(RowDatapath):
         codes, offset = self._corrected(m, beat, corrected, late, logarithm)
 
         index_bits = max((config.zero_code - 1).bit_length(), 1)
+        total_bits = max(config.code_bits + 1, len(offset) + 1, index_bits)
         words = [row[u] if u < len(row) else 0
                  for row in config.outputs for u in range(1 << index_bits)]
         for k in range(config.lanes):
-            total = Signal(max(config.code_bits, len(offset)) + 1, name=f"total_{k}")
+            total = Signal(total_bits, name=f"total_{k}")
             m.d.comb += total.eq(codes[k] + offset)
             zero = total[index_bits:].any()
             if self.stores_dead:

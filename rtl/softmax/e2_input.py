@@ -48,7 +48,7 @@ class InputDatapath(E2Datapath):
             words = [config.octave(b) for b in range(1 << config.bucket_bits)]
             return lookup(m, bucket, words, name="octave_word")
         a, p, _, _ = config.octave_factors
-        top = Cat(Const(-1, config.bucket_shift), bucket)
+        top = Cat(Const((1 << config.bucket_shift) - 1, config.bucket_shift), bucket)
         return (constant_multiple(top, a) >> p) + 1
 
     def _reference(self, m, bucket):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int) -> np
 
 
 def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
-                 max_rows: int) -> np.ndarray:
+                 max_rows: float) -> np.ndarray:
     """Return the cycles in which a beat without a gap before it had to wait without need.
 
     There is need while ``max_rows`` rows are inside: their last beat is accepted, but has not left.
@@ -133,7 +134,7 @@ class _Bench:
     # Longest that a design may be silent: the longest row on its way in and another on its way out.
     @property
     def patience(self) -> int:
-        return 2 * self.config.max_beats + self.job.latency + 16
+        return (self.config.passes + 1) * self.config.max_beats + self.job.latency + 16
 
     async def start(self) -> None:
         """Start the clock and reset the design, with all its inputs known from the beginning."""
@@ -247,6 +248,9 @@ def _test(function):
 
 def _check_schedule(bench: _Bench, rows: Rows, accepted: np.ndarray, cycles: np.ndarray) -> None:
     beats = rows.beats(bench.config.lanes)
+    for _ in range(bench.config.passes - 1):
+        # A row rests once more: what one store puts out is what the next one accepts.
+        accepted = output_schedule(accepted, beats, 0)
     schedule = output_schedule(accepted, beats, bench.job.latency)
     late = np.flatnonzero(cycles != schedule)
     if len(late):
@@ -263,11 +267,12 @@ async def rows_back_to_back(bench):
     accepted, cycles = await bench.exchange(rows, bench.job.outputs)
     _check_schedule(bench, rows, accepted, cycles)
     beats = rows.beats(bench.config.lanes)
-    early = early_stalls(accepted, cycles, beats, bench.config.max_rows)
+    limit = getattr(bench.config, "max_rows", math.inf)
+    early = early_stalls(accepted, cycles, beats, limit)
     if len(early):
         beat = np.searchsorted(accepted, early[0])
         raise AssertionError(f"input beat {beat} had to wait in cycle {early[0]}, with fewer than "
-                             f"{bench.config.max_rows} rows inside")
+                             f"{limit} rows inside")
     await bench.error(0)
 
 
@@ -311,22 +316,25 @@ async def rows_to_patient_sink(bench):
 
 @_test
 async def latency_of_idle_unit(bench):
-    """Every row comes ``latency`` cycles after its last beat, if nothing else is to do."""
+    """Every row comes ``row_latency`` cycles after its last beat, if nothing else is to do."""
     config = bench.config
     rows, outputs = bench.some()
     beats = rows.beats(config.lanes)
+    # The ports may add to the latency of the core.
+    promised = np.array([config.row_latency(count) for count in beats.tolist()])
+    promised += bench.job.latency - config.latency
     ends = np.cumsum(beats)
     pauses = np.zeros(int(beats.sum()), np.int64)
     # Each row waits until the one before it has left.
-    pauses[ends[:-1]] = (beats[:-1] + bench.job.latency
+    pauses[ends[:-1]] = (beats[:-1] + promised[:-1]
                          + bench.random.integers(0, 4, len(beats) - 1))
     accepted, cycles = await bench.exchange(rows, outputs, pauses=pauses.tolist())
     latency = cycles[ends - beats] - accepted[ends - 1]
-    wrong = np.flatnonzero(latency != bench.job.latency)
+    wrong = np.flatnonzero(latency != promised)
     if len(wrong):
         row = wrong[0]
         raise AssertionError(f"row {row} ({rows.names[row]}): latency is {latency[row]} instead "
-                             f"of {bench.job.latency}")
+                             f"of {promised[row]}")
 
 
 # Reset and errors
