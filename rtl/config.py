@@ -64,6 +64,9 @@ class UnitConfig:
     UNIT = None
     PRESETS = {}
 
+    #: Names of the unit's streams. A unit that turns rows into rows has these two.
+    STREAMS = ("i", "o")
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), kind_of(field)
@@ -202,6 +205,14 @@ class UnitConfig:
     @property
     def passes(self):
         """Stores that hold a row until it is complete, one behind the other."""
+        return 1
+
+    @property
+    def row_interval(self):
+        """Cycles that the unit needs from the end of one row to the end of the next.
+
+        A row of fewer beats waits at the input until the unit is empty.
+        """
         return 1
 
     def row_latency(self, beats):

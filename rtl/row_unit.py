@@ -85,12 +85,16 @@ class RowUnit(wiring.Component):
         full = Signal()
         datapath = self.datapath
         m.submodules.datapath = EnableInserter(enable)(datapath)
-        m.submodules.rows = rows = RowInput(config.lanes, config.max_length,
-                                            min_length=getattr(config, "min_length", 1))
+        # Where a short row can wait, it is no error.
+        waiting = config.row_interval > 1
+        m.submodules.rows = rows = RowInput(
+            config.lanes, config.max_length,
+            min_length=1 if waiting else getattr(config, "min_length", 1))
+        wait = Signal()
 
         m.d.comb += [
             enable.eq(self.o.ready | ~self.o.valid),
-            self.i.ready.eq(enable & ~full),
+            self.i.ready.eq(enable & ~full & ~wait),
             rows.transfer.eq(self.i.valid & self.i.ready),
             rows.keep.eq(self.i.payload.keep),
             rows.last.eq(self.i.payload.last),
@@ -108,7 +112,7 @@ class RowUnit(wiring.Component):
             m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
 
         # With fewer beats than rows allowed inside, there is nothing to bound.
-        if config.max_rows < config.max_beats + config.row_latency(config.max_beats):
+        if waiting or config.max_rows < config.max_beats + config.row_latency(config.max_beats):
             # The counters wrap at twice the bound or more, so their difference is not ambiguous.
             entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
             left = Signal.like(entered)
@@ -124,4 +128,15 @@ class RowUnit(wiring.Component):
                 m.d.sync += full.eq(inside == config.max_rows - 1)
             with m.Elif(leaves & ~enters):
                 m.d.sync += full.eq(0)
+
+        if waiting:
+            # Beats of the row so far, up to one less than it needs.
+            beats = Signal(range(config.row_interval))
+            enough = config.row_interval - 1
+            # What a beat says counts while it is there only.
+            m.d.comb += wait.eq(self.i.valid & rows.end & (beats != enough) & (entered != left))
+            with m.If(enters):
+                m.d.sync += beats.eq(0)
+            with m.Elif(rows.valid & (beats != enough)):
+                m.d.sync += beats.eq(beats + 1)
         return m

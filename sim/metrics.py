@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 
-__all__ = ["SoftmaxErrors", "softmax_errors"]
+__all__ = ["AttentionErrors", "SoftmaxErrors", "softmax_errors", "attention_errors"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +54,35 @@ def softmax_errors(p, q):
         top1=(q.argmax(axis=-1) == best).mean(),
         top1_tied=(q[rows, best] == q.max(axis=-1)).mean(),
         sum_low=sums.min(), sum_mean=sums.mean(), sum_high=sums.max())
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionErrors:
+    """Errors of output vectors ``y`` of attention against references ``x``.
+
+    Attributes
+    ----------
+    relative : float
+        Length of the error over the length of the reference, averaged over the queries.
+    cosine : float
+        Cosine of the angle between the two, averaged over the queries.
+    largest : float
+        Largest absolute error of an element.
+    """
+
+    relative: float
+    cosine: float
+    largest: float
+
+
+def attention_errors(x, y):
+    """Compare output vectors ``y`` with references ``x``, both real, of shape (..., dim).
+
+    A query whose reference is 0 counts in ``largest`` only.
+    """
+    length, other = np.linalg.norm(x, axis=-1), np.linalg.norm(y, axis=-1)
+    error = np.linalg.norm(y - x, axis=-1)
+    some = length > 0
+    cosine = (x * y).sum(axis=-1) / np.where(length * other > 0, length * other, 1.0)
+    return AttentionErrors(relative=(error[some] / length[some]).mean(),
+                           cosine=cosine[some].mean(), largest=np.abs(y - x).max())

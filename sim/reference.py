@@ -3,7 +3,7 @@
 import numpy as np
 
 
-__all__ = ["softmax"]
+__all__ = ["attention", "softmax"]
 
 
 def softmax(logits, mask=None):
@@ -18,3 +18,19 @@ def softmax(logits, mask=None):
     exponentials = np.exp(logits - np.where(np.isfinite(top), top, 0.0))
     total = exponentials.sum(axis=-1, keepdims=True)
     return exponentials / np.where(total > 0, total, 1.0)
+
+
+def attention(q, k, v, mask=None, causal=False):
+    """Attention of queries (..., queries, dim) to keys and values (..., keys, dim).
+
+    ``softmax(q k^T / sqrt(dim)) v``. Masked keys, of shape (..., keys), take no part; with
+    ``causal`` neither do the keys behind a query's own place. Without a key the output is 0.
+    """
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    logits = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    hidden = np.zeros(logits.shape, bool)
+    if mask is not None:
+        hidden |= np.asarray(mask)[..., None, :]
+    if causal:
+        hidden |= np.arange(logits.shape[-1]) > np.arange(logits.shape[-2])[:, None]
+    return softmax(logits, hidden) @ v

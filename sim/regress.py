@@ -253,6 +253,8 @@ def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 40
         too if none is given.
     """
     found = []
+    # A unit with other streams has a bench of its own.
+    names = [name for name in names if unit(name).STREAMS == ("i", "o")]
 
     def add(kind: str, config: UnitConfig, ports: str, number: int) -> None:
         found.append(Task(kind, config, ports, number, tuple(simulators),

@@ -18,11 +18,12 @@ from rtl import emit, synth, unit
 from . import model
 from .metrics import softmax_errors
 from .reference import softmax
+from .report_family import family
 
 
 __all__ = ["TABLES", "main", "update"]
 
-FILES = ("README.md", "docs/softmax_e2.md")
+FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md")
 
 # Peers, put through the same flow of the same tool (LUT per element and cycle, delay in ns). ITA
 # (pulp-platform/ITA, ba96519) with one divider: it does not store its rows. MASE (DeepWok/mase,
@@ -95,7 +96,7 @@ def e2_exactness():
                    "argmax flips", "of these, not ties", "row sums"), rows)
 
 
-TABLES = {"e2-cost": e2_cost, "e2-exactness": e2_exactness}
+TABLES = {"e2-cost": e2_cost, "e2-exactness": e2_exactness, "softmax-family": family}
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -267,17 +267,19 @@ class Simulation:
             runtime.keep(build)
 
     def run(self, job: Job, tests: Sequence[str] | None = None, *,
-            name: str = "run") -> list[TestResult]:
-        """Run tests of :mod:`sim.bench.row_unit`.
+            name: str = "run", module: str = TEST_MODULE) -> list[TestResult]:
+        """Run tests of :mod:`sim.bench.row_unit`, or of another ``module``.
 
         Parameters
         ----------
         job : Job
-            Rows and expected outputs.
+            Rows and expected outputs; what the module takes, if it is another one.
         tests : sequence of str
             Names of the tests to run; all, if None.
         name : str
             Name of the files of this run within the folder.
+        module : str
+            Name of the module of the bench.
 
         Raises
         ------
@@ -290,7 +292,7 @@ class Simulation:
         files["report"].unlink(missing_ok=True)
         environment = {"SIM_JOB": str(files["job"]), "SIM_REPORT": str(files["report"])}
         with _environment(), contextlib.suppress(RuntimeError, SystemExit):
-            self._runner.test(test_module=TEST_MODULE, hdl_toplevel=self.design.top,
+            self._runner.test(test_module=module, hdl_toplevel=self.design.top,
                               hdl_toplevel_lang="verilog",
                               testcase=list(tests) if tests is not None else None, seed=job.seed,
                               build_dir=self._build, test_dir=self.folder, extra_env=environment,

@@ -27,8 +27,7 @@ class SoftmaxConfig(UnitConfig):
     lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
     max_length: int = parameter(512, Integer(1, 4096), tag="n", help="elements per row at most")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
-                            help="memory that holds the rows; auto takes block RAM for more than "
-                                 "64 beats")
+                            help="memory that holds the rows; auto takes block RAM above 4096 bits")
     max_rows: int = parameter(32, Integer(32, 4096), tag="r",
                               help="rows that may be inside the unit at a time; further ones "
                                    "wait at the input")

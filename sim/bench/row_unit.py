@@ -267,7 +267,8 @@ async def rows_back_to_back(bench):
     accepted, cycles = await bench.exchange(rows, bench.job.outputs)
     _check_schedule(bench, rows, accepted, cycles)
     beats = rows.beats(bench.config.lanes)
-    limit = getattr(bench.config, "max_rows", math.inf)
+    # Where rows may have to wait, they wait for an empty unit at most.
+    limit = (getattr(bench.config, "max_rows", math.inf) if bench.config.row_interval == 1 else 1)
     early = early_stalls(accepted, cycles, beats, limit)
     if len(early):
         beat = np.searchsorted(accepted, early[0])

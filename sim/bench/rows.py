@@ -136,9 +136,12 @@ class BeatFormat:
         """Digits of a beat."""
         return sum(width for _, width in self.signals)
 
-    def encode(self, data: np.ndarray, keep: np.ndarray, last: np.ndarray,
+    def encode(self, data: np.ndarray, keep: np.ndarray | None, last: np.ndarray,
                mask: np.ndarray | None = None) -> list[str]:
-        """Return beats from arrays (beats, lanes), ``last`` from (beats,)."""
+        """Return beats from arrays (beats, lanes), ``last`` from (beats,).
+
+        A member that the format does not have may be None.
+        """
         members = {"data": data, "keep": keep, "last": last[:, None], "mask": mask}
         bits = np.zeros((len(data), self.width), np.uint8)
         for name, field in self.fields.items():
@@ -188,7 +191,7 @@ def core_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
 def _core(layout, port: str) -> BeatFormat:
     fields = {}
     for name, member in layout:
-        lanes = 1 if name == "last" else layout.lanes
+        lanes = _lanes(layout, name)
         signed = name == "data" and layout.element.signed
         fields[name] = _Field(member.offset, member.width // lanes, lanes, signed)
     return BeatFormat(layout.lanes, fields, ((f"{port}__payload", layout.size),),
@@ -203,23 +206,37 @@ def axis_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
 def _axis(layout, port: str) -> BeatFormat:
     lanes = layout.lanes
     size = element_bytes(layout.element)
-    members = [("data", "tdata", 8 * size), ("keep", "tkeep", size)]
+    members = [("data", "tdata", 8 * size)]
+    if "keep" in layout.members:
+        members.append(("keep", "tkeep", size))
     if "mask" in layout.members:
         members.append(("mask", "tuser", 1))
     fields, signals, offset = {}, [], 0
     for name, signal, width in members:
+        count = _lanes(layout, name)
         signed = name == "data" and layout.element.signed
-        fields[name] = _Field(offset, width, lanes, signed)
-        signals.append((f"{port}_{signal}", width * lanes))
-        offset += width * lanes
+        fields[name] = _Field(offset, width, count, signed)
+        signals.append((f"{port}_{signal}", width * count))
+        offset += width * count
     fields["last"] = _Field(offset, 1, 1)
     return BeatFormat(lanes, fields, (*signals, (f"{port}_tlast", 1)),
                       f"{port}_tvalid", f"{port}_tready")
 
 
-def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, BeatFormat]:
-    """Return input and output format of the ``"core"`` or the ``"axis"`` ports."""
-    return {"core": core_formats, "axis": axis_formats}[ports](config)
+def _lanes(layout, name: str) -> int:
+    """Number of a beat's lanes that have a member: all, or one that stands for the beat."""
+    return layout.lanes if layout[name].width % layout.lanes == 0 and name != "last" else 1
+
+
+def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
+    """Return the formats of the ``"core"`` or the ``"axis"`` ports, in the order of the streams."""
+    if config.STREAMS == ("i", "o"):
+        return {"core": core_formats, "axis": axis_formats}[ports](config)
+    layouts = config.stream_layouts
+    if ports == "core":
+        return tuple(_core(layouts[port], port) for port in config.STREAMS)
+    return tuple(_axis(layouts[port], "m_axis" if port == "o" else f"s_axis_{port}")
+                 for port in config.STREAMS)
 
 
 # Jobs

@@ -14,8 +14,12 @@ from rtl import UnitConfig
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config, x, *arrays, **options):
     """Compute what the unit of ``config`` puts out.
+
+    The softmax and LayerNorm units are called as ``run(config, x, mask=None)``, described below.
+    What else a unit takes is said by the function ``run`` of its own model, which is given all
+    arguments: ``run(config, q, k, v, mask=None)`` for ``attention`` (:mod:`sim.model.attention`).
 
     Parameters
     ----------
@@ -40,4 +44,4 @@ def run(config, x, mask=None):
     if not isinstance(config, UnitConfig):
         raise TypeError(f"Configuration must be a UnitConfig, not {config!r}")
     module = importlib.import_module(f".{config.UNIT.replace('-', '_')}", __name__)
-    return module.run(config, np.asarray(x), mask)
+    return module.run(config, np.asarray(x), *arrays, **options)

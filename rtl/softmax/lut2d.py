@@ -1,0 +1,162 @@
+"""2D LUT: softmax from an exponent table and a two-dimensional table, without a multiplication.
+
+Source: Vasyltsov & Chang, arXiv 2111.10770. The preset ``paper`` follows it; the preset ``plus``
+keeps its structure (two tables, no multiplier, no divider) and repairs what they are indexed by.
+
+Notation: ``w`` output bits, ``M = 2**w - 1`` (an output of 1), ``S`` a row's sum.
+"""
+
+import dataclasses
+import functools
+from fractions import Fraction
+
+from ..config import register
+from ..parameter import Choice, Integer, PositiveReal, Words, parameter
+from ..tables import quotient_word
+from .two_pass import ExponentTableConfig
+
+
+__all__ = ["Lut2dSoftmaxConfig"]
+
+
+@register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lut2dSoftmaxConfig(ExponentTableConfig):
+    """2D-LUT softmax: exponent table, two-dimensional table, no multiplier (Vasyltsov & Chang).
+
+    ``e = exponentials[index(max - x)]``, ``S = sum(e)``, ``y = sigma[row(e)][column(S)]``. Of each
+    element the number of its row is stored, not the exponential; once a row is summed up, its
+    column of the table is fetched, from which every element picks a word.
+
+    Rows stand for values of ``e``: ``r / (rows - 1)`` with ``row_spacing="linear"`` (as published),
+    or powers of a constant ratio down to the smallest that an output can tell, and 0
+    (``"logarithmic"``). Columns stand for values of ``S``: steps of ``2**-sum_fraction_bits`` up to
+    the last of ``columns`` with a linear index (as published), or every sum with a floating one. A
+    row whose sum lies beyond the table is not normalised: its outputs sum up to more than 1.
+
+    No output is above 1, and a larger logit never has a smaller output.
+    """
+
+    UNIT = "softmax-lut2d"
+    PRESETS = {
+        "paper": {},
+        "plus": {"exp_step": 0.03125, "exp_entries": 0, "exp_index": "round",
+                 "row_index": "round", "row_spacing": "logarithmic", "columns": 0,
+                 "sum_index": "floating", "sum_mantissa_bits": 3},
+    }
+
+    exp_step: float = parameter(0.1, PositiveReal(), tag="es",
+                                help="distance of two entries of the exponent table")
+    exp_entries: int = parameter(101, Integer(0, 1024), tag="en",
+                                 help="entries of the exponent table; 0: until it has run out")
+    rows: int = parameter(11, Integer(2, 32), tag="ro",
+                          help="rows of the two-dimensional table: values of the exponential")
+    row_index: str = parameter("truncate", Choice(("truncate", "round")), tag="ri",
+                               help="row of an exponential: top bits as published, or the nearest")
+    row_spacing: str = parameter("linear", Choice(("linear", "logarithmic")), tag="rs",
+                                 help="values of rows: equal steps as published, or equal ratios")
+    columns: int = parameter(60, Integer(0, 1024), tag="co",
+                             help="columns of the two-dimensional table: values of the sum; 0: as "
+                                  "many as the longest row needs")
+    sigma_words: tuple = parameter(
+        (), Words(), tag="sw",
+        help="contents of the two-dimensional table, row by row; computed if empty")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sum_index == "linear":
+            least = 1 << self.sum_fraction_bits
+            self._require("columns", self.columns == 0 or self.columns >= least,
+                          f"0 or at least {least} for {self.sum_fraction_bits} fraction bits")
+            self._require("columns", self.column_count <= 1024,
+                          f"1..1024, where the longest row needs {self.column_count}")
+        else:
+            self._require("columns", self.columns == 0, "0 for a floating index")
+        if self.sigma_words:
+            words, count = self.sigma_words, self.rows * self.column_count
+            one = (1 << self.out_bits) - 1
+            self._require("sigma_words", len(words) == count, f"a list of {count} words")
+            self._require("sigma_words", max(words) <= one, f"a list of words of at most {one}")
+            self._require("sigma_words", not any(words[:self.column_count]),
+                          "a list that starts with a row of zeros")
+            self._require("sigma_words", all(a <= b for a, b in zip(
+                words, words[self.column_count:], strict=False)),
+                          "a list of rows that do not fall")
+
+    # Rows ----------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def levels(self):
+        """Exponential that each row stands for, in words of the exponent table."""
+        if self.row_spacing == "linear":
+            return tuple(Fraction(self.unit * r, self.rows - 1) for r in range(self.rows))
+        # From half an output step, for a sum of 1, to 1.
+        ratio = Fraction(1, max(self.rows - 2, 1))
+        octaves = (ratio * (self.rows - 1 - r) * self.octaves for r in range(1, self.rows))
+        return (Fraction(0), *(Fraction(self.unit) * Fraction(2.0 ** -float(o)) for o in octaves))
+
+    @property
+    def octaves(self):
+        """Octaves from the lowest row but 0 to the highest (logarithmic spacing)."""
+        return Fraction(min(self.out_bits - 1, (self.rows - 2)), 1)
+
+    @functools.cached_property
+    def row_numbers(self):
+        """Row of each word of the exponent table."""
+        if self.row_index == "truncate" and self.row_spacing == "linear":
+            return tuple(e * (self.rows - 1) >> self.out_bits for e in self.exponentials)
+        numbers = []
+        for e in self.exponentials:
+            below = max(r for r, level in enumerate(self.levels) if level <= e)
+            above = min(below + 1, self.rows - 1)
+            nearer = 2 * e >= self.levels[below] + self.levels[above]
+            numbers.append(above if self.row_index == "round" and nearer else below)
+        return tuple(numbers)
+
+    # Columns -------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def column_count(self):
+        """Columns of the two-dimensional table."""
+        if self.sum_index == "floating":
+            return self.floating_entries
+        return self.columns or max(self.linear_index(self.max_length * self.exponentials[0]),
+                                   1 << self.sum_fraction_bits)
+
+    def linear_index(self, total):
+        """Linear index of a sum, before it is bounded. Works on arrays.
+
+        Truncated, it is the upper bits of ``S``; rounded, ``S / M``, but for the division.
+        """
+        shift = self.out_bits - self.sum_fraction_bits
+        if self.sum_rounding == "truncate":
+            return total >> shift
+        return (total + (total >> self.out_bits) + (1 << shift >> 1)) >> shift
+
+    @functools.cached_property
+    def sigma(self):
+        """Words of the two-dimensional table: ``sigma[row][column]``."""
+        count = self.column_count
+        if self.sigma_words:
+            return tuple(self.sigma_words[r * count:(r + 1) * count] for r in range(self.rows))
+        one = (1 << self.out_bits) - 1
+        if self.sum_index == "linear":
+            step = Fraction(1 << self.sum_fraction_bits)
+            sums = [Fraction(self.unit * max(c, step)) / step for c in range(1, count + 1)]
+        else:
+            sums = [max(Fraction(sum(self.sum_range(c))) / 2, self.unit) for c in range(count)]
+        return tuple(tuple(min(quotient_word(one * level, total), one) for total in sums)
+                     for level in self.levels)
+
+    # Hardware ------------------------------------------------------------------------------------
+
+    @property
+    def stages(self):
+        """Cycles that the method takes for its terms, its row result and its outputs."""
+        from .lut2d_core import stages
+        return stages(self)
+
+    def create(self):
+        """Create the unit's hardware."""
+        from .lut2d_core import Lut2dSoftmax
+        return Lut2dSoftmax(self)
