@@ -17,6 +17,9 @@ from .parameter import ConfigError, kind_of
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
 
+# Characters of a configuration's name.
+LONGEST_NAME = 72
+
 _registry = {}
 
 
@@ -96,7 +99,8 @@ class UnitConfig:
         """Deterministic name of the configuration: a Verilog identifier, unique to it.
 
         Made of the unit, the tags of the parameters that size it, the nearest preset, and the
-        tags of all parameters in which it differs from that preset.
+        tags of all parameters in which it differs from that preset; of their hash instead, where
+        the name would get longer than tools take (Verilator: 127 characters, with what is added).
         """
         fields = self.parameters()
         sizing = [n for n in ("bits", "out_bits", "lanes", "max_length") if n in fields]
@@ -110,7 +114,10 @@ class UnitConfig:
         words = [self.UNIT.replace("-", "_"),
                  "".join(self._tag(n) for n in sizing), preset,
                  *(self._tag(n) for n in difference)]
-        return "_".join(word for word in words if word)
+        name = "_".join(word for word in words if word)
+        if len(name) > LONGEST_NAME:
+            name = "_".join([*(word for word in words[:3] if word), f"x{self.hash}"])
+        return name
 
     def _tag(self, name):
         field = self.parameters()[name]

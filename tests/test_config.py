@@ -146,6 +146,12 @@ def test_names_are_unique_identifiers():
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", config.name) for config in configs)
 
 
+def test_long_names_end_in_a_hash():
+    config = E2(bits=16, lanes=64, max_length=4096, input_scale=0.0123456789, max_rows=4096,
+                memory="distributed", correction="absolute", code_rounding="truncate")
+    assert config.name == f"softmax_e2_b16o8l64n4096_paper_x{config.hash}"
+
+
 def test_hash_does_not_change():
     # Bitstreams in the field carry it.
     assert re.fullmatch(r"[0-9a-f]{8}", E2().hash)
