@@ -2,6 +2,8 @@
 
 from .config import ConfigError, UnitConfig, register, unit, units
 from . import softmax  # noqa: F401  (registers its units)
+from . import layernorm  # noqa: F401
+from . import attention  # noqa: F401
 
 
 __all__ = ["ConfigError", "UnitConfig", "__version__", "register", "unit", "units"]

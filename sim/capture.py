@@ -18,6 +18,12 @@ The sample ``tests/data/minilm_logits.npz`` comes from the dev part of the STS b
 
     python -m sim.capture --sentences DATA/stsb/sts-dev.tsv --rows 864 \
         --out tests/data/minilm_logits.npz
+
+With ``--norms`` the inputs of the model's 13 LayerNorms are captured instead, at tokens drawn from
+texts of 9, 24 and 64 tokens, as float16, with gamma and beta of each::
+
+    python -m sim.capture --norms --sentences DATA/stsb/sts-dev.tsv --rows 11 \
+        --out tests/data/minilm_layernorm.npz
 """
 
 from __future__ import annotations
@@ -36,13 +42,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sim.captured import Row, save
+from sim.captured import Norm, Row, save, save_norms
 
-__all__ = ["CaptureError", "Encoder", "capture", "exponent_for", "main", "quantise",
-           "read_sentences"]
+__all__ = ["CaptureError", "Encoder", "capture", "capture_norms", "exponent_for", "main",
+           "quantise", "read_sentences"]
 
 DATA_VARIABLE = "TRANSFORMER_RTL_DATA"
 LENGTHS = (6, 9, 13, 17, 24, 33, 47, 64, 97, 128, 181, 256)
+NORM_LENGTHS = (9, 24, 64)
 
 SENTENCES = (
     "The cat is asleep.",
@@ -132,7 +139,8 @@ class Encoder:
         return ids, mask
 
     def forward(self, ids: np.ndarray, mask: np.ndarray,
-                observe: Callable[[int, np.ndarray], None] | None = None) -> np.ndarray:
+                observe: Callable[[int, np.ndarray], None] | None = None,
+                observe_norm: Callable[[str, np.ndarray], None] | None = None) -> np.ndarray:
         """Run the encoder and return its last hidden states.
 
         Parameters
@@ -142,12 +150,20 @@ class Encoder:
         observe : callable
             Is given each layer's number and logits, (texts, heads, queries, keys) before
             masking and softmax.
+        observe_norm : callable
+            Is given the name of each LayerNorm and its input, (texts, length, channels).
         """
         texts, length = ids.shape
+
+        def normalise(x: np.ndarray, name: str) -> np.ndarray:
+            if observe_norm is not None:
+                observe_norm(name, x)
+            return self._normalise(x, name)
+
         x = (self._weights["embeddings.word_embeddings.weight"][ids].astype(np.float64)
              + self._weights["embeddings.position_embeddings.weight"][:length]
              + self._weights["embeddings.token_type_embeddings.weight"][0])
-        x = self._normalise(x, "embeddings.LayerNorm")
+        x = normalise(x, "embeddings.LayerNorm")
 
         def split(y: np.ndarray) -> np.ndarray:
             return y.reshape(texts, length, self.heads, -1).transpose(0, 2, 1, 3)
@@ -163,12 +179,17 @@ class Encoder:
             weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
             weights /= weights.sum(axis=-1, keepdims=True)
             context = (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape)
-            x = self._normalise(x + self._linear(context, f"{name}attention.output.dense"),
-                                f"{name}attention.output.LayerNorm")
+            x = normalise(x + self._linear(context, f"{name}attention.output.dense"),
+                          f"{name}attention.output.LayerNorm")
             inner = _gelu(self._linear(x, f"{name}intermediate.dense"))
-            x = self._normalise(x + self._linear(inner, f"{name}output.dense"),
-                                f"{name}output.LayerNorm")
+            x = normalise(x + self._linear(inner, f"{name}output.dense"),
+                          f"{name}output.LayerNorm")
         return x
+
+    def norm(self, name: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return gamma, beta and epsilon of a LayerNorm."""
+        return (self._weights[f"{name}.weight"].astype(np.float64),
+                self._weights[f"{name}.bias"].astype(np.float64), self._epsilon)
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
         return x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
@@ -397,6 +418,43 @@ def capture(encoder: Encoder, sentences: Sequence[str], *, rows: int,
     return result
 
 
+def capture_norms(encoder: Encoder, sentences: Sequence[str], *, rows: int = 11,
+                  lengths: Sequence[int] = NORM_LENGTHS, texts: int = 4,
+                  seed: int = 0) -> list[Norm]:
+    """Run ``sentences`` through the model and return inputs of each of its LayerNorms.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The model.
+    sentences : sequence of str
+        What the texts are made of.
+    rows : int
+        Rows of each LayerNorm: the inputs at that many real tokens.
+    lengths, texts, seed
+        As of :func:`capture`.
+    """
+    lengths = sorted(set(lengths))
+    if not all(3 <= length <= encoder.max_length for length in lengths):
+        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not {lengths}")
+    found: dict[str, list[np.ndarray]] = {}
+    for batch in _make_batches(encoder.tokenize(sentences), lengths, texts):
+        ids, mask = encoder.batch(batch)
+        encoder.forward(ids, mask, observe_norm=lambda name, x, mask=mask:
+                        found.setdefault(name, []).append(x[~mask]))
+    generator = random.Random(seed)
+    norms = []
+    for name, parts in found.items():
+        inputs = np.concatenate(parts)
+        if rows not in range(1, len(inputs) + 1):
+            raise CaptureError(f"Rows must be between 1 and {len(inputs)} with these sentences, "
+                               f"not {rows}")
+        chosen = sorted(range(len(inputs)), key=lambda _: generator.random())[:rows]
+        gamma, beta, epsilon = encoder.norm(name)
+        norms.append(Norm(name, inputs[chosen], gamma, beta, epsilon))
+    return norms
+
+
 # Command
 
 @contextlib.contextmanager
@@ -458,29 +516,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--sentences", type=Path, metavar="FILE",
         help="STS benchmark TSV or plain text, one sentence a line; else stsb/sts-dev.tsv in "
              f"the folder that {DATA_VARIABLE} names, else some sentences built in")
-    parser.add_argument("--rows", type=_positive, default=864,
-                        help="rows to write (default: %(default)s)")
+    parser.add_argument("--norms", action="store_true",
+                        help="capture the inputs of the LayerNorms instead")
+    parser.add_argument("--rows", type=_positive, metavar="N",
+                        help="rows to write; with --norms, of each LayerNorm "
+                             "(default: 864; with --norms, 11)")
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        default=Path("build", "minilm_logits.npz"),
-                        help="file to write (default: %(default)s)")
-    parser.add_argument("--lengths", type=_positive, nargs="+", default=LENGTHS, metavar="N",
+                        help="file to write (default: build/minilm_logits.npz; with --norms, "
+                             "build/minilm_layernorm.npz)")
+    parser.add_argument("--lengths", type=_positive, nargs="+", metavar="N",
                         help="keys in a row, one batch each "
-                             f"(default: {' '.join(map(str, LENGTHS))})")
+                             f"(default: {' '.join(map(str, LENGTHS))}; with --norms, "
+                             f"{' '.join(map(str, NORM_LENGTHS))})")
     parser.add_argument("--texts", type=_positive, default=4,
                         help="texts in a batch (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0,
                         help="seed for the choice of rows (default: %(default)s)")
     options = parser.parse_args(arguments)
+    kind, count, lengths = (("layernorm", 11, NORM_LENGTHS) if options.norms else
+                            ("logits", 864, LENGTHS))
+    options.out = options.out or Path("build", f"minilm_{kind}.npz")
+    choice = {"rows": options.rows or count, "lengths": options.lengths or lengths,
+              "texts": options.texts, "seed": options.seed}
 
     try:
         with _replacing(options.out) as file:
             sentences = _find_sentences(options.sentences)
-            rows = capture(Encoder(), sentences, rows=options.rows, lengths=options.lengths,
-                           texts=options.texts, seed=options.seed, progress=_show_progress)
-            save(file, rows)
+            if options.norms:
+                norms = capture_norms(Encoder(), sentences, **choice)
+                save_norms(file, norms)
+            else:
+                rows = capture(Encoder(), sentences, **choice, progress=_show_progress)
+                save(file, rows)
     except (CaptureError, OSError) as error:
         print(f"sim.capture: error: {error}", file=sys.stderr)
         return 1
+    if options.norms:
+        print(f"{len(norms)} LayerNorms, {choice['rows']} rows of {norms[0].inputs.shape[1]} "
+              f"channels each, {options.out.stat().st_size} bytes: {options.out}")
+        return 0
     _print_table(rows)
     print(f"{len(rows)} rows, {sum(len(row.logits) for row in rows)} logits, "
           f"{options.out.stat().st_size} bytes: {options.out}")

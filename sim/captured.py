@@ -1,6 +1,7 @@
-"""Attention logits captured from a real Transformer: the file format and its loader.
+"""Data captured from a real Transformer: the file formats and their loaders.
 
-A capture is a compressed ``.npz`` with these arrays, every row's logits behind the row's before:
+A capture of attention logits is a compressed ``.npz`` with these arrays, every row's logits behind
+the row's before:
 
 ============ ======= ========== ================================================================
 name         type    size       content
@@ -12,6 +13,18 @@ name         type    size       content
 ``layer``    uint8   rows       encoder layer the row was taken from
 ``head``     uint8   rows       attention head within the layer
 ============ ======= ========== ================================================================
+
+A capture of LayerNorms holds inputs and parameters of each, as many rows of one as of another:
+
+=========== ======== ======================== ===================================================
+name        type     shape                    content
+=========== ======== ======================== ===================================================
+``norms``   str      norms                    name of each LayerNorm in the model
+``inputs``  float16  norms, rows, channels    its inputs
+``gamma``   float16  norms, channels          its gammas
+``beta``    float16  norms, channels          its betas
+``epsilon`` float64  norms                    what it adds to the variance
+=========== ======== ======================== ===================================================
 
 ``python -m sim.capture`` writes such files. Only NumPy is needed here.
 """
@@ -27,7 +40,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Row", "load", "save"]
+__all__ = ["Norm", "Row", "load", "load_norms", "save", "save_norms"]
 
 _TYPES = {
     "logits": np.int8, "mask": np.bool_, "length": np.int32,
@@ -109,3 +122,80 @@ def load(path: str | os.PathLike[str]) -> list[Row]:
         for size, end, exponent, layer, head in zip(
             length, ends, arrays["exponent"], arrays["layer"], arrays["head"], strict=True)
     ]
+
+
+# LayerNorms
+
+_NORM_TYPES = {"norms": np.str_, "inputs": np.float16, "gamma": np.float16, "beta": np.float16,
+               "epsilon": np.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """A LayerNorm of the model, and some of its inputs.
+
+    Attributes
+    ----------
+    name : str
+        Name in the model.
+    inputs : float array, shape (rows, channels)
+        Inputs, one row per token.
+    gamma, beta : float arrays, shape (channels,)
+        Parameters of the channels.
+    epsilon : float
+        Added to the variance.
+    """
+
+    name: str
+    inputs: np.ndarray
+    gamma: np.ndarray
+    beta: np.ndarray
+    epsilon: float
+
+    def outputs(self) -> np.ndarray:
+        """Return what the LayerNorm makes of its inputs, in float64."""
+        centred = self.inputs - self.inputs.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + self.epsilon)
+        return centred / deviation * self.gamma + self.beta
+
+
+def save_norms(file: BinaryIO, norms: Iterable[Norm]) -> None:
+    """Write ``norms``, all of one shape, to the open binary ``file``; equal ones, equal bytes."""
+    norms = list(norms)
+    if not norms or len({norm.inputs.shape for norm in norms}) > 1:
+        raise ValueError("LayerNorms must be at least one, and all of one shape")
+    arrays = {"norms": [norm.name for norm in norms]}
+    for name in ("inputs", "gamma", "beta", "epsilon"):
+        arrays[name] = [getattr(norm, name) for norm in norms]
+    np.savez_compressed(file, **{name: np.asarray(value, dtype=_NORM_TYPES[name])
+                                 for name, value in arrays.items()})
+
+
+def load_norms(path: str | os.PathLike[str]) -> list[Norm]:
+    """Read a capture of LayerNorms; its arrays are float64 and read-only.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a capture.
+    """
+    try:
+        # Opened here, since numpy.load leaves a damaged file open.
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            arrays = {name: content[name] for name in _NORM_TYPES}
+    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{os.fspath(path)} is not a capture of LayerNorms") from error
+    inputs = arrays["inputs"]
+    shapes = {"norms": inputs.shape[:1], "inputs": inputs.shape, "epsilon": inputs.shape[:1],
+              "gamma": inputs.shape[::2], "beta": inputs.shape[::2]}
+    for name, dtype in _NORM_TYPES.items():
+        if (not np.issubdtype(arrays[name].dtype, dtype) or inputs.ndim != 3
+                or arrays[name].shape != shapes[name]):
+            raise ValueError(f"{os.fspath(path)}: {name} has the wrong type or shape")
+    for name in ("inputs", "gamma", "beta"):
+        arrays[name] = arrays[name].astype(np.float64)
+        arrays[name].setflags(write=False)
+    return [Norm(str(name), *values, float(epsilon)) for name, *values, epsilon in
+            zip(*(arrays[name] for name in ("norms", "inputs", "gamma", "beta", "epsilon")),
+                strict=True)]

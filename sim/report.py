@@ -18,12 +18,13 @@ from rtl import emit, synth, unit
 from . import model
 from .metrics import softmax_errors
 from .reference import softmax
+from .report_attention import TABLES as ATTENTION_TABLES
 from .report_family import family
 
 
 __all__ = ["TABLES", "main", "update"]
 
-FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md")
+FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md")
 
 # Peers, put through the same flow of the same tool (LUT per element and cycle, delay in ns). ITA
 # (pulp-platform/ITA, ba96519) with one divider: it does not store its rows. MASE (DeepWok/mase,
@@ -96,7 +97,8 @@ def e2_exactness():
                    "argmax flips", "of these, not ties", "row sums"), rows)
 
 
-TABLES = {"e2-cost": e2_cost, "e2-exactness": e2_exactness, "softmax-family": family}
+TABLES = {"e2-cost": e2_cost, "e2-exactness": e2_exactness, "softmax-family": family,
+          **ATTENTION_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

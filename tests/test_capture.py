@@ -169,6 +169,104 @@ def test_load_wrong_arrays(tmp_path, name, value, message):
         captured.load(tmp_path / "x.npz")
 
 
+# LayerNorms
+
+NORM_SAMPLE = Path(__file__).parent / "data" / "minilm_layernorm.npz"
+
+
+@pytest.fixture(scope="module")
+def norm_sample():
+    return captured.load_norms(NORM_SAMPLE)
+
+
+def test_norm_sample(norm_sample):
+    assert NORM_SAMPLE.stat().st_size < 150_000
+    assert len({norm.name for norm in norm_sample}) == len(norm_sample) == 13
+    for norm in norm_sample:
+        assert norm.inputs.shape == (11, 384)
+        assert norm.gamma.shape == norm.beta.shape == (384,)
+        assert norm.epsilon == 1e-12
+        # Channels of a layer differ in scale, which is what the factors are for.
+        deviation = norm.inputs.std(axis=0)
+        assert np.percentile(deviation, 95) > 1.8 * np.percentile(deviation, 5)
+
+
+def test_norm_outputs(norm_sample):
+    for norm in norm_sample:
+        normal = (norm.inputs - norm.inputs.mean(-1, keepdims=True)) / norm.inputs.std(
+            -1, keepdims=True)
+        assert np.abs(norm.outputs() - normal * norm.gamma - norm.beta).max() < 1e-6
+
+
+def test_save_load_norms(norm_sample, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        with open(tmp_path / name, "wb") as file:
+            captured.save_norms(file, norm_sample[:2])
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    for norm, again in zip(norm_sample[:2], captured.load_norms(tmp_path / "a.npz"), strict=True):
+        assert (norm.name, norm.epsilon) == (again.name, again.epsilon)
+        for name in ("inputs", "gamma", "beta"):
+            assert (getattr(norm, name) == getattr(again, name)).all()
+            assert not getattr(again, name).flags.writeable
+
+
+def test_save_wrong_norms(norm_sample):
+    short = captured.Norm("x", np.zeros((1, 3)), np.ones(3), np.zeros(3), 0.0)
+    for norms in [], [norm_sample[0], short]:
+        with pytest.raises(ValueError, match="at least one, and all of one shape"):
+            captured.save_norms(io.BytesIO(), norms)
+
+
+def test_load_norms_of_something_else(tmp_path):
+    for content in (b"", b"text", NORM_SAMPLE.read_bytes()[:1000], SAMPLE.read_bytes()):
+        (tmp_path / "other.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="not a capture of LayerNorms"):
+            captured.load_norms(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("inputs", np.zeros((1, 2, 3), np.float32)), ("inputs", np.zeros((2, 3), np.float16)),
+    ("gamma", np.zeros((1, 4), np.float16)), ("beta", np.zeros(3, np.float16)),
+    ("norms", np.array([1])), ("epsilon", np.zeros(2)),
+])
+def test_load_norms_wrong_arrays(tmp_path, name, value):
+    arrays = {"norms": np.array(["x"]), "inputs": np.zeros((1, 2, 3), np.float16),
+              "gamma": np.zeros((1, 3), np.float16), "beta": np.zeros((1, 3), np.float16),
+              "epsilon": np.zeros(1)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    assert len(captured.load_norms(tmp_path / "x.npz")) == 1
+    np.savez(tmp_path / "x.npz", **(arrays | {name: value}))
+    with pytest.raises(ValueError, match="has the wrong type or shape"):
+        captured.load_norms(tmp_path / "x.npz")
+
+
+def test_observed_norms(encoder):
+    ids, mask = encoder.batch(encoder.tokenize(["A cat.", "The dog sleeps."]))
+    seen = {}
+    last = encoder.forward(ids, mask, observe_norm=lambda name, x: seen.setdefault(name, x))
+    assert len(seen) == 1 + 2 * encoder.layers
+    name, inputs = list(seen.items())[-1]
+    gamma, beta, epsilon = encoder.norm(name)
+    norm = captured.Norm(name, inputs, gamma, beta, epsilon)
+    assert np.abs(norm.outputs() - last).max() < 1e-12
+
+
+@pytest.mark.parametrize(("rows", "lengths", "message"), [
+    (0, (8,), "Rows must be between 1 and 7 .*, not 0"), (9, (8,), "between 1 and 7 .*, not 9"),
+    (1, (2,), "Lengths must be between 3 and 512"),
+])
+def test_capture_norms_wrong(encoder, rows, lengths, message):
+    with pytest.raises(capture.CaptureError, match=message):
+        capture.capture_norms(encoder, capture.SENTENCES[:1], rows=rows, lengths=lengths, texts=1)
+
+
+def test_norm_sample_is_reproduced(encoder, stsb, norm_sample):
+    norms = capture.capture_norms(encoder, capture.read_sentences(stsb))
+    for norm, again in zip(norm_sample, norms, strict=True):
+        assert norm.name == again.name
+        assert (norm.inputs == again.inputs.astype(np.float16)).all()
+
+
 # Quantisation
 
 @pytest.mark.parametrize(("peak", "exponent"), [
@@ -325,6 +423,14 @@ def test_command_twice_gives_the_same_bytes(encoder, tmp_path, monkeypatch, caps
         assert os.listdir(output.parent) == [output.name] or output.parent == tmp_path
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["b.npz", "new"]
+
+
+def test_command_norms(encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(capture.DATA_VARIABLE, raising=False)
+    output = tmp_path / "norms.npz"
+    assert capture.main(["--norms", "--rows", "3", "--lengths", "9", "--out", str(output)]) == 0
+    assert "13 LayerNorms, 3 rows of 384 channels each" in capsys.readouterr().out
+    assert {norm.inputs.shape for norm in captured.load_norms(output)} == {(3, 384)}
 
 
 def check_failure(capsys, arguments, message):

@@ -1,0 +1,6 @@
+"""Attention engine: dot products, any softmax unit, weighted sum of the values."""
+
+from .config import AttentionConfig
+
+
+__all__ = ["AttentionConfig"]

@@ -1,0 +1,327 @@
+"""Configuration of the attention engine: parameters, numbers and what follows from them.
+
+Notation: ``q``, ``k``, ``v`` elements, ``d`` their number in a vector (``dim``), ``n`` keys of a
+set, ``s`` dot product, ``x`` logit, ``w`` weight.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from fractions import Fraction
+
+from amaranth import signed
+
+from ..config import UnitConfig, register, unit, units
+from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
+from .dense import DenseAttention
+from .predictive import PredictiveAttention
+from .predictor import PREDICTORS, predictor
+from .requantise import Requantiser
+from .stream import VectorLayout
+
+
+__all__ = ["AttentionConfig", "SoftmaxChoice"]
+
+
+# Parameters of the softmax that the engine sets.
+OWN = ("bits", "input_scale", "out_bits", "lanes", "max_length")
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxChoice:
+    """A softmax unit, as ``UNIT[:PRESET][,PARAMETER=VALUE...]``.
+
+    ``softmax-e2:plus,code_bits=5`` is the preset ``plus`` of ``softmax-e2`` with one parameter
+    changed; without a preset the unit's first one is taken.
+    """
+
+    @property
+    def values(self):
+        """Names of the units that can be chosen."""
+        return tuple(name for name in units() if name.startswith("softmax-"))
+
+    @property
+    def allowed(self):
+        return f"UNIT[:PRESET][,PARAMETER=VALUE...] with UNIT one of {', '.join(self.values)}"
+
+    def normalise(self, value):
+        if not isinstance(value, str):
+            raise ValueError
+        head, *options = (word.strip() for word in value.split(","))
+        name, _, preset = head.partition(":")
+        if name not in self.values or not all("=" in option for option in options):
+            raise ValueError
+        pairs = [tuple(map(str.strip, option.split("=", 1))) for option in options]
+        return ",".join([f"{name}:{preset}" if preset else name,
+                         *(f"{key}={text}" for key, text in pairs)])
+
+    def parse(self, text):
+        return text
+
+    def tag(self, value):
+        head, _, options = value.partition(",")
+        digest = "_" + hashlib.sha256(options.encode()).hexdigest()[:8] if options else ""
+        return head.removeprefix("softmax-").replace("-", "_").replace(":", "_") + digest
+
+    @staticmethod
+    def config(value, **own):
+        """Config of the softmax that a normalised value names.
+
+        Raises
+        ------
+        ConfigError
+            If its preset or a parameter does not exist, or is the engine's to set.
+        """
+        head, *options = value.split(",")
+        name, _, preset = head.partition(":")
+        cls = unit(name)
+        known, values = cls.parameters(), {}
+        for option in options:
+            key, _, text = option.partition("=")
+            if key in OWN:
+                raise ConfigError(f"Parameter softmax must leave {key} to the engine, "
+                                  f"not say {option!r}")
+            if key not in known:
+                # The config says which one was meant.
+                UnitConfig.from_dict({"unit": name, key: text})
+            try:
+                values[key] = kind_of(known[key]).parse(text)
+            except (ValueError, ArithmeticError):
+                raise ConfigError(f"Parameter {key} of {name} must be {kind_of(known[key]).allowed}"
+                                  f", not {text!r}") from None
+        return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
+
+
+class PredictorChoice(Choice):
+    """One of the predictors, whose names are no identifiers."""
+
+    def tag(self, value):
+        return value.replace("-", "")
+
+
+@register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttentionConfig(UnitConfig):
+    """Self-attention of one head: integers in, integers out, one query behind the other.
+
+    With the keys ``k`` and the values ``v`` of a set loaded, a query ``q`` gives
+
+    ====================== ==================================================== ================
+    what                   how                                                  width
+    ====================== ==================================================== ================
+    dot product            ``s_i = sum_j q_j k_ij``, exact                      :attr:`dot_bits`
+    logit                  ``x_i = sat(round(s_i * R))``,                       ``logit_bits``
+                           ``R = query_scale key_scale / (sqrt(dim) logit_scale)``
+    weight                 ``w = softmax(x)``, rows of the unit ``softmax``     ``weight_bits``
+    sum                    ``a_j = sum_i w_i v_ij``, exact                      :attr:`sum_bits`
+    output                 ``y_j = sat(round(a_j * T))``,                       ``out_bits``
+                           ``T = weight_scale value_scale / output_scale``
+    ====================== ==================================================== ================
+
+    Both roundings are half up, both saturate, and ``R`` and ``T`` have 16 significant bits unless
+    they are powers of two, which are exact and cost no multiplier
+    (:class:`~rtl.attention.requantise.Requantiser`). Whatever else scales the logits belongs into
+    ``query_scale``. The engine does not divide: the softmax's weights add up to about 1.
+
+    A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
+    no part; with none left the output is 0.
+    """
+
+    UNIT = "attention"
+    PRESETS = {"dense": {}, "predict": {"select": "predict"}}
+    STREAMS = ("q", "k", "v", "o")
+
+    bits: int = parameter(8, Integer(4, 8), tag="b",
+                          help="width of an element of Q, K and V, signed")
+    query_scale: float = parameter(0.0625, PositiveReal(), tag="qs",
+                                   help="real value of one step of Q")
+    key_scale: float = parameter(0.0625, PositiveReal(), tag="ks",
+                                 help="real value of one step of K")
+    value_scale: float = parameter(0.0625, PositiveReal(), tag="vs",
+                                   help="real value of one step of V")
+    max_keys: int = parameter(320, Integer(1, 4096), tag="n", help="keys of a set at most")
+    dim: int = parameter(64, Integer(1, 256), tag="d", help="elements of a vector")
+    lanes: int = parameter(1, Integer(1, 64), tag="l", help="keys per cycle")
+    io_lanes: int = parameter(8, Integer(1, 256), tag="i",
+                              help="elements per beat of every stream; must divide dim")
+    logit_bits: int = parameter(10, Integer(4, 16), tag="xb",
+                                help="width of a logit, signed")
+    logit_scale: float = parameter(0.03125, PositiveReal(), tag="xs",
+                                   help="real value of one logit step")
+    softmax: str = parameter("softmax-e2:plus", SoftmaxChoice(), tag="",
+                             help="softmax unit, its preset and parameters")
+    weight_bits: int = parameter(12, Integer(4, 16), tag="wb",
+                                 help="width of a weight, unsigned")
+    out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
+    output_scale: float = parameter(0.0625, PositiveReal(), tag="os",
+                                    help="real value of one output step")
+    causal: bool = parameter(False, Flag(), tag="c",
+                             help="query i of a set sees the keys 0..i only")
+    memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
+                            help="memory that holds K and V; auto takes block RAM for more than "
+                                 "64 words")
+
+    select: str = parameter("none", Choice(("none", "predict")), tag="",
+                            help="which keys a query meets: all, or those that a prediction picks")
+    predictor: str = parameter("leading-one", PredictorChoice(tuple(PREDICTORS)), tag="p",
+                               help="what scores are predicted from")
+    predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
+                                   help="keys predicted per cycle")
+    rule: str = parameter("mean", Choice(("mean", "threshold")), tag="r",
+                          help="what is kept: scores above a point between mean and maximum, or "
+                               "within a distance of the maximum")
+    mean_shift: int = parameter(2, Integer(0, 6), tag="a",
+                                help="rule mean: keep what is at least mean + 2^-a (max - mean)")
+    threshold: int = parameter(256, Integer(0, 65535), tag="t",
+                               help="rule threshold: distance in predicted steps")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.select == "predict" and self.lanes != 1:
+            raise ConfigError(f"Parameter lanes must be 1 for select \"predict\", "
+                              f"not {self.lanes}")
+        if self.dim % self.io_lanes:
+            raise ConfigError(f"Parameter io_lanes must be a divisor of dim ({self.dim}), "
+                              f"not {self.io_lanes}")
+        # Beyond these all results would be 0, or all but 0 saturate.
+        self._check_ratio("logit_scale", self._logit_square)
+        self._check_ratio("output_scale", self._output_square)
+
+    def _check_ratio(self, name, square):
+        if not Fraction(1, 1 << 80) <= square <= 1 << 32:
+            raise ConfigError(f"Parameter {name} must be 2^-16 to 2^40 times the step of what is "
+                              f"requantised, not {getattr(self, name)!r}")
+
+    # Numbers -----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def softmax_config(self):
+        """Configuration of the softmax unit."""
+        return SoftmaxChoice.config(
+            self.softmax, bits=self.logit_bits, input_scale=self.logit_scale,
+            out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
+
+    @property
+    def element_range(self):
+        """Least and largest element."""
+        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+
+    @property
+    def dot_range(self):
+        """Least and largest dot product."""
+        low, high = self.element_range
+        return self.dim * low * high, self.dim * low * low
+
+    @property
+    def dot_bits(self):
+        """Width of a dot product, signed."""
+        return self.dot_range[1].bit_length() + 1
+
+    @functools.cached_property
+    def logit(self):
+        """Requantiser of dot products to logits."""
+        return Requantiser.of_square(self._logit_square, self.logit_bits)
+
+    @property
+    def _logit_square(self):
+        """Square of what a step of the dot product is worth, in logit steps."""
+        scale = Fraction(self.query_scale) * Fraction(self.key_scale) / Fraction(self.logit_scale)
+        return scale ** 2 / self.dim
+
+    @property
+    def sum_range(self):
+        """Least and largest weighted sum."""
+        low, high = self.element_range
+        most = self.max_keys * ((1 << self.weight_bits) - 1)
+        return most * low, most * high
+
+    @property
+    def sum_bits(self):
+        """Width of a weighted sum, signed."""
+        return (-self.sum_range[0] - 1).bit_length() + 1
+
+    @functools.cached_property
+    def output(self):
+        """Requantiser of weighted sums to outputs."""
+        return Requantiser.of_square(self._output_square, self.out_bits)
+
+    @property
+    def _output_square(self):
+        """Square of what a step of the weighted sum is worth, in output steps."""
+        return (Fraction(self.softmax_config.output_scale) * Fraction(self.value_scale)
+                / Fraction(self.output_scale)) ** 2
+
+    @functools.cached_property
+    def predictor_config(self):
+        """Codes and terms of the predictor."""
+        return predictor(self.predictor, self.bits)
+
+    # Hardware ----------------------------------------------------------------------------------
+
+    @property
+    def predict_words(self):
+        """Words of predicted keys in the longest set."""
+        return -(-self.max_keys // self.predict_lanes)
+
+    @property
+    def max_beats(self):
+        """Cycles that the longest set takes per query."""
+        return -(-self.max_keys // self.lanes)
+
+    @property
+    def vector_beats(self):
+        """Beats of a vector on a stream."""
+        return self.dim // self.io_lanes
+
+    @property
+    def vector_layout(self):
+        """Layout of a beat of Q and of V: ``data`` and ``last``."""
+        return VectorLayout(signed(self.bits), self.io_lanes)
+
+    @property
+    def key_layout(self):
+        """Layout of a beat of K: ``data``, ``mask`` and ``last``."""
+        return VectorLayout(signed(self.bits), self.io_lanes, mask=True)
+
+    @property
+    def output_layout(self):
+        """Layout of an output beat: ``data`` and ``last``."""
+        return VectorLayout(signed(self.out_bits), self.io_lanes)
+
+    @property
+    def stream_layouts(self):
+        """Layout of the beats of each stream, by its name."""
+        return {"q": self.vector_layout, "k": self.key_layout, "v": self.vector_layout,
+                "o": self.output_layout}
+
+    @property
+    def latency(self):
+        """Clock cycles from a query's last beat accepted to its output's first beat valid.
+
+        In an idle engine with no more than ``lanes`` keys loaded (:meth:`query_latency`).
+        """
+        return self._engine.latency_of(self)
+
+    def query_latency(self, keys):
+        """:attr:`latency` with so many keys."""
+        beats = -(-keys // self.lanes)
+        return self.latency + (beats - 1) + self.softmax_config.passes * (beats - 1)
+
+    def query_cycles(self, keys, kept=None):
+        """Cycles per query, once the engine is full: of the keys, or of the streams.
+
+        With ``select`` the keys that a query keeps on average count, and all for their prediction.
+        """
+        if self.select == "none":
+            return max(-(-keys // self.lanes), self.vector_beats)
+        return max(-(-keys // self.predict_lanes), keys if kept is None else kept,
+                   self.vector_beats)
+
+    def create(self):
+        """Create the unit's hardware."""
+        return self._engine(self)
+
+    @property
+    def _engine(self):
+        """Class of the hardware."""
+        return {"none": DenseAttention, "predict": PredictiveAttention}[self.select]

@@ -1,0 +1,177 @@
+"""Sums of products, in the shape of DSP blocks: multiply, add what the neighbour hands on."""
+
+from amaranth import Cat, Module, Mux, Shape, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..adder_tree import AdderTree
+from ..pipeline import delays
+from .requantise import signed_width
+
+
+__all__ = ["DotProduct", "MultiplyAccumulate"]
+
+# Products of a chain. A longer chain saves adders behind it and costs registers before it, that
+# delay the operands of each link by a cycle more than those of the one before.
+CHAIN = 4
+
+
+def _range(shape):
+    shape = Shape.cast(shape)
+    return (-(1 << (shape.width - 1)), (1 << (shape.width - 1)) - 1) if shape.signed else \
+        (0, (1 << shape.width) - 1)
+
+
+def _product_range(a, b):
+    """Least and largest product of values of two shapes."""
+    corners = [x * y for x in _range(a) for y in _range(b)]
+    return min(corners), max(corners)
+
+
+def _product(m, a, b, delay, name):
+    """Product of two values, ``delay + 2`` cycles later.
+
+    The registers next to the multiplier have no reset: they are those of a DSP block.
+    """
+    operands = []
+    for value, port in (a, "a"), (b, "b"):
+        operand = Signal.like(value, name=f"{name}_{port}", reset_less=True)
+        m.d.sync += operand.eq(delays(m, value, delay, f"{name}_{port}")[-1])
+        operands.append(operand)
+    product = Signal(signed(signed_width(*_product_range(*(o.shape() for o in operands)))),
+                     name=f"{name}_m", reset_less=True)
+    m.d.sync += product.eq(operands[0] * operands[1])
+    return product
+
+
+def _chain(m, pairs, start, bounds, name):
+    """Sum of the products of a few pairs, ``start + len(pairs) + 2`` cycles later."""
+    total = None
+    for k, (a, b) in enumerate(pairs):
+        product = _product(m, a, b, start + k, f"{name}_{k}")
+        low, high = ((k + 1) * bound for bound in bounds)
+        link = Signal(signed(signed_width(low, high)), name=f"{name}_{k}_p", reset_less=True)
+        m.d.sync += link.eq(product if total is None else product + total)
+        total = link
+    return total
+
+
+class DotProduct(wiring.Component):
+    """``o = sum_k a[k] * b[k] + offset``, exact, never negative.
+
+    Chains of up to four products, then a tree of adders. Latency :attr:`latency` cycles,
+    throughput one sum per cycle; never stalls.
+
+    Parameters
+    ----------
+    a_shape, b_shape : ShapeLike
+        Shapes of an element.
+    count : int
+        Number of products.
+
+    Members
+    -------
+    a : In(a_shape).array(count)
+    b : In(b_shape).array(count)
+    o : Out(unsigned)
+    """
+
+    def __init__(self, a_shape, b_shape, count):
+        self.a_shape, self.b_shape, self.count = Shape.cast(a_shape), Shape.cast(b_shape), count
+        self._bounds = _product_range(a_shape, b_shape)
+        self.chain = min(count, CHAIN)
+        self.groups = -(-count // self.chain)
+        #: Width of the sum of a chain.
+        self.partial_bits = signed_width(*(self.chain * bound for bound in self._bounds))
+        #: What the output carries besides the sum.
+        self.offset = self.groups << (self.partial_bits - 1)
+        sum_bits = (self.groups * ((1 << self.partial_bits) - 1)).bit_length()
+        super().__init__({"a": In(self.a_shape).array(count), "b": In(self.b_shape).array(count),
+                          "o": Out(sum_bits)})
+
+    @staticmethod
+    def stages(count):
+        """Latency of a sum of ``count`` products, in cycles."""
+        chain = min(count, CHAIN)
+        return 2 + chain + AdderTree.stages(-(-count // chain))
+
+    @property
+    def latency(self):
+        """Latency, in cycles."""
+        return self.stages(self.count)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.tree = tree = AdderTree(self.partial_bits, self.groups)
+        pairs = list(zip(self.a, self.b, strict=True))
+        for group in range(self.groups):
+            members = pairs[group * self.chain:(group + 1) * self.chain]
+            # A chain that is short of links starts later, so that all end together.
+            total = Signal(signed(self.partial_bits), name=f"partial_{group}")
+            m.d.comb += total.eq(_chain(m, members, self.chain - len(members), self._bounds,
+                                        f"chain_{group}"))
+            # Half the range on top makes a signed number unsigned: its sign bit is turned.
+            m.d.comb += tree.i[group].eq(Cat(total[:-1], ~total[-1]))
+        m.d.comb += self.o.eq(tree.o)
+        return m
+
+
+class MultiplyAccumulate(wiring.Component):
+    """Running sum of ``a . b`` over the beats of a row.
+
+    ``o`` holds the sum of a row's beats up to the one that came :attr:`latency` cycles before, if
+    its products are not 0; in every cycle it takes what comes, so that ``a`` must be 0 when
+    nothing does. Never stalls.
+
+    With one lane the sum is kept in the DSP block that multiplies.
+
+    Parameters
+    ----------
+    a_shape, b_shape : ShapeLike
+        Shapes of an element.
+    lanes : int
+        Products per beat.
+    low, high : int
+        Range of a row's sum.
+
+    Members
+    -------
+    a : In(a_shape).array(lanes)
+    b : In(b_shape).array(lanes)
+    first : In(1)
+        The beat starts a row. Comes with ``a``.
+    o : Out(signed)
+    """
+
+    def __init__(self, a_shape, b_shape, lanes, low, high):
+        self.a_shape, self.b_shape, self.lanes = Shape.cast(a_shape), Shape.cast(b_shape), lanes
+        self._shape = signed(signed_width(low, high))
+        super().__init__({"a": In(self.a_shape).array(lanes), "b": In(self.b_shape).array(lanes),
+                          "first": In(1), "o": Out(self._shape)})
+
+    @staticmethod
+    def stages(lanes):
+        """Latency, in cycles."""
+        return 3 if lanes == 1 else DotProduct.stages(lanes) + 1
+
+    @property
+    def latency(self):
+        """Latency, in cycles."""
+        return self.stages(self.lanes)
+
+    def elaborate(self, platform):
+        m = Module()
+        first = Signal(reset_less=True)
+        m.d.sync += first.eq(delays(m, self.first, self.latency - 2, "first")[-1])
+        if self.lanes == 1:
+            term = _product(m, self.a[0], self.b[0], 0, "product")
+        else:
+            m.submodules.dot = dot = DotProduct(self.a_shape, self.b_shape, self.lanes)
+            m.d.comb += [dot.a[k].eq(a) for k, a in enumerate(self.a)]
+            m.d.comb += [dot.b[k].eq(b) for k, b in enumerate(self.b)]
+            term = Signal(self._shape)
+            m.d.comb += term.eq(dot.o - dot.offset)
+        total = Signal(self._shape, reset_less=True)
+        m.d.sync += total.eq(term + Mux(first, 0, total))
+        m.d.comb += self.o.eq(total)
+        return m

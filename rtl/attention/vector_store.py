@@ -1,0 +1,176 @@
+"""Store of the vectors of two sets: one is read while the next one is loaded."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+__all__ = ["VectorStore"]
+
+# Words from which on a memory is worth a block RAM.
+BLOCK_WORDS = 64
+
+
+class VectorStore(wiring.Component):
+    """Double-buffered memory of K or V, ``lanes`` vectors wide, with its stream.
+
+    The stream's beats are gathered into vectors, which go to lane 0, 1, ... of word 0, then of
+    word 1 and so on. A set is complete with the beat that carries ``last``; sets are read in the
+    order in which they came. The stream waits while two sets are complete.
+
+    A set of more than ``max_keys`` vectors is cut there: its further beats are swallowed. That, and
+    a ``last`` that does not end a vector (which is then what there is of it, behind what was there
+    before), raise :attr:`error`, which stays set until reset, and hurt no other set.
+
+    Parameters
+    ----------
+    layout : VectorLayout
+        Layout of a beat.
+    vector_beats : int
+        Beats of a vector.
+    lanes : int
+        Vectors per word.
+    max_keys : int
+        Vectors of a set at most.
+    memory : "auto", "block" or "distributed"
+        Kind of memory: block RAM, LUT RAM, or by size.
+
+    Members
+    -------
+    i : In(stream.Signature(layout))
+        Vectors in.
+    complete : Out(2)
+        Complete sets that are not released.
+    end : Out
+        Word, and lane in it, of the last vector of the set that is read.
+    word : In
+        Word of that set to read.
+    o : Out(lanes words)
+        What was read, a cycle later: ``data`` of a vector, and its ``mask`` if the stream has one.
+    release : In(1)
+        The set that is read is not needed any more, from the next cycle on.
+    finished, bank, place : Out
+        A set is complete with this cycle's beat, and which of the two it is; the place of the
+        vector at hand.
+    write : Out(1)
+        A vector is written, to that place of that set.
+    ends : Out
+        Place of the last vector of each of the two sets.
+    error : Out(1)
+        Sticky.
+    """
+
+    def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto"):
+        self.layout = layout
+        self.vector_beats = vector_beats
+        self.lanes = lanes
+        self.max_keys = max_keys
+        self.memory = memory
+        self.words = -(-max_keys // lanes)
+        members = {"data": data.ArrayLayout(layout.element, vector_beats * layout.lanes)}
+        if "mask" in layout.members:
+            members["mask"] = unsigned(1)
+        #: Layout of a vector in the memory.
+        self.vector = data.StructLayout(members)
+        #: Layout of a place in a set.
+        self.place_layout = data.StructLayout({"word": range(self.words), "lane": range(lanes)})
+        super().__init__({
+            "i": In(stream.Signature(layout)),
+            "complete": Out(2),
+            "end": Out(self.place_layout),
+            "word": In(range(self.words)),
+            "o": Out(data.ArrayLayout(self.vector, lanes)),
+            "release": In(1),
+            "finished": Out(1),
+            "bank": Out(1),
+            "place": Out(self.place_layout),
+            "write": Out(1),
+            "ends": Out(data.ArrayLayout(self.place_layout, 2)),
+            "error": Out(1),
+        })
+
+    @property
+    def style(self):
+        """Kind of memory that is asked for."""
+        if self.memory != "auto":
+            return self.memory
+        return "block" if 2 * self.words > BLOCK_WORDS else "distributed"
+
+    def elaborate(self, platform):
+        m = Module()
+        writing, reading = Signal(), Signal()
+        transfer, whole, finished = Signal(), Signal(), self.finished
+        vector = self._gather(m, transfer, whole)
+        place = Signal(self.place_layout)
+        cutting = Signal()
+        final = ((place.word == self.words - 1)
+                 & (place.lane == (self.max_keys - 1) % self.lanes))
+        m.d.comb += [
+            self.i.ready.eq(~self.complete[1]),
+            transfer.eq(self.i.valid & self.i.ready),
+            finished.eq(transfer & self.i.payload.last),
+        ]
+
+        write = self.write
+        m.d.comb += [
+            write.eq((whole | finished) & ~cutting),
+            self.bank.eq(writing), self.place.eq(place),
+            self.end.eq(Mux(reading, self.ends[1], self.ends[0])),
+        ]
+        for bank in range(2):
+            with m.If(write & (writing == bank)):
+                m.d.sync += self.ends[bank].eq(place)
+        with m.If(write):
+            # A set that goes on beyond this place stays on it, and is cut.
+            with m.If(final):
+                m.d.sync += cutting.eq(1)
+            with m.Elif(place.lane == self.lanes - 1):
+                m.d.sync += [place.lane.eq(0), place.word.eq(place.word + 1)]
+            with m.Else():
+                m.d.sync += place.lane.eq(place.lane + 1)
+        with m.If(finished):
+            m.d.sync += [cutting.eq(0), place.eq(0), writing.eq(~writing)]
+        with m.If((finished & ~whole) | (transfer & cutting)):
+            m.d.sync += self.error.eq(1)
+        with m.If(self.release):
+            m.d.sync += reading.eq(~reading)
+        with m.If(finished & ~self.release):
+            m.d.sync += self.complete.eq(self.complete + 1)
+        with m.Elif(self.release & ~finished):
+            m.d.sync += self.complete.eq(self.complete - 1)
+
+        # The second set starts at a power of two, so that an address is two parts side by side.
+        size = 1 << (self.words - 1).bit_length()
+        for lane in range(self.lanes):
+            m.submodules[f"lane_{lane}"] = vectors = memory.Memory(
+                shape=self.vector, depth=size + self.words, init=[],
+                attrs={"ram_style": self.style})
+            port, read = vectors.write_port(), vectors.read_port()
+            m.d.comb += [
+                port.addr.eq(Cat(place.word, writing)),
+                port.data.eq(vector), port.en.eq(write & (place.lane == lane)),
+                read.addr.eq(Cat(self.word, reading)),
+                self.o[lane].eq(read.data),
+            ]
+        return m
+
+    def _gather(self, m, transfer, whole):
+        """Vector that is complete with the beat at hand, if ``whole``."""
+        beat = self.i.payload
+        gathered = Signal(self.vector)
+        if self.vector_beats == 1:
+            m.d.comb += [gathered.data.as_value().eq(beat.data), whole.eq(transfer)]
+        else:
+            width = len(beat.data.as_value())
+            held = Signal((self.vector_beats - 1) * width)
+            shifted = Cat(held, beat.data)
+            count = Signal(range(self.vector_beats))
+            m.d.comb += [gathered.data.as_value().eq(shifted),
+                         whole.eq(transfer & (count == self.vector_beats - 1))]
+            with m.If(transfer):
+                m.d.sync += [held.eq(shifted[width:]), count.eq(count + 1)]
+                with m.If(whole | beat.last):
+                    m.d.sync += count.eq(0)
+        if "mask" in self.layout.members:
+            m.d.comb += gathered.mask.eq(beat.mask)
+        return gathered

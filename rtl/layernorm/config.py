@@ -1,0 +1,464 @@
+"""What all LayerNorm configurations share: parameters, widths and the second pass.
+
+Notation: ``x`` element in steps of the input, ``L`` length of a row, ``E`` sum of the elements,
+``Q`` sum of their squares, ``W`` radicand, ``r`` reciprocal of the standard deviation.
+"""
+
+import dataclasses
+import functools
+import math
+from fractions import Fraction
+
+from amaranth import Shape, signed, unsigned
+
+from ..config import UnitConfig
+from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, parameter
+from ..stream import BeatLayout
+from .channels import ChannelWords
+from .kinds import Integers, NonNegativeReal, SignedInteger
+from .load import LoadLayout
+from .tables import root
+
+
+__all__ = ["LayerNormConfig", "Scale"]
+
+# Fraction bits of reciprocals and square roots of the length, which are 1.0 up to 2.0.
+LENGTH_BITS = 16
+
+# Width of the wider operand of a DSP block's multiplier.
+OPERAND_BITS = 25
+
+# Rows that may be inside a unit at a time if their lengths vary, when none is long.
+MAX_ROWS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What the length of a row enters into.
+
+    Attributes
+    ----------
+    reciprocal, shift : int
+        ``1 / L`` is ``reciprocal * 2**-(LENGTH_BITS + shift)``.
+    root : Fraction
+        Mantissa, at least 1 and less than 2, of what the root of the radicand is divided into.
+    exponent : int
+        The standard deviation is ``sqrt(W) * 2**exponent / root``, with ``W`` in the binary point
+        of :attr:`LayerNormConfig.radicand_bits`.
+    epsilon : int
+        Added to the radicand.
+    """
+
+    reciprocal: int
+    shift: int
+    root: Fraction
+    exponent: int
+    epsilon: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerNormConfig(UnitConfig):
+    """Parameters of every LayerNorm unit.
+
+    An element is ``x = (raw - zero_point) << alpha`` with its channel's ``alpha``. The statistics
+    of a row give its mean ``mu`` and ``r``, 1 over its standard deviation, and the output is
+
+        ``y = round(gamma * (x - mu) * r + beta)``
+
+    rounded half up, saturated, in steps of ``output_scale``, with ``gamma_fraction_bits`` and
+    ``beta_fraction_bits`` fraction bits of gamma and beta. The scale of the input cancels. With
+    ``rms`` (RMSNorm) there is no mean and no beta, and ``r`` is 1 over the root of the mean square.
+
+    The streams carry no mask: a channel takes part in every row or in none, and what padding masks
+    in a Transformer are whole rows, each of which is normalised by itself.
+    """
+
+    bits: int = parameter(8, Integer(2, 16), tag="b", help="width of an element")
+    signed_input: bool = parameter(False, Flag(), tag="si", help="elements are signed")
+    zero_point: int = parameter(128, SignedInteger(-(1 << 15), (1 << 16) - 1), tag="z",
+                                help="element that stands for zero")
+    alpha_bits: int = parameter(2, Integer(0, 2), tag="ab",
+                                help="width of a channel's power-of-two factor's exponent")
+    out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
+    output_scale: float = parameter(2.0 ** -5, PositiveReal(), tag="os",
+                                    help="real value of one output step")
+    lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
+    channels: int = parameter(768, Integer(1, 4096), tag="c",
+                              help="elements per row; at most, if row_length is variable")
+    row_length: str = parameter("fixed", Choice(("fixed", "variable")), tag="rl",
+                                help="whether every row has all channels")
+    rms: bool = parameter(False, Flag(), tag="rms", help="RMSNorm: no mean, no beta")
+    epsilon: float = parameter(0.0, NonNegativeReal(), tag="e",
+                               help="added to the variance, in squared steps of the input")
+    mean_fraction_bits: int = parameter(6, Integer(0, 8), tag="mf",
+                                        help="fraction bits of the mean")
+    gamma_bits: int = parameter(8, Integer(2, 16), tag="gb", help="width of a gamma, signed")
+    gamma_fraction_bits: int = parameter(
+        1, SignedInteger(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
+    beta_bits: int = parameter(8, Integer(2, 20), tag="bb", help="width of a beta, signed")
+    beta_fraction_bits: int = parameter(
+        0, Integer(0, 8), tag="bf", help="fraction bits of a beta, in output steps")
+    alpha: tuple = parameter((), Integers(0, 3), tag="al",
+                             help="exponent of each channel's factor; none: all 0")
+    gamma: tuple = parameter((), Integers(-(1 << 15), (1 << 15) - 1), tag="ga",
+                             help="gamma of each channel; none: all 1.0, or the nearest")
+    beta: tuple = parameter((), Integers(-(1 << 19), (1 << 19) - 1), tag="be",
+                            help="beta of each channel; none: all 0")
+    channel_parameters: str = parameter(
+        "fixed", Choice(("fixed", "loaded")), tag="cp",
+        help="whether alpha, gamma and beta are fixed, or the first ones, and further ones come "
+             "through a stream of their own")
+    memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
+                            help="memory that holds the rows and the channels' parameters; auto "
+                                 "takes block RAM for more than 4096 bits")
+
+    def __post_init__(self):
+        super().__post_init__()
+        low, high = self.raw_range
+        self._require("zero_point", low <= self.zero_point <= high, f"an integer in {low}..{high}")
+        limits = {"alpha": (0, (1 << self.alpha_bits) - 1), "gamma": _limits(self.gamma_bits),
+                  "beta": _limits(self.beta_bits)}
+        for name, (least, most) in limits.items():
+            values = getattr(self, name)
+            self._require(name, len(values) in (0, self.channels),
+                          f"{self.channels} integers, one per channel", f"{len(values)}")
+            wrong = [value for value in values if not least <= value <= most]
+            self._require(name, not wrong, f"integers in {least}..{most}", *map(repr, wrong[:1]))
+        self._require("beta", not (self.rms and self.beta), "empty if rms is true",
+                      f"{len(self.beta)} integers")
+        width = self.load_layout.element.width
+        self._require("channel_parameters", not self.loaded or width <= 32,
+                      "fixed for parameters of more than 32 bits a channel", f"loaded for {width}")
+        self._check_fractions()
+
+    def _check_fractions(self):
+        """Check that gamma and beta fit the fraction that the second pass works with."""
+        fraction = self.normal_fraction_bits
+        self._require("gamma_fraction_bits", self.output_shift >= 0,
+                      f"at least {-fraction} for inputs as narrow as these")
+        self._require("beta_fraction_bits", self.beta_fraction_bits <= self.output_shift,
+                      f"at most {self.output_shift} with gamma_fraction_bits "
+                      f"{self.gamma_fraction_bits}")
+
+    def _require(self, name, condition, allowed, value=None):
+        if not condition:
+            value = repr(getattr(self, name)) if value is None else value
+            raise ConfigError(f"Parameter {name} must be {allowed}, not {value}")
+
+    # Rows --------------------------------------------------------------------------------------
+
+    @property
+    def variable(self):
+        """Whether rows have lengths of their own."""
+        return self.row_length == "variable"
+
+    @property
+    def loaded(self):
+        """Whether the channels' parameters are loaded at run time."""
+        return self.channel_parameters == "loaded"
+
+    @property
+    def max_length(self):
+        """Elements of the longest row."""
+        return self.channels
+
+    @property
+    def min_length(self):
+        """Elements of the shortest row; a shorter one is an error and its output of no use."""
+        return 1 if self.variable else self.channels
+
+    @property
+    def max_beats(self):
+        """Beats of the longest row."""
+        return -(-self.channels // self.lanes)
+
+    @property
+    def max_rows(self):
+        """Rows that may be inside the unit at a time. Rows of fixed length are never held back."""
+        return MAX_ROWS if self.variable else self.max_beats + self.latency
+
+    @property
+    def input_layout(self):
+        """Layout of one input beat: ``data``, ``keep`` and ``last``."""
+        return BeatLayout(Shape(self.bits, self.signed_input), self.lanes)
+
+    @property
+    def output_layout(self):
+        """Layout of one output beat: ``data``, ``keep`` and ``last``."""
+        return BeatLayout(signed(self.out_bits), self.lanes)
+
+    @property
+    def load_layout(self):
+        """Layout of one beat of parameters, if they are loaded."""
+        fields = {"gamma": signed(self.gamma_bits)}
+        if not self.rms:
+            fields["beta"] = signed(self.beta_bits)
+        if self.alpha_bits:
+            fields["alpha"] = unsigned(self.alpha_bits)
+        return LoadLayout(fields, self.lanes)
+
+    @property
+    def STREAMS(self):
+        """Names of the unit's streams."""
+        return ("i", "load", "o") if self.loaded else ("i", "o")
+
+    @property
+    def stream_layouts(self):
+        """Layout of one beat of each stream, by name."""
+        layouts = {"i": self.input_layout, "load": self.load_layout, "o": self.output_layout}
+        return {name: layouts[name] for name in self.STREAMS}
+
+    # Channels ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def alphas(self):
+        """Alpha of each channel."""
+        return self.alpha or (0,) * self.channels
+
+    @functools.cached_property
+    def gammas(self):
+        """Gamma of each channel."""
+        unit = Fraction(2) ** self.gamma_fraction_bits / Fraction(self.output_scale)
+        unit = min(math.floor(unit + Fraction(1, 2)), _limits(self.gamma_bits)[1])
+        return self.gamma or (unit,) * self.channels
+
+    @functools.cached_property
+    def betas(self):
+        """Beta of each channel."""
+        return self.beta or (0,) * self.channels
+
+    @functools.cached_property
+    def alpha_words(self):
+        """Table of the alphas."""
+        fields = {"alpha": (unsigned(self.alpha_bits), self.alphas)} if self.alpha_bits else {}
+        return self._words(fields)
+
+    @functools.cached_property
+    def affine_words(self):
+        """Table of gammas and betas."""
+        fields = {"gamma": (signed(self.gamma_bits), self.gammas)}
+        if not self.rms:
+            fields["beta"] = signed(self.beta_bits), self.betas
+        return self._words(fields)
+
+    def _words(self, fields):
+        return ChannelWords(fields, self.lanes, loaded=self.loaded, style=self.memory)
+
+    # Elements ----------------------------------------------------------------------------------
+
+    @property
+    def raw_range(self):
+        """Least and largest element as it comes."""
+        return _limits(self.bits) if self.signed_input else (0, (1 << self.bits) - 1)
+
+    @property
+    def top_alpha(self):
+        """Largest alpha that a channel can have."""
+        return (1 << self.alpha_bits) - 1 if self.loaded else max(self.alphas)
+
+    @functools.cached_property
+    def centred_range(self):
+        """Least and largest ``raw - zero_point``."""
+        low, high = self.raw_range
+        return low - self.zero_point, high - self.zero_point
+
+    @functools.cached_property
+    def value_range(self):
+        """Least and largest ``x``."""
+        low, high = self.centred_range
+        return low << self.top_alpha, high << self.top_alpha
+
+    @functools.cached_property
+    def value_bits(self):
+        """Width of ``x``, signed."""
+        return _signed_bits(*self.value_range)
+
+    # Mean --------------------------------------------------------------------------------------
+
+    @property
+    def mean_bits(self):
+        """Fraction bits of the mean, and of what it is subtracted from; none with ``rms``."""
+        return 0 if self.rms else self.mean_fraction_bits
+
+    @functools.cached_property
+    def mean_width(self):
+        """Width of the negated mean, signed, with its fraction."""
+        low, high = (value << self.mean_bits for value in self.value_range)
+        return _signed_bits(-high - self._mean_error, -low + self._mean_error)
+
+    @functools.cached_property
+    def difference_width(self):
+        """Width of an element less the mean, signed, with the mean's fraction."""
+        if self.rms:
+            return self.value_bits
+        low, high = (value << self.mean_bits for value in self.value_range)
+        return _signed_bits(low - high - self._mean_error, high - low + self._mean_error)
+
+    @property
+    def _mean_error(self):
+        """Steps by which a mean can be beyond the elements, as the reciprocal is inexact."""
+        most = max(abs(value) for value in self.value_range) << self.mean_bits
+        return (most >> LENGTH_BITS) + 1
+
+    def negated_mean(self, total, scale):
+        """``-E / L`` with :attr:`mean_fraction_bits`, rounded half up."""
+        shift = LENGTH_BITS + scale.shift - self.mean_bits - 1
+        return ((-total * scale.reciprocal >> shift) + 1) >> 1
+
+    # Radicand ----------------------------------------------------------------------------------
+
+    def radicand(self, total, squares, negated_mean, length):
+        """Radicand ``W``, not yet clamped: the variance times :meth:`radicand_unit`."""
+        raise NotImplementedError
+
+    def radicand_unit(self, length):
+        """What a variance of 1 comes to in a radicand, as a fraction."""
+        raise NotImplementedError
+
+    @property
+    def largest_radicand(self):
+        """Upper bound of the radicand, without epsilon."""
+        raise NotImplementedError
+
+    @property
+    def lowest_radicand(self):
+        """Lower bound of the radicand, which inexact squares may leave below zero."""
+        return 0
+
+    @functools.cached_property
+    def radicand_bits(self):
+        """Width of the radicand, an even number."""
+        largest = self.largest_radicand
+        if self.epsilon:
+            # An epsilon above any variance needs no more than its own width.
+            largest += self._epsilon(self.channels)
+        return 2 * -(-largest.bit_length() // 2)
+
+    @functools.cached_property
+    def leading_pairs(self):
+        """Largest count of pairs of zeros before the leading one of a clamped radicand."""
+        return (self.radicand_bits - self.least_radicand.bit_length()) // 2
+
+    def _epsilon(self, length):
+        return math.floor(Fraction(self.epsilon) * self.radicand_unit(length) + Fraction(1, 2))
+
+    @functools.cached_property
+    def scales(self):
+        """:class:`Scale` of every length, from 0 (of no use) to ``channels``; fixed: of one."""
+        lengths = range(1, self.channels + 1) if self.variable else [self.channels]
+        return {length: self._scale(length) for length in lengths}
+
+    def _scale(self, length):
+        shift = (length - 1).bit_length()
+        reciprocal = math.floor(Fraction(1 << (LENGTH_BITS + shift), length) + Fraction(1, 2))
+        unit = root(self.radicand_unit(length) / Fraction(4) ** (self.radicand_bits // 2 - 1))
+        exponent = 0
+        while unit < 1:
+            unit, exponent = 2 * unit, exponent + 1
+        while unit >= 2:
+            unit, exponent = unit / 2, exponent - 1
+        return Scale(reciprocal, shift, unit, exponent, self._epsilon(length))
+
+    # Reciprocal square root --------------------------------------------------------------------
+
+    @property
+    def root_bits(self):
+        """Fraction bits of the mantissa ``R`` of ``r``, which is less than 2."""
+        return self.rsqrt_bits
+
+    @property
+    def factor_bits(self):
+        """Most bits that ``r`` is given as an operand of the second pass."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def top_exponent(self):
+        """Octaves below the largest standard deviation in which ``r`` is told apart."""
+        return min(self.factor_bits - self.root_bits - 1, self.radicand_bits // 2 - 1)
+
+    @functools.cached_property
+    def least_radicand(self):
+        """Smaller radicands, and those below zero, count as this one."""
+        if self.variable:
+            return 1
+        return 1 << (self.radicand_bits - 2 - 2 * self.top_exponent)
+
+    @functools.cached_property
+    def base_exponent(self):
+        """``c`` of ``r = (R << k) * 2**-(c + root_bits)``.
+
+        With variable lengths two octaves more than the longest row's, whose ``k`` is never less
+        than 2 then, since shorter rows can come out up to that much lower.
+        """
+        return self._scale(self.channels).exponent + 2 * self.variable
+
+    def exponent_offset(self, length):
+        """What is added to the count of leading pairs of zeros to give ``k``."""
+        return self.base_exponent - self.scales[length].exponent
+
+    @property
+    def smallest_deviation(self):
+        """Smallest standard deviation of a row of full length that is told apart, in steps."""
+        unit = float(self.radicand_unit(self.channels))
+        return math.sqrt(self.least_radicand / unit) if not self.variable else \
+            2.0 ** (self.base_exponent - self.top_exponent)
+
+    # Second pass -------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def normal_fraction_bits(self):
+        """Fraction bits of ``(x - mu) * r``: what rounding errs by is 1/128 output step at most."""
+        wanted = max(self.gamma_bits + 5 - self.gamma_fraction_bits, 4)
+        return max(min(wanted, OPERAND_BITS - self.normal_integer_bits, self._factor_fraction), 0)
+
+    @property
+    def _factor_fraction(self):
+        """Fraction bits of ``(x - mu) * r`` before any are dropped."""
+        return self.mean_bits + self.base_exponent + self.root_bits
+
+    @property
+    def normal_integer_bits(self):
+        """Width of the integer part of ``(x - mu) * r``, with its sign."""
+        return max(self.difference_width + self.factor_width - self._factor_fraction, 2)
+
+    @property
+    def normal_shift(self):
+        """Bits that ``(x - mu) * r`` is rounded by, half up."""
+        return self._factor_fraction - self.normal_fraction_bits
+
+    @property
+    def output_shift(self):
+        """Fraction bits of the output before it is rounded."""
+        return self.normal_fraction_bits + self.gamma_fraction_bits
+
+    @functools.cached_property
+    def factor_width(self):
+        """Width of ``R << k``, unsigned."""
+        return self.root_bits + 1 + self.top_exponent
+
+    @functools.cached_property
+    def normal_width(self):
+        """Width of ``(x - mu) * r`` with its fraction, signed."""
+        return self.normal_integer_bits + self.normal_fraction_bits
+
+    # Hardware ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def schedule(self):
+        """Pipeline stages of the hardware."""
+        raise NotImplementedError
+
+    @property
+    def latency(self):
+        """Clock cycles from a row's last beat accepted to its first beat valid."""
+        return self.schedule.output
+
+
+def _limits(bits):
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def _signed_bits(low, high):
+    """Width of a signed number from ``low`` to ``high``."""
+    return max((high if high >= 0 else ~high).bit_length(),
+               (low if low >= 0 else ~low).bit_length()) + 1

@@ -1,0 +1,380 @@
+"""Tests of the attention engine: exactness, cycles, stream rules, reload, reset and errors.
+
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`AttentionJob`, whose file is
+named by the environment variable ``SIM_JOB``. The report is that of :mod:`sim.bench.row_unit`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from rtl.config import UnitConfig
+
+from .rows import formats
+from .stream import Port, Sink, Source, Stall, gaps, patient, stalls
+
+__all__ = ["AttentionJob", "KeySet"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KeySet:
+    """Keys, values, their mask, and the queries that meet them, with what must come out.
+
+    Attributes
+    ----------
+    q, k, v : int arrays (queries, dim), (keys, dim), (keys, dim)
+        Elements.
+    mask : bool array (keys,)
+        True: the key takes no part.
+    y : int array (queries, dim)
+        Expected outputs.
+    """
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    mask: np.ndarray
+    y: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttentionJob:
+    """What a simulation is given.
+
+    Attributes
+    ----------
+    config : UnitConfig
+        Configuration of the engine.
+    sets : list of KeySet
+        Sets in their order.
+    seed : int
+        Seed of all that is random in the bench.
+    ports : "core" or "axis"
+        Ports of the design.
+    latency : int
+        Latency of the design: that of the engine, and a cycle for a register slice of a shell.
+    """
+
+    config: UnitConfig
+    sets: list[KeySet]
+    seed: int
+    ports: str
+    latency: int
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the job to an ``.npz`` file."""
+        arrays = {f"{name}{number}": getattr(keys, name) for number, keys in enumerate(self.sets)
+                  for name in "qkvy"}
+        masks = {f"mask{number}": keys.mask for number, keys in enumerate(self.sets)}
+        np.savez(path, config=self.config.to_json(), seed=self.seed, ports=self.ports,
+                 latency=self.latency, count=len(self.sets), **arrays, **masks)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AttentionJob:
+        """Read the job of an ``.npz`` file."""
+        with np.load(path, allow_pickle=False) as content:
+            sets = [KeySet(*(content[f"{name}{number}"] for name in ("q", "k", "v", "mask", "y")))
+                    for number in range(int(content["count"]))]
+            return cls(UnitConfig.from_json(str(content["config"])), sets, int(content["seed"]),
+                       str(content["ports"]), int(content["latency"]))
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+@functools.cache
+def _job() -> AttentionJob:
+    return AttentionJob.load(os.environ["SIM_JOB"])
+
+
+class _Bench:
+    """The design with its clock, its streams and the job's sets."""
+
+    def __init__(self, dut, test: str) -> None:
+        self.job = _job()
+        self.config = self.job.config
+        self.test = test
+        self.random = np.random.default_rng([self.job.seed, *test.encode()])
+        self._dut = dut
+        axis = self.job.ports == "axis"
+        self.clock, self._reset = (dut.aclk, dut.aresetn) if axis else (dut.clk, dut.rst)
+        self._active = int(not axis)
+        self._fall = FallingEdge(self.clock)
+        self.ports = {name: Port(dut, form) for name, form in
+                      zip(self.config.STREAMS, formats(self.config, self.job.ports), strict=True)}
+        self._report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
+        self._begin = time.perf_counter()
+
+    @property
+    def patience(self) -> int:
+        """Longest that the design may be silent: a set is loaded, and its first query runs."""
+        config = self.config
+        return (2 * config.max_keys * config.vector_beats + config.vector_beats
+                + config.query_latency(config.max_keys) + 64)
+
+    async def start(self) -> None:
+        """Start the clock and reset the design, with all its inputs known from the beginning."""
+        self._reset.value = self._active
+        self._idle()
+        self.ports["o"].set_ready("0")
+        Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
+        await self._fall
+        await self.reset()
+
+    def _idle(self) -> None:
+        for name in "qkv":
+            self.ports[name].set_valid("0")
+            self.ports[name].set_payload(self.ports[name].idle)
+
+    async def reset(self, cycles: int = 1) -> None:
+        """Reset the design, from one falling edge to another."""
+        self._reset.value = self._active
+        self._idle()
+        for _ in range(cycles):
+            await self._fall
+        self._reset.value = 1 - self._active
+
+    async def error(self, expected: int) -> None:
+        """Check the design's error output."""
+        got = str(self._dut.error.value)
+        _require(got == str(expected), f"error is {got} instead of {expected}")
+
+    def beats(self, name: str, sets: Sequence[KeySet]) -> list[str]:
+        """Return the beats of a stream that carry its part of the sets."""
+        form, config = self.ports[name].format, self.config
+        parts = []
+        for keys in sets:
+            vectors = getattr(keys, "y" if name == "o" else name)
+            last = np.zeros(len(vectors) * config.vector_beats, bool)
+            last[-1] = True
+            mask = None
+            if name == "k":
+                # The mask counts in a vector's last beat only.
+                mask = self.random.random(len(last)) < 0.5
+                mask[config.vector_beats - 1::config.vector_beats] = keys.mask
+                mask = mask[:, None]
+            parts += form.encode(vectors.reshape(-1, config.io_lanes), None, last, mask)
+        return parts
+
+    async def exchange(self, sets: Sequence[KeySet], *, gap: float = 0.0,
+                       stall: Stall | None = None, wrong: Iterable[int] = (),
+                       beats: dict[str, list[str]] | None = None) -> dict[str, np.ndarray]:
+        """Send sets and compare what comes out.
+
+        Parameters
+        ----------
+        sets : sequence of KeySet
+            What to send.
+        gap : float
+            Probability of a cycle without a beat, at each of the three inputs.
+        stall : callable
+            Policy of the sink.
+        wrong : iterable of int
+            Sets whose outputs do not matter.
+        beats : dict of list
+            Beats of streams, where they are not those of ``sets``.
+
+        Returns
+        -------
+        dict of array
+            Cycles in which each beat of each stream was transferred.
+        """
+        sources = {name: Source(self.clock, self.ports[name]) for name in "qkv"}
+        sending = []
+        for name, source in sources.items():
+            sent = (beats or {}).get(name) or self.beats(name, sets)
+            pauses = gaps(self.random, len(sent), gap) if gap else None
+            sending.append(cocotb.start_soon(source.run(sent, pauses)))
+        sink, expected = Sink(self.clock, self.ports["o"]), self.beats("o", sets)
+        failure = ""
+        patience = int(self.patience * (1 + (stall is not None)) * 3 / (1.0 - gap))
+        try:
+            await sink.run(len(expected), stall=stall, patience=patience)
+            await sink.quiet(self.patience)
+        except AssertionError as error:
+            failure = str(error)
+        difference = self._compare(sets, expected, sink.beats, set(wrong))
+        self._report["beats"] += len(expected)
+        self._report["cycles"] += sink.cycles[-1] if sink.cycles else 0
+        _require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
+        for task in sending:
+            await task
+        return {"o": np.array(sink.cycles),
+                **{name: np.array(source.accepted) for name, source in sources.items()}}
+
+    def _compare(self, sets, expected, got, wrong) -> str:
+        """What the first difference is, empty if there is none."""
+        form, size = self.ports["o"].format, self.config.vector_beats
+        first, place = "", 0
+        for number, keys in enumerate(sets):
+            for query in range(len(keys.q)):
+                want, have = expected[place:place + size], got[place:place + size]
+                place += size
+                self._report["outputs"] += self.config.dim
+                if want == have or len(have) < size or number in wrong:
+                    continue
+                left, right = form.decode(want), form.decode(have)
+                elements = (left["data"] != right["data"]).reshape(-1)
+                self._report["mismatches"] += max(int(elements.sum()), 1)
+                j = int(np.argmax(elements))
+                first = first or (f"set {number} of {len(keys.k)} keys, query {query}: " + (
+                    f"element {j} is {right['data'].flat[j]} instead of {left['data'].flat[j]}"
+                    if elements.any() else f"{have} instead of {want}"))
+        return first
+
+    def finish(self) -> None:
+        self._report["seconds"] = round(time.perf_counter() - self._begin, 4)
+        with open(os.environ["SIM_REPORT"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(self._report) + "\n")
+
+
+def _test(function: Callable):
+    """Make a cocotb test of a coroutine function that takes a running bench."""
+    @functools.wraps(function)
+    async def run(dut):
+        bench = _Bench(dut, function.__name__)
+        try:
+            await bench.start()
+            await function(bench)
+        finally:
+            bench.finish()
+
+    del run.__wrapped__
+    return cocotb.test()(run)
+
+
+# Exactness and timing
+
+@_test
+async def sets_back_to_back(bench):
+    """No gaps, no stalls: exact, and no bubble between the queries of a set."""
+    config = bench.config
+    cycles = await bench.exchange(bench.job.sets)
+    ends = cycles["o"][config.vector_beats - 1::config.vector_beats]
+    place = 0
+    for number, keys in enumerate(bench.job.sets):
+        own = np.diff(ends[place:place + len(keys.q)])
+        place += len(keys.q)
+        # What a causal query, or one that selects keys, takes is not said by their number.
+        if not config.causal and config.select == "none":
+            _require((own <= config.query_cycles(len(keys.k))).all(),
+                     f"set {number} of {len(keys.k)} keys: a query took {max(own, default=0)} "
+                     f"cycles instead of {config.query_cycles(len(keys.k))}")
+    await bench.error(0)
+
+
+@_test
+async def latency_of_idle_engine(bench):
+    """A query comes ``query_latency`` cycles after its last beat, if all else is there."""
+    config = bench.config
+    for keys in bench.job.sets[:4]:
+        if config.select != "none" and len(keys.k) > 1:
+            continue
+        await bench.reset()
+        loads = [cocotb.start_soon(Source(bench.clock, bench.ports[name]).run(
+            bench.beats(name, [keys]))) for name in "kv"]
+        for load in loads:
+            await load
+        await bench._fall
+        single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
+        query, sink = Source(bench.clock, bench.ports["q"]), Sink(bench.clock, bench.ports["o"])
+        sending = cocotb.start_soon(query.run(bench.beats("q", [single])))
+        await sink.run(config.vector_beats, patience=bench.patience)
+        await sending
+        seen = 1 if config.causal else len(keys.k)
+        expected = config.query_latency(seen) + bench.job.latency - config.latency
+        latency = sink.cycles[0] - query.accepted[-1]
+        _require(latency == expected,
+                 f"latency with {seen} keys is {latency} instead of {expected}")
+
+
+@_test
+async def sets_with_gaps(bench):
+    """Gaps at every input: exact."""
+    await bench.exchange(bench.job.sets, gap=float(bench.random.choice([0.1, 0.5, 0.8])))
+    await bench.error(0)
+
+
+@_test
+async def sets_with_stalls(bench):
+    """Stalls at the output: exact."""
+    await bench.exchange(bench.job.sets,
+                         stall=stalls(bench.random, bench.random.choice([0.1, 0.5, 0.9])))
+    await bench.error(0)
+
+
+@_test
+async def sets_with_gaps_and_stalls(bench):
+    """Gaps and stalls: exact."""
+    await bench.exchange(bench.job.sets, gap=0.3, stall=stalls(bench.random, 0.4))
+    await bench.error(0)
+
+
+@_test
+async def sets_to_patient_sink(bench):
+    """Ready comes after valid only: valid does not wait for ready."""
+    await bench.exchange(bench.job.sets[:4], stall=patient(bench.random, 3))
+    await bench.error(0)
+
+
+# Reset and errors
+
+@_test
+async def reset_at_any_time(bench):
+    """A reset with sets on their way in and queries on their way out leaves nothing behind."""
+    sets = bench.job.sets
+    for _ in range(4):
+        tasks = [cocotb.start_soon(Source(bench.clock, bench.ports[name]).run(
+            bench.beats(name, sets))) for name in "qkv"]
+        bench.ports["o"].set_ready("1")
+        for _ in range(int(bench.random.integers(1, 2 * bench.patience))):
+            await bench._fall
+        for task in tasks:
+            task.cancel()
+        await bench.reset(int(bench.random.integers(1, 3)))
+        await bench.exchange(sets[:2])
+        await bench.error(0)
+
+
+@_test
+async def broken_sets(bench):
+    """A set that is too long, broken off or uneven raises ``error`` and hurts no other set."""
+    config, sets = bench.config, bench.job.sets[:3]
+    for name, way in (("k", "long"), ("v", "long"), ("k", "short"), ("v", "short"), ("k", "broken"),
+                      ("v", "broken"), ("q", "broken")):
+        await bench.reset()
+        beats = [bench.beats(name, [keys]) for keys in sets]
+        bad, size = beats[1], config.vector_beats
+        if way == "long":
+            excess = (config.max_keys + 1) * size - len(bad) + int(bench.random.integers(2 * size))
+            # The top digit of a beat is its last.
+            fill = ["0" + beat[1:] for beat in bad]
+            bad[:] = (fill * (excess // len(fill) + 1))[:excess] + bad
+        elif way == "short":
+            if len(bad) == size:
+                continue
+            del bad[:size]
+        elif size > 1:
+            del bad[len(bad) - size]
+        else:
+            continue
+        await bench.exchange(sets[:1])
+        await bench.error(0)
+        await bench.exchange(sets[1:], wrong=[0], beats={name: bad + beats[2]})
+        await bench.error(1)
+        await bench.exchange(sets[:1])
+        await bench.error(1)
+    await bench.reset()
+    await bench.error(0)

@@ -1,0 +1,189 @@
+"""Integer model of the attention engine (:mod:`rtl.attention`)."""
+
+import dataclasses
+
+import numpy as np
+
+from . import run as run_unit
+
+
+__all__ = ["Work", "kept", "logits", "predicted", "run", "weights", "work"]
+
+# Dot products that are worked on at a time: few enough for the arrays to stay in the cache.
+CHUNK = 1 << 16
+
+
+def run(config, q, k, v, mask=None):
+    """Compute the outputs of queries.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
+    q : array of integers, shape (..., queries, dim)
+        Queries; a set's are in the order in which they come, which counts if ``config.causal``.
+    k, v : arrays of integers, shape (..., keys, dim)
+        Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
+    mask : array of booleans, broadcastable to (..., keys)
+        True: the key takes no part.
+
+    Returns
+    -------
+    array of int32, shape of ``q``
+        Outputs, each worth ``config.output_scale``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not of integers (of booleans), out of the range of ``config.bits``, or of a
+        shape that does not fit.
+    """
+    q, k, v, mask = _check(config, q, k, v, mask)
+    shape = q.shape
+    q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
+    mask = None if mask is None else mask.reshape(-1, mask.shape[-1])
+    result = np.empty(q.shape, np.int32)
+    step = max(1, CHUNK // k.shape[1])
+    for number in range(len(q)):
+        hidden = None if mask is None else mask[number]
+        for start in range(0, q.shape[1], step):
+            part = slice(start, start + step)
+            w = _weights(config, q[number, part], k[number], hidden, start)
+            result[number, part] = config.output(w.astype(np.int64) @ v[number].astype(np.int64))
+    return result.reshape(shape)
+
+
+def logits(config, q, k):
+    """Logits of queries (queries, dim) for keys (keys, dim), as the softmax gets them."""
+    return config.logit(q.astype(np.int64) @ k.astype(np.int64).T)
+
+
+def weights(config, q, k, mask=None):
+    """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim)."""
+    return _weights(config, q, k, mask, 0)
+
+
+def predicted(config, q, k):
+    """Predicted scores of queries (queries, dim) for keys (keys, dim), as they are compared."""
+    rule, (low, high) = config.predictor_config, config.element_range
+    codes = np.array([rule.code(x) for x in range(low, high + 1)])
+    size = 1 << rule.code_bits
+    terms = np.array([[rule.term(a, b) for b in range(size)] for a in range(size)], np.int64)
+    q, k = codes[q - low], codes[k - low]
+    scores = np.zeros((len(q), len(k)), np.int64)
+    for j in range(q.shape[1]):
+        scores += terms[q[:, j, None], k[None, :, j]]
+    return scores
+
+
+def kept(config, q, k, mask=None):
+    """Keys that each query meets: booleans (queries, keys), of queries 0, 1, ... of a set."""
+    return _kept(config, q, k, mask, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What the queries of a set take, per query on average.
+
+    Attributes
+    ----------
+    seen, kept : float
+        Keys that could take part, and those that a query met.
+    cycles : float
+        Cycles between one query and the next, once the engine is full.
+    multiplications : float
+        Multiplications of dot products and weighted sums.
+    terms : float
+        Terms of predicted scores.
+    memory_bits : float
+        Bits read from the memories of keys, values and codes.
+    """
+
+    seen: float
+    kept: float
+    cycles: float
+    multiplications: float
+    terms: float
+    memory_bits: float
+
+
+def work(config, q, k, mask=None):
+    """Work of queries (queries, dim) of a set of keys (keys, dim).
+
+    Masked keys are read and multiplied as others are, unless they are selected against; keys behind
+    a causal query's place are not.
+    """
+    chosen = _kept(config, q, k, mask, 0)
+    places = np.arange(1, len(q) + 1) if config.causal else len(k)
+    seen = np.broadcast_to(np.minimum(places, len(k)), len(q))
+    words = terms = 0
+    if config.select == "none":
+        met = seen
+        cycles = np.maximum(-(-met // config.lanes), config.vector_beats)
+    else:
+        # A query without a key that takes part meets one all the same.
+        met = np.maximum(chosen.sum(axis=1), 1)
+        words = -(-seen // config.predict_lanes)
+        terms = seen * config.dim
+        # Queries in work at the same time even out what each of them takes.
+        cycles = np.maximum(max(words.mean(), met.mean()), config.vector_beats)
+    vector = config.dim * config.bits
+    code = config.dim * config.predictor_config.code_bits + 1
+    bits = met * (2 * vector + 1) + words * config.predict_lanes * code
+    return Work(seen=float(np.mean(seen)), kept=float(np.mean(chosen.sum(axis=1))),
+                cycles=float(np.mean(cycles)),
+                multiplications=float(np.mean(2 * met * config.dim)),
+                terms=float(np.mean(terms)), memory_bits=float(np.mean(bits)))
+
+
+def _kept(config, q, k, mask, start):
+    live = np.ones((len(q), len(k)), bool) if mask is None else ~np.broadcast_to(
+        mask, (len(q), len(k)))
+    if config.causal:
+        # Keys behind the query's place end its row early, which is the same as masking them.
+        live = live & (np.arange(len(k)) <= np.arange(start, start + len(q))[:, None])
+    if config.select == "none":
+        return live
+    scores = predicted(config, q, k)
+    largest = np.where(live, scores, 0).max(axis=1, keepdims=True)
+    if config.rule == "threshold":
+        return live & (scores >= largest - config.threshold)
+    # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
+    number = live.sum(axis=1, keepdims=True)
+    total = np.where(live, scores, 0).sum(axis=1, keepdims=True)
+    limit = number * largest + (total << config.mean_shift) - total
+    return live & ((number * scores << config.mean_shift) >= limit)
+
+
+def _weights(config, q, k, mask, start):
+    return run_unit(config.softmax_config, logits(config, q, k),
+                    ~_kept(config, q, k, mask, start))
+
+
+def _check(config, q, k, v, mask):
+    low, high = config.element_range
+    q, k, v = map(np.asarray, (q, k, v))
+    for name, x in ("Queries", q), ("Keys", k), ("Values", v):
+        if x.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be integers, not {x.dtype}")
+        if x.ndim < 2 or x.shape[-1] != config.dim:
+            raise ValueError(f"{name} must have the shape (..., {config.dim}), not {x.shape}")
+        if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
+            raise ValueError(f"{name} must be in {low}..{high}, "
+                             f"not {int(x.min())}..{int(x.max())}")
+    if k.shape != v.shape:
+        raise ValueError(f"Values must have the shape of the keys {k.shape}, not {v.shape}")
+    if not 1 <= k.shape[-2] <= config.max_keys:
+        raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
+    if q.shape[:-2] != k.shape[:-2]:
+        raise ValueError(f"Leading axes of the queries must be those of the keys {k.shape[:-2]}, "
+                         f"not {q.shape[:-2]}")
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != bool:
+            raise TypeError(f"Mask must be boolean, not {mask.dtype}")
+        try:
+            mask = np.broadcast_to(mask, k.shape[:-1])
+        except ValueError:
+            raise ValueError(f"Mask must fit the shape {k.shape[:-1]}, not {mask.shape}") from None
+    return q, k, v, mask

@@ -1,0 +1,71 @@
+"""The attention engine against its model, emitted and simulated: core and AXI4-Stream ports."""
+
+import numpy as np
+import pytest
+
+import rtl
+from sim import model, runner
+from sim.attention_data import integers
+from sim.bench.attention import AttentionJob, KeySet
+
+Attention = rtl.unit("attention")
+
+FAST = [
+    (Attention(dim=8, io_lanes=4, max_keys=21, lanes=2), "core"),
+    (Attention(dim=6, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3, causal=True),
+     "axis"),
+    (Attention.preset("predict", dim=6, io_lanes=3, max_keys=27, predict_lanes=4), "core"),
+]
+SLOW = [
+    (Attention(dim=64, max_keys=40), "core"),
+    (Attention(dim=5, io_lanes=1, max_keys=9, lanes=4, output_scale=0.03), "axis"),
+    (Attention.preset("predict", dim=16, max_keys=40, causal=True, memory="block"), "axis"),
+    (Attention.preset("predict", dim=5, io_lanes=5, max_keys=9, predict_lanes=1,
+                      predictor="4-bit", rule="threshold", bits=6), "core"),
+    (Attention(dim=3, io_lanes=3, max_keys=1, logit_bits=6, logit_scale=0.3), "core"),
+    (Attention(dim=16, io_lanes=16, max_keys=70, lanes=1, bits=4, query_scale=0.5,
+               softmax="softmax-e2:paper", causal=True), "core"),
+    (Attention(dim=10, io_lanes=5, max_keys=33, lanes=16, out_bits=12), "axis"),
+]
+
+
+def make_set(config, random, keys=None):
+    keys = keys or int(random.integers(1, config.max_keys + 1))
+    q, k, v = integers(config, random, int(random.integers(1, 9)), keys)
+    mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
+    return KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask))
+
+
+def cases():
+    for speed, configs in ("fast", FAST), ("slow", SLOW):
+        for simulator in runner.SIMULATORS:
+            for config, ports in configs:
+                # Verilator takes long to build.
+                slow = speed == "slow" or simulator != "icarus"
+                yield pytest.param(config, ports, simulator,
+                                   id=f"{simulator}-{config.name}-{ports}",
+                                   marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return tmp_path_factory.getbasetemp().parent / "verilator"
+
+
+@pytest.mark.parametrize("config, ports, simulator", [*cases()])
+def test_equals_model(config, ports, simulator, tmp_path, store):
+    try:
+        runner.check_simulator(simulator)
+    except runner.SimulatorError as error:
+        pytest.skip(str(error))
+    random = np.random.default_rng(1)
+    sets = [make_set(config, random, keys) for keys in (None, 1, config.max_keys)]
+    sets += [make_set(config, random) for _ in range(9)]
+    design = runner.Design.of(config, ports)
+    job = AttentionJob(config, sets, 1, ports, design.latency)
+    simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
+    results = simulation.run(job, module="sim.bench.attention")
+    assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
+    assert sum(result.mismatches for result in results) == 0
+    assert len(results) == 8 and all(result.outputs for result in results
+                                     if not result.test.startswith("latency"))
