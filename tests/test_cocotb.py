@@ -17,7 +17,7 @@ FAST_CONFIGS = 4
 FAST_UNITS = ["softmax-e2"]
 # The units share their rooms: the first one's configurations reach most of what there is.
 SLOW_CONFIGS = {"softmax-e2": 40}
-OTHER_SLOW_CONFIGS = 12
+OTHER_SLOW_CONFIGS = 6
 
 
 def cases(simulators, speed, units=None, **options):

@@ -63,7 +63,7 @@ def random_configs(count):
 
 def cases():
     for kind, configs in (("directed", directed()), ("sizes", sizes()),
-                          ("random", random_configs(20))):
+                          ("random", random_configs(10))):
         for number, (config, ports, speed) in enumerate(configs):
             for simulator in runner.SIMULATORS:
                 # Verilator takes long to build.
