@@ -20,11 +20,13 @@ from .metrics import softmax_errors
 from .reference import softmax
 from .report_attention import TABLES as ATTENTION_TABLES
 from .report_family import family
+from .report_layernorm import TABLES as LAYERNORM_TABLES
 
 
 __all__ = ["TABLES", "main", "update"]
 
-FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md")
+FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md",
+         "docs/layernorm.md")
 
 # Peers, put through the same flow of the same tool (LUT per element and cycle, delay in ns). ITA
 # (pulp-platform/ITA, ba96519) with one divider: it does not store its rows. MASE (DeepWok/mase,
@@ -98,7 +100,7 @@ def e2_exactness():
 
 
 TABLES = {"e2-cost": e2_cost, "e2-exactness": e2_exactness, "softmax-family": family,
-          **ATTENTION_TABLES}
+          **ATTENTION_TABLES, **LAYERNORM_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, memory, stream
 from amaranth.lib.wiring import In, Out
 
+from ..lookup import lookup
 from ..pipeline import delays
 from ..row_queue import RowQueue
 from ..row_store import RowStore
@@ -70,7 +71,7 @@ class Schedule:
         stages = BeatSum.stages(config.lanes, chained)
         # The elements take a chain or a tree of the same depth as the squares.
         total, sum_of_squares = value + stages + 1, square + stages + 1
-        mean = total + 2 + config.variable
+        mean = total + 2 + 2 * config.variable
         weight = radicand(total, sum_of_squares, mean)
         root = weight + 2 + mantissa + 2 * config.variable
         return cls(centred=centred, value=value, square=square, total=total,
@@ -349,9 +350,6 @@ class Datapath(RowDatapath):
         style = config.memory
         if style == "auto":
             style = "block" if len(init) > 64 else "distributed"
-        m.submodules.lengths = words = memory.Memory(
-            shape=layout, depth=max(len(init), 2), init=init, attrs={"ram_style": style})
-        read = words.read_port()
         # The highest lane that is kept, which the low bits of its number say one by one.
         kept = self.kept
         lane = Cat(Cat(kept[k] & ~(kept[k + 1] if k + 1 < lanes else Const(0, 1))
@@ -359,9 +357,18 @@ class Datapath(RowDatapath):
                    for bit in range((lanes - 1).bit_length()))
         address = Signal(range(max(len(init), 2)), name="length_index")
         m.d.sync += address.eq(Cat(lane, self.index))
-        m.d.comb += [read.addr.eq(address), read.en.eq(1)]
-        word = Signal(layout)
-        m.d.sync += word.eq(read.data)
+        word = Signal(layout, name="length_word")
+        if style == "block":
+            m.submodules.lengths = words = memory.Memory(
+                shape=layout, depth=max(len(init), 2), init=init, attrs={"ram_style": style})
+            read = words.read_port()
+            m.d.comb += [read.addr.eq(address), read.en.eq(1)]
+            m.d.sync += word.eq(read.data)
+        else:
+            # Of contents that are only read, Yosys makes no LUT RAM: they are logic.
+            read = Signal(layout, name="length_read")
+            words = [layout.const(row).as_value().value for row in init]
+            m.d.sync += [read.eq(lookup(m, address, words)), word.eq(read)]
         word = delays(m, word, at.total - 3, "length")[-1]
         return {name: word[name] for name in layout.members}
 
@@ -391,7 +398,9 @@ class Datapath(RowDatapath):
         kept = Signal.like(product, name="mean_kept", reset_less=True)
         m.d.sync += [product.eq(total * scale["reciprocal"]), kept.eq(product)]
         amount = delays(m, scale["shift"], 2, "mean_shift")[-1]
-        m.d.sync += negated.eq(((kept[shift:].as_signed() >> amount) + 1) >> 1)
+        shifted = Signal(signed(config.mean_width + 2), name="mean_shifted")
+        m.d.sync += [shifted.eq(kept[shift:].as_signed() >> amount),
+                     negated.eq((shifted + 1) >> 1)]
         return negated
 
     def _factor(self, m, radicand, scale):
@@ -451,7 +460,8 @@ class Datapath(RowDatapath):
             if steps:
                 current, empty = self._skip_zeros(m, current, step)
                 zeros = Cat(empty, zeros)
-            if step == steps // 2:
+            # The first steps look at the most bits.
+            if step == max(steps - 2, 0):
                 current, zeros, small, fallback = self._register(m, {
                     "rest": current, "zeros": zeros, "small": small, "fallback": fallback})
         current = Cat(Const(0, max(need - len(current), 0)), current)
@@ -521,8 +531,7 @@ class Datapath(RowDatapath):
         if config.loaded:
             banks = delays(m, self.bank, at.write, "bank")
             # A row's first beat chooses for the others.
-            m.d.comb += [store.i.bank.eq(banks[-1]), self.read_bank.eq(store.o.bank),
-                         self.read_bank_valid.eq(store.valid)]
+            m.d.comb += store.i.bank.eq(banks[-1])
         return store
 
     def _normal(self, m, store, mean, factor):
@@ -537,6 +546,8 @@ class Datapath(RowDatapath):
         self.read_valid, self.read_first = Signal(), Signal()
         m.d.sync += [read.eq(store.o), self.read_valid.eq(store.valid), self.read_first.eq(first)]
         self.read = read
+        if config.loaded:
+            m.d.comb += [self.read_bank.eq(read.bank), self.read_bank_valid.eq(self.read_valid)]
         mean, factor = self._row(m, store, first, mean, factor)
 
         half = (1 << config.normal_shift) >> 1
