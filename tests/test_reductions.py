@@ -9,6 +9,7 @@ from rtl.adder_tree import AdderTree
 from rtl.max_radix import MaxRadix
 from rtl.max_tree import MaxTree
 from rtl.power_sum import PowerSum
+from rtl.running_max import RunningMax
 
 LANES = [1, 2, 3, 4, 5, 7, 8, 16, 17, 64]
 
@@ -98,3 +99,29 @@ def test_power_sum(code_bits, fraction_bits, lanes):
     expected = [sum((1 << fraction_bits) >> k for k, flag in zip(*beat, strict=True) if flag)
                 for beat in beats]
     assert stream(dut, beats, drive, lambda ctx: ctx.get(dut.o)) == expected
+
+
+@pytest.mark.parametrize("radix", [False, True])
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8, 17])
+def test_running_max(radix, lanes):
+    dut = RunningMax(6, lanes, radix=radix)
+    rng = random.Random(lanes)
+    # A beat in three of four cycles, every fourth one the first of a row.
+    flags = [(rng.random() < 0.75, rng.random() < 0.25) for _ in range(120)]
+    beats = live_beats(6, lanes, lanes)
+    wait = dut.candidates
+
+    def drive(ctx, n):
+        if n < len(beats):
+            set_live(dut)(ctx, beats[n])
+        valid, first = flags[n - wait] if 0 <= n - wait < len(flags) else (False, True)
+        ctx.set(dut.valid, valid)
+        ctx.set(dut.first, first)
+    results = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), len(beats) + wait + 1)
+    best, started = 0, False
+    for n, ((data, live), (valid, first)) in enumerate(zip(beats, flags, strict=True)):
+        if valid:
+            best = max([0 if first else best, *(x for x, on in zip(data, live, strict=True) if on)])
+            started |= first
+        if started:
+            assert results[n + wait + 1] == best

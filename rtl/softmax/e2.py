@@ -17,7 +17,8 @@ from fractions import Fraction
 from ..config import register
 from ..parameter import Choice, ConfigError, Integer, parameter
 from ..row_unit import RowUnit
-from ..tables import exp2_words, ln2, log2_ratio, reciprocal_words
+from ..tables import exp2_words, log2_ratio, reciprocal_words
+from .axis import InputAxis, OctaveAxis, round_shift
 from .config import SoftmaxConfig
 from .e2_input import InputDatapath
 from .e2_octave import OctaveDatapath
@@ -76,6 +77,10 @@ class E2SoftmaxConfig(SoftmaxConfig):
     divider_constants: int = parameter(
         2, Choice((0, 2, 4, 8)), tag="d",
         help="constants of the division; 0 subtracts logarithms (input codes)")
+    partial_sums: int = parameter(
+        1, Integer(1, 2), tag="ps",
+        help="sums over a row: one, or two of every second beat each, which is a cycle more of "
+             "latency and a shorter path")
     output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
                                      help="rounding of the output")
 
@@ -132,91 +137,20 @@ class E2SoftmaxConfig(SoftmaxConfig):
         return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)
 
     @functools.cached_property
-    def input_shift(self):
-        """Input codes: left shift from logit steps to codes (right, if negative)."""
-        per_octave = ln2() / Fraction(self.input_scale)
-        return round(self.code_fraction_bits - math.log2(per_octave))
-
-    @functools.cached_property
-    def codes_per_octave(self):
-        """Number ``g`` of codes per octave, as a fraction."""
-        if self.codes == "octave":
-            return Fraction(1)
-        return ln2() / Fraction(self.input_scale) * Fraction(2) ** self.input_shift
-
-    # Stage 1: codes and sum --------------------------------------------------------------------
-
-    @functools.cached_property
-    def axis_factors(self):
-        """``(multiplier, shift)`` from logit steps to positions."""
-        if self.incremental:
-            return 1, 0
-        if self.codes == "octave":
-            return self.coefficient
-        return 1 << max(self.input_shift, 0), max(-self.input_shift, 0)
-
-    @functools.cached_property
-    def position_origin(self):
-        """What the least logit comes to, before positions are made unsigned."""
-        multiplier, shift = self.axis_factors
-        return round_shift(-multiplier << (self.bits - 1), shift, self.code_rounding)
-
-    def position(self, x):
-        """Place of a logit on the unsigned axis on which maxima and distances are taken."""
-        multiplier, shift = self.axis_factors
-        return round_shift(x * multiplier, shift, self.code_rounding) - self.position_origin
-
-    @functools.cached_property
-    def position_bits(self):
-        """Width of a position."""
-        return max(self.position((1 << (self.bits - 1)) - 1).bit_length(), 1)
-
-    @functools.cached_property
-    def bucket_shift(self):
-        """Low bits of a position that the maximum ignores: input codes need its octave only."""
-        if self.codes == "octave":
-            return 0
-        return min(max(0, math.floor(math.log2(self.codes_per_octave))), self.position_bits - 1)
+    def axis(self):
+        """Axis on which maxima and distances are taken."""
+        if self.codes == "input":
+            return InputAxis.of(self.bits, self.input_scale, self.code_fraction_bits,
+                                self.code_rounding)
+        factors = (1, 0) if self.incremental else self.coefficient
+        return OctaveAxis(self.bits, factors, self.code_rounding)
 
     @property
-    def bucket_bits(self):
-        """Width of what the maximum is taken of."""
-        return self.position_bits - self.bucket_shift
+    def codes_per_octave(self):
+        """Number ``g`` of codes per octave, as a fraction."""
+        return Fraction(1) if self.codes == "octave" else self.axis.per_octave
 
-    @functools.cached_property
-    def octave_factors(self):
-        """``(A, p, G, q)``: octave of a position, ``(position * A >> p) + 1``, and position of an
-        octave, ``(octave * G + 2**(q - 1)) >> q``."""
-        p = self.position_bits + 6
-        octaves = Fraction(2) ** p / self.codes_per_octave
-        q = self.position_bits + 4
-        codes = self.codes_per_octave * Fraction(2) ** q
-        return math.ceil(octaves), p, math.floor(codes + Fraction(1, 2)), q
-
-    def octave(self, bucket):
-        """Octave, on the grid of references, at or above every position in a bucket."""
-        if self.codes == "octave":
-            return bucket
-        a, p, _, _ = self.octave_factors
-        top = (bucket << self.bucket_shift) + ((1 << self.bucket_shift) - 1)
-        return (top * a >> p) + 1
-
-    @functools.cached_property
-    def octave_bits(self):
-        """Width of an octave."""
-        return self.octave((1 << self.bucket_bits) - 1).bit_length()
-
-    def reference(self, bucket):
-        """Position of the reference that a maximum's bucket stands for."""
-        if self.codes == "octave":
-            return bucket
-        _, _, g, q = self.octave_factors
-        return (self.octave(bucket) * g + (1 << (q - 1))) >> q
-
-    @functools.cached_property
-    def reference_bits(self):
-        """Width of a reference."""
-        return self.reference((1 << self.bucket_bits) - 1).bit_length()
+    # Stage 1: codes and sum --------------------------------------------------------------------
 
     def distance_code(self, distance):
         """Unclipped code of a distance (a reference less a position, or less a reference)."""
@@ -262,10 +196,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
         """Place of the leading one in the smallest sum of a row that is not fully masked."""
         if self.codes == "octave":
             return self.sum_fraction_bits
-        buckets = range(min(1 << self.bucket_bits, 4096))
-        gap = max(self.reference(b) - (b << self.bucket_shift) for b in buckets)
-        # One more than was seen, for the buckets that were not tried.
-        term = self.terms[min(gap + 1, self.top_code - 1)]
+        term = self.terms[min(self.axis.gap, self.top_code - 1)]
         return max(term.bit_length() - 1, 0)
 
     def _sum_log(self, place, mantissa):
@@ -327,10 +258,3 @@ class E2SoftmaxConfig(SoftmaxConfig):
     @property
     def _datapath(self):
         return OctaveDatapath if self.codes == "octave" else InputDatapath
-
-
-def round_shift(value, shift, rounding):
-    """``value / 2**shift``, rounded half up or truncated towards minus infinity; arrays too."""
-    if shift and rounding == "round":
-        value = value + (1 << (shift - 1))
-    return value >> shift

@@ -1,27 +1,32 @@
 """E2Softmax with codes in octaves, as published."""
 
-from amaranth import Const, Mux, Signal
+from amaranth import Cat, Mux, Signal
 
 from ..lookup import constant_multiple, lookup
-from ..max_tree import MaxTree, largest
+from ..max_tree import MaxTree
 from ..pipeline import delays
 from ..power_sum import PowerSum
-from .e2_core import TABLE_BITS, E2Datapath, Schedule, round_half_up
+from ..running_max import RunningMax
+from .axis import round_shift
+from .online_core import TABLE_BITS, OnlineDatapath
 
 
 __all__ = ["OctaveDatapath"]
 
-
-class OctaveDatapath(E2Datapath):
+class OctaveDatapath(OnlineDatapath):
     """The reference is the running maximum itself; an element stands for ``2**-code``."""
 
     @staticmethod
-    def schedule(config):
+    def first_pass(config):
         # A distance goes straight through a table; where it is multiplied, it rests before.
-        return Schedule(
-            position=int(not config.incremental), candidates=MaxTree.stages(config.lanes),
-            distance=int(config.incremental and config.position_bits > TABLE_BITS),
-            beat_sum=PowerSum.stages(config.lanes))
+        return {"position": int(not config.incremental),
+                "candidates": MaxTree.stages(config.lanes),
+                "distance": int(config.incremental and config.axis.position_bits > TABLE_BITS),
+                "beat_sum": PowerSum.stages(config.lanes)}
+
+    @staticmethod
+    def output_cycles(config):
+        return 3
 
     @property
     def stores_dead(self):
@@ -29,39 +34,43 @@ class OctaveDatapath(E2Datapath):
 
     def _references(self, m, positions):
         config, at = self.config, self.at
-        m.submodules.maximum = tree = MaxTree(config.position_bits, config.lanes)
-        m.d.comb += tree.live.eq(self.lives[at.position])
-        m.d.comb += [word.eq(x) for word, x in zip(tree.data, positions, strict=True)]
+        m.submodules.maximum = maximum = RunningMax(config.axis.position_bits, config.lanes)
+        m.d.comb += [
+            *(word.eq(x) for word, x in zip(maximum.data, positions, strict=True)),
+            maximum.live.eq(self.lives[at.position]),
+            maximum.valid.eq(self.valids[at.candidates]),
+            maximum.first.eq(self.firsts[at.candidates]),
+        ]
+        self.reference = maximum.o
+        wait = at.distance - at.reference
+        rise = delays(m, self._risen(m, maximum.o), wait, "risen")[-1]
+        return maximum.o, self._clipped_code(m, rise, "rise_code")
 
-        maximum = Signal(config.position_bits)
-        best, some = largest(m, [*tree.o, maximum],
-                             [*tree.o_live, ~self.firsts[at.candidates]], "running")
-        with m.If(self.valids[at.candidates]):
-            # The least position is neutral: the maximum of a row whose elements all take no part.
-            m.d.sync += maximum.eq(Mux(some, best, 0))
-        return maximum, self._rise(m, maximum, lambda m, d: self._clipped_code(m, d, "rise_code"))
-
-    def _near(self, distance):
-        if self.config.incremental:
-            return Const(1, 1)
-        return ~distance[self.config.code_bits:].any()
-
-    def _near_code(self, m, distance, name):
-        if self.config.incremental:
-            return self._clipped_code(m, distance, name)
-        return distance[:self.config.code_bits]
+    def _codes(self, m, distances):
+        """Codes; the top code for elements that take no part."""
+        config = self.config
+        codes = []
+        for k, distance in enumerate(distances):
+            code = Signal(config.code_bits, name=f"code_{k}", reset_less=True)
+            with m.If(self.lives[self.at.distance][k]):
+                m.d.sync += code.eq(self._clipped_code(m, distance, f"code_word_{k}"))
+            with m.Else():
+                m.d.sync += code.eq(config.top_code)
+            codes.append(code)
+        return codes
 
     def _clipped_code(self, m, distance, name):
         """Code of any distance."""
         config = self.config
         if not config.incremental:
-            return Mux(self._near(distance), distance[:config.code_bits], config.top_code)
+            near = ~distance[config.code_bits:].any()
+            return Mux(near, distance[:config.code_bits], config.top_code)
         if len(distance) <= TABLE_BITS:
             words = [min(config.distance_code(d), config.top_code)
                      for d in range(1 << len(distance))]
             return lookup(m, distance, words, name=name)
         multiplier, shift = config.coefficient
-        value = round_half_up(constant_multiple(distance, multiplier), shift, config.code_rounding)
+        value = round_shift(constant_multiple(distance, multiplier), shift, config.code_rounding)
         return Mux(value >= config.top_code, config.top_code, value)[:config.code_bits]
 
     def _beat_sum(self, m, codes, distances):
@@ -72,22 +81,37 @@ class OctaveDatapath(E2Datapath):
         m.d.comb += [operand.eq(code) for operand, code in zip(tree.code, codes, strict=True)]
         return tree.o
 
-    def _late_code(self, m, distance):
-        return self._clipped_code(m, distance, "late_code")
+    def _late_code(self, m, rise):
+        return self._clipped_code(m, rise, "late_code")
 
-    def _logarithm(self, m, place, fraction):
-        return place, fraction
+    def _result(self, m, total):
+        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
+        return Cat(fraction, place)
 
-    def _corrected(self, m, beat, corrected, late, logarithm):
-        if not self.stores_dead:
-            return super()._corrected(m, beat, corrected, late, logarithm)
-        # A corrected code is clipped before the logarithm is added, and here that shows.
+    def _outputs(self, m, late, result):
         config = self.config
-        codes = []
-        for k in range(config.lanes):
-            total = Signal(config.code_bits + 1, name=f"late_total_{k}")
-            code = Signal(config.code_bits, name=f"late_code_{k}")
-            m.d.comb += total.eq(beat.code[k] + late)
-            m.d.sync += code.eq(Mux(total >= config.top_code, config.top_code, total))
-            codes.append(code)
-        return codes, delays(m, logarithm, 1, "offset")[-1]
+        below = config.mantissa_bits
+        log = result[below:]
+        number = delays(m, result[:below], 1, "constant")[-1]
+        if self.stores_dead:
+            codes, offset = self._clipped_sums(m, late), delays(m, log, 1, "offset")[-1]
+        else:
+            codes = self._read_codes(m, 2)
+            offset = Signal(max(len(late), len(log)) + 1)
+            m.d.sync += offset.eq(late + log)
+        dead = delays(m, self.read.dead, 2, "read_dead")[-1] if self.stores_dead else None
+
+        bits = max((config.zero_code - 1).bit_length(), 1)
+        words = [row[u] if u < len(row) else 0 for row in config.outputs for u in range(1 << bits)]
+        outputs = []
+        for k, code in enumerate(codes):
+            total = Signal(max(config.code_bits, len(offset), bits) + 1, name=f"total_{k}")
+            m.d.comb += total.eq(code + offset)
+            output = Signal(config.out_bits, name=f"output_{k}", reset_less=True)
+            with m.If(total[bits:].any() | (dead[k] if self.stores_dead else 0)):
+                m.d.sync += output.eq(0)
+            with m.Else():
+                m.d.sync += output.eq(lookup(m, Cat(total[:bits], number), words,
+                                             name=f"output_word_{k}"))
+            outputs.append(output)
+        return outputs

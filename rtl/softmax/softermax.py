@@ -13,8 +13,11 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, ConfigError, Integer, parameter
+from ..row_unit import RowUnit
 from ..tables import exp2_words, ln2, quotient_word
+from .axis import FractionAxis
 from .config import SoftmaxConfig
+from .softermax_core import SoftermaxDatapath
 
 
 __all__ = ["SoftermaxConfig"]
@@ -56,6 +59,10 @@ class SoftermaxConfig(SoftmaxConfig):
                                               help="fraction bits of the reciprocal")
     reciprocal_segments: int = parameter(4, Choice((2, 4, 8, 16)), tag="rs",
                                          help="segments of the reciprocal")
+    partial_sums: int = parameter(
+        1, Integer(1, 2), tag="ps",
+        help="sums over a row: one, or two of every second beat each, which is a cycle more of "
+             "latency and a shorter path")
 
     def __post_init__(self):
         super().__post_init__()
@@ -88,31 +95,11 @@ class SoftermaxConfig(SoftmaxConfig):
         # Far beyond the width of a logit, all positions are 0.
         return (multiplier, shift) if shift < 40 else (0, 0)
 
-    def _scaled(self, x):
-        multiplier, shift = self.position_factors
-        return (x * multiplier + (1 << shift >> 1)) >> shift
-
     @functools.cached_property
-    def position_origin(self):
-        """Position of the least logit, rounded down to an integer."""
-        f = self.position_fraction_bits
-        return self._scaled(-1 << (self.bits - 1)) >> f << f
-
-    def position(self, x):
-        """Position of a logit, made non-negative. Works on arrays."""
-        return self._scaled(x) - self.position_origin
-
-    @functools.cached_property
-    def position_bits(self):
-        """Width of a position."""
-        return max(self.position((1 << (self.bits - 1)) - 1).bit_length(),
-                   self.position_fraction_bits + 1)
-
-    @functools.cached_property
-    def octave_bits(self):
-        """Width of a maximum in octaves."""
-        f = self.position_fraction_bits
-        return max(((1 << self.position_bits) - 1 + (1 << f) - 1 >> f).bit_length(), 1)
+    def axis(self):
+        """Axis on which maxima and distances are taken."""
+        return FractionAxis(self.bits, self.position_factors,
+                            fraction_bits=self.position_fraction_bits)
 
     # Exponentials --------------------------------------------------------------------------------
 
@@ -182,10 +169,8 @@ class SoftermaxConfig(SoftmaxConfig):
     @property
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid."""
-        from .softermax_core import Schedule
-        return Schedule(self).output
+        return SoftermaxDatapath.schedule(self).output
 
     def create(self):
         """Create the unit's hardware."""
-        from .softermax_core import Softermax
-        return Softermax(self)
+        return RowUnit(self, SoftermaxDatapath(self))

@@ -1,4 +1,4 @@
-"""Hardware that the methods share which read a row twice."""
+"""Hardware of the methods that sum relative to a final maximum, and read a row twice."""
 
 import typing
 
@@ -9,11 +9,11 @@ from ..adder_tree import AdderTree
 from ..leading_one import leading_one
 from ..lookup import constant_multiple, lookup
 from ..max_radix import MaxRadix
-from ..max_tree import MaxTree, largest
+from ..max_tree import MaxTree
 from ..pipeline import delays
-from ..row_queue import RowQueue
-from ..row_store import RowStore
+from ..row_buffer import LATENCY, RowBuffer
 from ..row_unit import RowDatapath
+from ..running_max import RunningMax
 
 
 __all__ = ["ExponentTableDatapath", "Schedule", "Stages", "TwoPassDatapath", "direct"]
@@ -50,13 +50,13 @@ class Schedule:
                            MaxTree.stages(config.lanes))
         self.maximum = self.candidates + 1
         self.write = max(self.maximum - 1, 1)
-        self.read = self.write + 3
+        self.read = self.write + LATENCY
         self.term = self.read + stages.terms
         self.beat_sum = self.term + AdderTree.stages(config.lanes, levels=1)
         self.sum = self.beat_sum + 1
         self.result = self.sum + stages.result
         self.late_write = max(self.result - 1, self.term)
-        self.late_read = self.late_write + 3
+        self.late_read = self.late_write + LATENCY
         self.output = self.late_read + stages.outputs
 
 
@@ -92,72 +92,73 @@ class TwoPassDatapath(RowDatapath):
         """Output registers of a beat, from its codes and its row's result."""
         raise NotImplementedError
 
+    @classmethod
+    def schedule(cls, config):
+        """Schedule of the pipeline for a configuration."""
+        return Schedule(config)
+
     def elaborate(self, platform):
         m = Module()
         config, at = self.config, self.at
-        depth = 1 << (config.max_rows - 1).bit_length()
 
         # Until the maximum is known.
         valids = delays(m, self.valid, max(at.write, at.maximum), "valid")
         ends = delays(m, self.valid & self.end, max(at.write, at.maximum), "end")
-        maximum = self._maximum(m, valids[at.candidates])
-        m.submodules.maxima = maxima = RowQueue(config.bits, depth)
-        beat = data.StructLayout({
-            "data": data.ArrayLayout(unsigned(config.bits), config.lanes),
-            "live": config.lanes, "keep": config.lanes, "last": 1})
-        m.submodules.logits = store = RowStore(beat, config.max_beats, memory=config.memory)
+        m.submodules.logits = rows = self._buffer(
+            {"data": data.ArrayLayout(unsigned(config.bits), config.lanes),
+             "live": config.lanes}, maximum=config.bits)
         m.d.comb += [
-            store.i.data.as_value().eq(delays(m, Cat(self._positions()), at.write, "logits")[-1]),
-            store.i.live.eq(delays(m, self.live, at.write, "live")[-1]),
-            store.i.keep.eq(delays(m, self.kept, at.write, "kept")[-1]),
-            store.i.last.eq(ends[at.write]),
-            store.write.eq(valids[at.write]), store.last.eq(ends[at.write]),
-            maxima.i.eq(maximum), maxima.push.eq(ends[at.maximum]),
+            rows.i.data.as_value().eq(delays(m, Cat(self._positions()), at.write, "logits")[-1]),
+            rows.i.live.eq(delays(m, self.live, at.write, "live")[-1]),
+            rows.i.keep.eq(delays(m, self.kept, at.write, "kept")[-1]),
+            rows.i.last.eq(ends[at.write]), rows.write.eq(valids[at.write]),
+            rows.maximum_i.eq(self._maximum(m, valids[at.candidates])),
+            rows.maximum_push.eq(ends[at.maximum]),
         ]
-        read, first, final = self._read(m, store, beat, maxima, "final")
 
         # Until the sum is known.
-        distances = []
+        read, distances = rows.o, []
         for k in range(config.lanes):
             distances.append(Signal(config.bits, name=f"distance_{k}"))
-            m.d.comb += distances[-1].eq(final - read.beat.data[k])
+            m.d.comb += distances[-1].eq(rows.maximum - read.data[k])
         wait = max(at.late_write, at.result) - at.read
-        valids = delays(m, read.valid, wait, "read_valid")
-        ends = delays(m, read.valid & read.beat.last, wait, "read_end")
-        keeps = delays(m, read.beat.keep, at.late_write - at.read, "read_keep")
-        terms, codes = self.terms(m, distances, read.beat.live)
+        valids = delays(m, rows.valid, wait, "read_valid")
+        ends = delays(m, rows.valid & read.last, wait, "read_end")
+        keeps = delays(m, read.keep, at.late_write - at.read, "read_keep")
+        terms, codes = self.terms(m, distances, read.live)
         total = self._sum(m, terms, valids[at.beat_sum - at.read],
-                          delays(m, first, at.beat_sum - at.read, "read_first")[-1])
+                          delays(m, rows.first, at.beat_sum - at.read, "read_first")[-1])
         # A cycle after the sum, what is made of it in a register is that of a whole row.
         self.row_ended = ends[at.sum + 1 - at.read] if wait > at.sum - at.read else None
         result = self.result(m, total)
-        m.submodules.results = results = RowQueue(len(result), depth)
-        beat = data.StructLayout({
-            "code": data.ArrayLayout(self.code_shape, config.lanes),
-            "keep": config.lanes, "last": 1})
-        m.submodules.codes = store = RowStore(beat, config.max_beats, memory=config.memory)
+        m.submodules.codes = late = self._buffer(
+            {"code": data.ArrayLayout(self.code_shape, config.lanes)}, result=len(result))
         m.d.comb += [
-            store.i.code.as_value().eq(
-                delays(m, Cat(codes), at.late_write - at.term, "codes")[-1]),
-            store.i.keep.eq(keeps[-1]),
-            store.i.last.eq(ends[at.late_write - at.read]),
-            store.write.eq(valids[at.late_write - at.read]),
-            store.last.eq(ends[at.late_write - at.read]),
-            results.i.eq(result), results.push.eq(ends[at.result - at.read]),
-            self.leaving.eq(results.pop),
+            late.i.code.as_value().eq(delays(m, Cat(codes), at.late_write - at.term, "codes")[-1]),
+            late.i.keep.eq(keeps[-1]),
+            late.i.last.eq(ends[at.late_write - at.read]),
+            late.write.eq(valids[at.late_write - at.read]),
+            late.result_i.eq(result), late.result_push.eq(ends[at.result - at.read]),
+            self.leaving.eq(late.leaving),
         ]
-        late, _, factor = self._read(m, store, beat, results, "result")
 
         # The outputs.
-        outputs = self.outputs(m, [late.beat.code[k] for k in range(config.lanes)], factor)
+        outputs = self.outputs(m, [late.o.code[k] for k in range(config.lanes)], late.result)
         cycles = config.stages.outputs
         m.d.comb += [
             *(element.eq(output) for element, output in zip(self.o.data, outputs, strict=True)),
-            self.o.keep.eq(delays(m, late.beat.keep, cycles, "late_keep")[-1]),
-            self.o.last.eq(delays(m, late.beat.last, cycles, "late_last")[-1]),
+            self.o.keep.eq(delays(m, late.o.keep, cycles, "late_keep")[-1]),
+            self.o.last.eq(delays(m, late.o.last, cycles, "late_last")[-1]),
             self.o_valid.eq(delays(m, late.valid, cycles, "late_valid")[-1]),
         ]
         return m
+
+    def _buffer(self, members, **words):
+        """Buffer of beats with these members, and words of their row."""
+        config = self.config
+        layout = data.StructLayout({**members, "keep": config.lanes, "last": 1})
+        return RowBuffer(layout, config.max_beats, config.max_rows, words=words,
+                         memory=config.memory)
 
     def _positions(self):
         """Logits in offset binary, which orders them without a sign."""
@@ -167,39 +168,15 @@ class TwoPassDatapath(RowDatapath):
     def _maximum(self, m, valid):
         """Running maximum of a row."""
         config, at = self.config, self.at
-        first = delays(m, self.first, at.candidates, "first")[-1]
-        maximum = Signal(config.bits)
-        finder = (MaxRadix(config.bits, config.lanes, relaxed=True)
-                  if config.lanes >= RADIX_LANES else MaxTree(config.bits, config.lanes))
-        m.submodules.maximum = finder
-        m.d.comb += [word.eq(x) for word, x in zip(finder.data, self._positions(),
-                                                strict=True)]
-        m.d.comb += finder.live.eq(self.live)
-        if isinstance(finder, MaxRadix):
-            # The least position is neutral, so that a beat without live elements needs no flag.
-            with m.If(valid & (first | (finder.o > maximum))):
-                m.d.sync += maximum.eq(finder.o)
-        else:
-            best, some = largest(m, [*finder.o, maximum], [*finder.o_live, ~first], "running")
-            with m.If(valid):
-                m.d.sync += maximum.eq(Mux(some, best, 0))
-        return maximum
-
-    def _read(self, m, store, layout, queue, name):
-        """Beat that was read, registered; whether it is its row's first; what waited of its row."""
-        # A register that does not start at 0 stays out of a DSP block, which takes too long to
-        # accept what comes straight out of a block RAM.
-        beat = Signal(layout, init={"last": 1}, name=f"{name}_beat")
-        valid, first, starting = (Signal(name=f"{name}_valid"), Signal(name=f"{name}_first"),
-                                  Signal(init=1, name=f"{name}_starting"))
-        word = Signal(queue.width, name=name)
-        with m.If(store.valid):
-            m.d.sync += starting.eq(store.o.last)
-        with m.If(starting):
-            m.d.sync += word.eq(queue.o)
-        m.d.comb += queue.pop.eq(store.valid & starting)
-        m.d.sync += [beat.eq(store.o), valid.eq(store.valid), first.eq(starting)]
-        return _Read(beat, valid), first, word
+        radix = config.lanes >= RADIX_LANES
+        m.submodules.maximum = maximum = RunningMax(config.bits, config.lanes, radix=radix,
+                                                    relaxed=radix)
+        m.d.comb += [
+            *(word.eq(x) for word, x in zip(maximum.data, self._positions(), strict=True)),
+            maximum.live.eq(self.live), maximum.valid.eq(valid),
+            maximum.first.eq(delays(m, self.first, at.candidates, "first")[-1]),
+        ]
+        return maximum.o
 
     def _sum(self, m, terms, valid, first):
         """Sum of the row so far."""
@@ -212,11 +189,6 @@ class TwoPassDatapath(RowDatapath):
         with m.If(valid):
             m.d.sync += total.eq(tree.o + Mux(first, 0, total))
         return total
-
-
-class _Read(typing.NamedTuple):
-    beat: Signal
-    valid: Signal
 
 
 # Exponent table -----------------------------------------------------------------------------------
