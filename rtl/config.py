@@ -226,6 +226,11 @@ class UnitConfig:
         """:attr:`latency` of a row of ``beats`` beats, in a unit that has nothing else to do."""
         return self.latency + (self.passes - 1) * (beats - 1)
 
+    def _require(self, name, condition, allowed):
+        """Refuse the value of a parameter unless ``condition`` holds."""
+        if not condition:
+            raise ConfigError(f"Parameter {name} must be {allowed}, not {getattr(self, name)!r}")
+
     def create(self):
         """Create the unit's hardware: an :class:`amaranth.lib.wiring.Component`."""
         raise NotImplementedError

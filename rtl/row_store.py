@@ -77,16 +77,19 @@ class RowStore(wiring.Component):
         # One bit more than an address: a full ring differs from an empty one.
         tail = Signal((self.depth - 1).bit_length() + 1)
         end = Signal.like(tail)
-        head = Signal.like(tail)
+        head, ahead = Signal.like(tail), Signal.like(tail, init=1)
         following = Signal.like(tail)
-        issue = Signal()
+        waiting = Signal()
         m.d.comb += [
             following.eq(tail + self.write),
             write.addr.eq(tail), write.data.eq(self.i), write.en.eq(self.write),
             read.addr.eq(head), read.en.eq(1), self.o.eq(read.data),
-            issue.eq(head != end),
         ]
-        m.d.sync += [tail.eq(following), head.eq(head + issue), self.valid.eq(issue)]
+        m.d.sync += [tail.eq(following), self.valid.eq(waiting)]
+        # Whether a beat waits is known from a register, and the next address too, so that neither
+        # is a comparison away from the memory.
+        with m.If(waiting):
+            m.d.sync += [head.eq(ahead), ahead.eq(ahead + 1), waiting.eq(ahead != end)]
         with m.If(self.write & self.last):
-            m.d.sync += end.eq(following)
+            m.d.sync += [end.eq(following), waiting.eq(1)]
         return m

@@ -66,12 +66,19 @@ WIDE_LANES = 16
 def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
     """Return a config of class ``cls`` with every parameter drawn at random.
 
-    Values of a parameter are drawn by its kind, its limits and small values more often than others;
-    combinations that the class refuses are drawn again.
+    Values of a parameter are drawn by its kind, its limits and small values more often than others,
+    or are those of a preset; combinations that the class refuses are drawn again.
     """
+    presets = [{}, *cls.PRESETS.values()]
     for _ in range(10_000):
-        values = {name: _draw(kind_of(field), field.default, random)
-                  for name, field in cls.parameters().items()}
+        # Some parameters only have an effect together, as in a preset.
+        near = presets[random.integers(len(presets))] if random.random() < 0.7 else None
+        values = {}
+        for name, field in cls.parameters().items():
+            if near is not None and random.random() < 0.6:
+                values[name] = near.get(name, field.default)
+            else:
+                values[name] = _draw(kind_of(field), field.default, random)
         with contextlib.suppress(ConfigError):
             return cls(**values)
     raise ConfigError(f"Unit {cls.UNIT!r} refuses every combination of parameters that was tried")

@@ -1,8 +1,8 @@
 import pytest
-from amaranth import Cat
+from amaranth import Cat, Module, Signal
 
-from pysim import combinational
-from rtl.leading_one import leading_one
+from pysim import clocked, combinational
+from rtl.leading_one import leading_one, normalised
 
 
 @pytest.mark.parametrize("width, tail, below", [
@@ -18,3 +18,18 @@ def test_leading_one(width, tail, below):
         fraction = (x << below >> place) & ((1 << below) - 1)
         expected.append((place - tail) << below | fraction)
     assert combinational(build, [width + tail], 16)(vectors) == expected
+
+
+@pytest.mark.parametrize("rests", [(), (1,), (0, 2)])
+@pytest.mark.parametrize("least", [0, 2, 5])
+def test_normalised(least, rests):
+    m = Module()
+    value, result = Signal(9), Signal(16)
+    place, fraction = normalised(m, value, least, 3, rests=rests)
+    m.d.comb += result.eq(Cat(fraction, place))
+    values = list(range(1 << least, 1 << 9))
+    results = clocked(m, lambda ctx, n: ctx.set(value, values[min(n, len(values) - 1)]),
+                      lambda ctx, n: ctx.get(result), len(values) + len(rests))
+    expected = [(x.bit_length() - 1 - least) << 3 | (x << 3 >> x.bit_length() - 1) & 7
+                for x in values]
+    assert results[len(rests):] == expected

@@ -1,4 +1,4 @@
-"""2D LUT: its tables, the published traps and their repair, hardware against model."""
+"""2D LUT: its tables, the published traps and their repair."""
 
 import re
 
@@ -6,31 +6,13 @@ import numpy as np
 import pytest
 
 import rtl
-from pysim import random_rows, run_rows
 from rtl import ConfigError, UnitConfig
-from rtl.softmax.lut2d_core import places
+from rtl.softmax.sigma import places
 from sim import model
 
 LUT2D = rtl.unit("softmax-lut2d")
 
 ROUNDED = {"exp_index": "round", "row_index": "round", "sum_rounding": "round"}
-
-CONFIGS = [
-    LUT2D(lanes=1, max_length=9),
-    LUT2D(lanes=4, max_length=30),
-    LUT2D(lanes=3, max_length=20, out_bits=15, **ROUNDED),
-    LUT2D(lanes=16, max_length=100, sum_fraction_bits=2),
-    LUT2D(lanes=2, max_length=12, bits=12, input_scale=0.01, out_bits=4, rows=32),
-    LUT2D(lanes=5, max_length=33, out_bits=2, columns=0, rows=2),
-    LUT2D(lanes=4, max_length=30, bits=16, input_scale=2.0 ** -10, rows=7),
-    LUT2D(lanes=4, max_length=30, bits=2, input_scale=3.0, rows=3, exp_entries=0),
-    LUT2D(lanes=4, max_length=30, rows=3, columns=2, sigma_words=(0, 0, 9, 8, 200, 10)),
-    LUT2D.preset("plus", lanes=1, max_length=9),
-    LUT2D.preset("plus", lanes=4, max_length=30, rows=16),
-    LUT2D.preset("plus", lanes=6, max_length=40, out_bits=16, row_spacing="linear"),
-    LUT2D.preset("plus", lanes=9, max_length=90, bits=10, input_scale=0.003),
-]
-
 
 def refused(message):
     return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
@@ -135,24 +117,3 @@ def test_masked_tail_is_not_there():
         y = model.run(config, x, mask)
         assert y[:40].tolist() == model.run(config, x[:40]).tolist()
         assert not y[40:].any()
-
-
-# Hardware ----------------------------------------------------------------------------------------
-
-@pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
-def config(request):
-    return request.param
-
-
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.3, 0.3)])
-def test_equals_the_model(config, gaps, stalls):
-    rows, masks = random_rows(config, 16, np.random.default_rng(1))
-    outputs, _ = run_rows(config.create(), rows, masks, gaps=gaps, stalls=stalls)
-    assert outputs == [model.run(config, x, mask).tolist()
-                       for x, mask in zip(rows, masks, strict=True)]
-
-
-def test_latency(config):
-    for row in random_rows(config, 2, np.random.default_rng(2))[0]:
-        _, latencies = run_rows(config.create(), [row], [np.zeros(len(row), bool)])
-        assert latencies == [config.row_latency(-(-len(row) // config.lanes))]

@@ -1,4 +1,4 @@
-"""REXP: its tables, the published traps and their repair, hardware against model."""
+"""REXP: its tables, the published traps and their repair."""
 
 import dataclasses
 import re
@@ -7,36 +7,12 @@ import numpy as np
 import pytest
 
 import rtl
-from pysim import random_rows, run_rows
 from rtl import ConfigError, UnitConfig
 from sim import model
 
 REXP = rtl.unit("softmax-rexp")
 
 ROUNDED = {"exp_index": "round", "sum_rounding": "round"}
-
-CONFIGS = [
-    REXP(lanes=1, max_length=9),
-    REXP(lanes=4, max_length=30),
-    REXP(lanes=3, max_length=20, out_bits=15, **ROUNDED),
-    REXP(lanes=16, max_length=100, scaling="cheap", sum_fraction_bits=2),
-    REXP(lanes=2, max_length=12, bits=12, input_scale=0.01, out_bits=4),
-    REXP(lanes=5, max_length=33, out_bits=2, alpha_entries=0),
-    REXP(lanes=4, max_length=30, bits=16, input_scale=2.0 ** -10, multiplier="lut"),
-    REXP(lanes=3, max_length=30, out_bits=16),
-    REXP(lanes=4, max_length=30, bits=2, input_scale=3.0),
-    REXP(lanes=4, max_length=30, exp_words=(255, 100, 7), alpha_words=tuple(range(16))),
-    REXP.preset("plus", lanes=1, max_length=9),
-    REXP.preset("plus", lanes=4, max_length=30, multiplier="lut"),
-    REXP.preset("plus", lanes=6, max_length=40, out_bits=16, exp_guard_bits=3),
-    REXP.preset("plus", lanes=9, max_length=90, bits=10, input_scale=0.003),
-]
-
-
-@pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
-def config(request):
-    return request.param
-
 
 def refused(message):
     return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
@@ -120,6 +96,19 @@ def test_exact_scaling_is_rounded_division():
      "Parameter sum_fraction_bits must be 0 for a floating index, not 1"),
     ({"sum_index": "floating", "sum_mantissa_bits": 4, "alpha_entries": 0, "scaling": "cheap"},
      "Parameter scaling must be exact for a floating index, not 'cheap'"),
+    ({"reference": "running"},
+     "Parameter sum_index must be floating for a running reference, not 'linear'"),
+    ({"reference": "running", "exp_step": 0.5},
+     "Parameter exp_step must be 1.0, as it says nothing, for a running reference, not 0.5"),
+    ({"reference": "running", "exp_entries": 9},
+     "Parameter exp_entries must be 0 for a running reference, not 9"),
+    ({"reference": "running", "exp_words": (9, 0)},
+     "Parameter exp_words must be empty for a running reference, not (9, 0)"),
+    ({"reference": "running", "sum_index": "floating", "input_scale": 17.0},
+     "Parameter input_scale must be at most 16 for a running reference, not 17.0"),
+    ({"code_fraction_bits": 2},
+     "Parameter code_fraction_bits must be 0 for the final maximum, not 2"),
+    ({"partial_sums": 2}, "Parameter partial_sums must be 1 for the final maximum, not 2"),
 ])
 def test_refused(parameters, message):
     with refused(message):
@@ -190,19 +179,3 @@ def test_masked_tail_is_not_there():
         y = model.run(config, x, mask)
         assert y[:40].tolist() == model.run(config, x[:40]).tolist()
         assert not y[40:].any()
-
-
-# Hardware ----------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.3, 0.3)])
-def test_equals_the_model(config, gaps, stalls):
-    rows, masks = random_rows(config, 16, np.random.default_rng(1))
-    outputs, _ = run_rows(config.create(), rows, masks, gaps=gaps, stalls=stalls)
-    assert outputs == [model.run(config, x, mask).tolist()
-                       for x, mask in zip(rows, masks, strict=True)]
-
-
-def test_latency(config):
-    for row in random_rows(config, 2, np.random.default_rng(2))[0]:
-        _, latencies = run_rows(config.create(), [row], [np.zeros(len(row), bool)])
-        assert latencies == [config.row_latency(-(-len(row) // config.lanes))]

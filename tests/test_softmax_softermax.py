@@ -1,4 +1,4 @@
-"""Softermax: its tables, its limits, hardware against model."""
+"""Softermax: its tables, its limits."""
 
 import math
 import re
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import rtl
-from pysim import random_rows, run_rows
 from rtl import ConfigError
 from sim import model
 
@@ -15,24 +14,6 @@ SOFTERMAX = rtl.unit("softmax-softermax")
 
 # One logit step is a quarter octave: the published format, without a conversion.
 QUARTER = math.log(2) / 4
-
-CONFIGS = [
-    SOFTERMAX(lanes=1, max_length=9),
-    SOFTERMAX(lanes=4, max_length=30),
-    SOFTERMAX(lanes=3, max_length=20, input_scale=QUARTER),
-    SOFTERMAX(lanes=9, max_length=100, input_scale=QUARTER, bits=7),
-    SOFTERMAX(lanes=2, max_length=12, bits=12, input_scale=0.01, out_bits=4, sum_fraction_bits=2),
-    SOFTERMAX(lanes=5, max_length=33, out_bits=16, exp_fraction_bits=20, sum_fraction_bits=20,
-              reciprocal_fraction_bits=16),
-    SOFTERMAX(lanes=4, max_length=30, bits=16, input_scale=2.0 ** -10,
-              reciprocal_fraction_bits=4, reciprocal_segments=16),
-    SOFTERMAX(lanes=4, max_length=30, bits=2, input_scale=3.0),
-    SOFTERMAX(lanes=4, max_length=30, bits=9, input_scale=16.0, position_fraction_bits=0),
-    SOFTERMAX.preset("plus", lanes=1, max_length=9),
-    SOFTERMAX.preset("plus", lanes=4, max_length=30),
-    SOFTERMAX.preset("plus", lanes=6, max_length=40, out_bits=16, position_fraction_bits=6),
-]
-
 
 def real(config, x):
     """Outputs of one row as real numbers."""
@@ -99,24 +80,3 @@ def test_one_is_not_passed():
         x = np.arange(-128, 128)[:, None]
         y = real(config, x)
         assert (y <= 1).all() and (y > 0.97).all()
-
-
-# Hardware ----------------------------------------------------------------------------------------
-
-@pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
-def config(request):
-    return request.param
-
-
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.3, 0.3)])
-def test_equals_the_model(config, gaps, stalls):
-    rows, masks = random_rows(config, 16, np.random.default_rng(1))
-    outputs, _ = run_rows(config.create(), rows, masks, gaps=gaps, stalls=stalls)
-    assert outputs == [model.run(config, x, mask).tolist()
-                       for x, mask in zip(rows, masks, strict=True)]
-
-
-def test_latency(config):
-    for row in random_rows(config, 2, np.random.default_rng(2))[0]:
-        _, latencies = run_rows(config.create(), [row], [np.zeros(len(row), bool)])
-        assert latencies == [config.row_latency(-(-len(row) // config.lanes))]

@@ -1,4 +1,4 @@
-"""Split softmax: its exponentials, its exactness, hardware against model."""
+"""Split softmax: its exponentials, its exactness."""
 
 import re
 
@@ -6,29 +6,11 @@ import numpy as np
 import pytest
 
 import rtl
-from pysim import random_rows, run_rows
 from rtl import ConfigError
 from sim import model
 
 SPLIT = rtl.unit("softmax-split")
 PLUS = SPLIT.preset("plus")
-
-CONFIGS = [
-    SPLIT(lanes=1, max_length=9),
-    SPLIT(lanes=4, max_length=30),
-    SPLIT(lanes=3, max_length=20, out_bits=16),
-    SPLIT(lanes=9, max_length=100, bits=7),
-    SPLIT(lanes=2, max_length=12, bits=12, input_scale=0.01, out_bits=4, order="lazy"),
-    SPLIT(lanes=4, max_length=30, bits=16, input_scale=2.0 ** -10, guard_bits=2, order="lazy"),
-    SPLIT(lanes=3, max_length=30, out_bits=16, guard_bits=4, order="lazy"),
-    SPLIT(lanes=4, max_length=30, bits=2, input_scale=3.0, guard_bits=8),
-    SPLIT(lanes=2, max_length=60, order="lazy", min_length=30),
-    SPLIT(lanes=1, max_length=40, order="lazy", guard_bits=4, out_bits=4, min_length=9),
-    SPLIT.preset("plus", lanes=1, max_length=9),
-    SPLIT.preset("plus", lanes=4, max_length=30),
-    SPLIT.preset("plus", lanes=9, max_length=90, bits=10, input_scale=0.003),
-]
-
 
 @pytest.mark.parametrize("parameters, message", [
     ({"reciprocal": "table"}, "Parameter reciprocal must be divider for the order weight, "
@@ -97,24 +79,3 @@ def test_one_is_the_largest_output():
     for config in SPLIT(), PLUS:
         assert model.run(config, np.array([3])).tolist() == [255]
         assert model.run(config, np.array([3, 3])).tolist() == [128, 128]
-
-
-# Hardware ----------------------------------------------------------------------------------------
-
-@pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
-def config(request):
-    return request.param
-
-
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.3, 0.3)])
-def test_equals_the_model(config, gaps, stalls):
-    rows, masks = random_rows(config, 16, np.random.default_rng(1))
-    outputs, _ = run_rows(config.create(), rows, masks, gaps=gaps, stalls=stalls)
-    assert outputs == [model.run(config, x, mask).tolist()
-                       for x, mask in zip(rows, masks, strict=True)]
-
-
-def test_latency(config):
-    for row in random_rows(config, 2, np.random.default_rng(2))[0]:
-        _, latencies = run_rows(config.create(), [row], [np.zeros(len(row), bool)])
-        assert latencies == [config.row_latency(-(-len(row) // config.lanes))]

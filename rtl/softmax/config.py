@@ -9,7 +9,7 @@ from ..parameter import Choice, Integer, PositiveReal, parameter
 from ..stream import BeatLayout
 
 
-__all__ = ["SoftmaxConfig"]
+__all__ = ["SoftmaxConfig", "partial_sums"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,3 +51,10 @@ class SoftmaxConfig(UnitConfig):
     def output_layout(self):
         """Layout of one output beat: ``data``, ``keep`` and ``last``."""
         return BeatLayout(unsigned(self.out_bits), self.lanes)
+
+
+def partial_sums():
+    """Parameter of the methods with a running reference."""
+    return parameter(1, Integer(1, 2), tag="ps",
+                     help="running sums of a row: one, or two of every second beat each, which is "
+                          "a cycle more of latency and a shorter path")

@@ -15,11 +15,11 @@ import math
 from fractions import Fraction
 
 from ..config import register
-from ..parameter import Choice, ConfigError, Integer, parameter
+from ..parameter import Choice, Integer, parameter
 from ..row_unit import RowUnit
 from ..tables import exp2_words, log2_ratio, reciprocal_words
 from .axis import InputAxis, OctaveAxis, round_shift
-from .config import SoftmaxConfig
+from .config import SoftmaxConfig, partial_sums
 from .e2_input import InputDatapath
 from .e2_octave import OctaveDatapath
 
@@ -77,10 +77,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
     divider_constants: int = parameter(
         2, Choice((0, 2, 4, 8)), tag="d",
         help="constants of the division; 0 subtracts logarithms (input codes)")
-    partial_sums: int = parameter(
-        1, Integer(1, 2), tag="ps",
-        help="sums over a row: one, or two of every second beat each, which is a cycle more of "
-             "latency and a shorter path")
+    partial_sums: int = partial_sums()
     output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
                                      help="rounding of the output")
 
@@ -100,10 +97,6 @@ class E2SoftmaxConfig(SoftmaxConfig):
             self._require("correction", self.correction == "absolute", "absolute for input codes")
             # A step of more than 16 octaves would need references wider than any real logit.
             self._require("input_scale", self.input_scale <= 16.0, "at most 16 for input codes")
-
-    def _require(self, name, condition, allowed):
-        if not condition:
-            raise ConfigError(f"Parameter {name} must be {allowed}, not {getattr(self, name)!r}")
 
     # Numbers -----------------------------------------------------------------------------------
 

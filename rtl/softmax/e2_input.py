@@ -2,6 +2,7 @@
 
 from amaranth import Cat, Signal
 
+from ..leading_one import normalised
 from ..lookup import lookup
 from ..pipeline import delays
 from .input_codes import InputCodeDatapath
@@ -18,7 +19,8 @@ class InputDatapath(InputCodeDatapath):
         return 3
 
     def _result(self, m, total):
-        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
+        place, fraction = normalised(m, total, self.config.smallest_place,
+                                     self.config.mantissa_bits)
         return Cat(fraction, place)
 
     def _outputs(self, m, late, result):

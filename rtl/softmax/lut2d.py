@@ -12,8 +12,10 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
+from ..row_unit import RowUnit
 from ..tables import quotient_word
-from .two_pass import ExponentTableConfig
+from .exponent_table import ExponentTableConfig
+from .lut2d_core import FinalLut2d, RunningLut2d, stages
 
 
 __all__ = ["Lut2dSoftmaxConfig"]
@@ -40,9 +42,13 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
     UNIT = "softmax-lut2d"
     PRESETS = {
         "paper": {},
-        "plus": {"exp_step": 0.03125, "exp_entries": 0, "exp_index": "round",
+        "plus": {"exp_step": 0.03125, "exp_entries": 0, "exp_index": "round", "rows": 16,
                  "row_index": "round", "row_spacing": "logarithmic", "columns": 0,
                  "sum_index": "floating", "sum_mantissa_bits": 3},
+        "online": {"reference": "running", "code_fraction_bits": 2, "exp_entries": 0,
+                   "exp_index": "round", "rows": 16, "row_index": "round",
+                   "row_spacing": "logarithmic", "columns": 0,
+                   "sum_index": "floating", "sum_mantissa_bits": 3},
     }
 
     exp_step: float = parameter(0.1, PositiveReal(), tag="es",
@@ -58,6 +64,9 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
     columns: int = parameter(60, Integer(0, 1024), tag="co",
                              help="columns of the two-dimensional table: values of the sum; 0: as "
                                   "many as the longest row needs")
+    sigma_memory: str = parameter(
+        "block", Choice(("block", "lut")), tag="st",
+        help="what holds the two-dimensional table: a block RAM for every two lanes, or LUTs")
     sigma_words: tuple = parameter(
         (), Words(), tag="sw",
         help="contents of the two-dimensional table, row by row; computed if empty")
@@ -133,6 +142,10 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
             return total >> shift
         return (total + (total >> self.out_bits) + (1 << shift >> 1)) >> shift
 
+    def linear_number(self, total):
+        """Number of the column for a sum, from 0 on (linear index). Works on arrays."""
+        return self.linear_index(total).clip(1 << self.sum_fraction_bits, self.column_count) - 1
+
     @functools.cached_property
     def sigma(self):
         """Words of the two-dimensional table: ``sigma[row][column]``."""
@@ -144,7 +157,8 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
             step = Fraction(1 << self.sum_fraction_bits)
             sums = [Fraction(self.unit * max(c, step)) / step for c in range(1, count + 1)]
         else:
-            sums = [max(Fraction(sum(self.sum_range(c))) / 2, self.unit) for c in range(count)]
+            least = 1 if self.running else self.unit
+            sums = [max(Fraction(sum(self.sum_range(c))) / 2, least) for c in range(count)]
         return tuple(tuple(min(quotient_word(one * level, total), one) for total in sums)
                      for level in self.levels)
 
@@ -153,10 +167,17 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
     @property
     def stages(self):
         """Cycles that the method takes for its terms, its row result and its outputs."""
-        from .lut2d_core import stages
         return stages(self)
+
+    @property
+    def latency(self):
+        """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
+        return self._datapath.schedule(self).output
 
     def create(self):
         """Create the unit's hardware."""
-        from .lut2d_core import Lut2dSoftmax
-        return Lut2dSoftmax(self)
+        return RowUnit(self, self._datapath(self))
+
+    @property
+    def _datapath(self):
+        return RunningLut2d if self.running else FinalLut2d

@@ -3,7 +3,6 @@
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..leading_one import leading_one
 from ..lookup import constant_multiple, lookup
 from ..online_sum import OnlineSum
 from ..pipeline import delays
@@ -230,12 +229,6 @@ class OnlineDatapath(RowDatapath):
             total.i.eq(beat_sum),
         ]
         return total.o
-
-    def _normalised(self, m, total, below):
-        """Place of a sum's leading one, from the lowest that there can be, and the bits below."""
-        least = self.config.smallest_place
-        tail = Cat(Const(0, max(below - least, 0)), total[max(least - below, 0):least])
-        return leading_one(m, total[least:], tail, below)
 
     # Second pass --------------------------------------------------------------------------------
 

@@ -13,8 +13,10 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, Words, parameter
+from ..row_unit import RowUnit
 from ..tables import quotient_word
-from .two_pass import ExponentTableConfig
+from .exponent_table import ExponentTableConfig
+from .rexp_core import FinalRexp, RunningRexp, stages
 
 
 __all__ = ["RexpSoftmaxConfig"]
@@ -45,6 +47,9 @@ class RexpSoftmaxConfig(ExponentTableConfig):
         "paper": {},
         "plus": {"exp_step": 0.03125, "exp_index": "round", "exp_guard_bits": 1,
                  "sum_index": "floating", "sum_mantissa_bits": 4, "alpha_entries": 0},
+        "online": {"reference": "running", "code_fraction_bits": 2, "exp_index": "round",
+                   "exp_guard_bits": 1, "sum_index": "floating", "sum_mantissa_bits": 4,
+                   "alpha_entries": 0},
     }
 
     exp_guard_bits: int = parameter(
@@ -98,6 +103,10 @@ class RexpSoftmaxConfig(ExponentTableConfig):
         half = 1 << shift >> 1 if self.sum_rounding == "round" else 0
         return (total + half) >> shift
 
+    def linear_number(self, total):
+        """Number of the reciprocal for a sum (linear index). Works on arrays."""
+        return self.linear_index(total).clip(1 << self.sum_fraction_bits, self.alpha_count - 1)
+
     @property
     def alpha_shift(self):
         """Fraction bits ``K`` of alpha (floating index)."""
@@ -121,19 +130,34 @@ class RexpSoftmaxConfig(ExponentTableConfig):
             return tuple(quotient_word(self.alpha_unit * one, max(j, one))
                          for j in range(self.alpha_count))
         scaled = ((1 << self.out_bits) - 1) << self.alpha_shift
-        middles = (sum(self.sum_range(j)) / 2 for j in range(self.alpha_count))
-        return tuple(min(quotient_word(scaled, Fraction(middle)), self.alpha_unit)
-                     for middle in middles)
+        ranges = [self.sum_range(j) for j in range(self.alpha_count)]
+        return tuple(min(quotient_word(scaled, Fraction(sum(ends), 2)), self._alpha_limit(ends[1]))
+                     for ends in ranges)
+
+    def _alpha_limit(self, end):
+        """Largest alpha for sums below ``end``: no exponential is larger than its row's sum."""
+        if not self.running:
+            return self.alpha_unit
+        largest = max(word for word in self.exponentials if word < end)
+        half = 1 << self.alpha_shift >> 1
+        return (((1 << self.out_bits) << self.alpha_shift) - half - 1) // max(largest, 1)
 
     # Hardware ------------------------------------------------------------------------------------
 
     @property
     def stages(self):
         """Cycles that the method takes for its terms, its row result and its outputs."""
-        from .rexp_core import stages
         return stages(self)
+
+    @property
+    def latency(self):
+        """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
+        return self._datapath.schedule(self).output
 
     def create(self):
         """Create the unit's hardware."""
-        from .rexp_core import RexpSoftmax
-        return RexpSoftmax(self)
+        return RowUnit(self, self._datapath(self))
+
+    @property
+    def _datapath(self):
+        return RunningRexp if self.running else FinalRexp

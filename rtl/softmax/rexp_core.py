@@ -5,11 +5,11 @@ from amaranth import Cat, Const, Signal
 from ..lookup import lookup
 from ..multiplier import Multiplier
 from ..pipeline import delays
-from ..row_unit import RowUnit
-from .two_pass_core import ExponentTableDatapath, Stages, direct
+from .exponent_table_core import FinalDatapath, RunningDatapath, direct, index_cycles
+from .two_pass_core import Stages
 
 
-__all__ = ["RexpSoftmax", "stages"]
+__all__ = ["FinalRexp", "RunningRexp", "stages"]
 
 # Widest operands of a DSP48E1, unsigned.
 DSP_WIDTHS = 24, 17
@@ -18,7 +18,7 @@ DSP_WIDTHS = 24, 17
 def stages(config):
     """Cycles of the method."""
     product = Multiplier.stages(_code_bits(config)) if config.multiplier == "lut" else 1
-    return Stages(terms=1 if direct(config) else 2, result=1,
+    return Stages(terms=1 if direct(config) else 2, result=index_cycles(config),
                   outputs=2 + product + _separate(config))
 
 
@@ -32,36 +32,16 @@ def _separate(config):
             and (config.multiplier == "lut" or 2 * config.out_bits > DSP_WIDTHS[0]))
 
 
-class RexpSoftmax(RowUnit):
-    """REXP softmax unit; :class:`rtl.softmax.rexp.RexpSoftmaxConfig` says what it computes.
+class _Products:
+    """Products of exponents and a row's reciprocal, scaled."""
 
-    First pass: maximum. Second pass: exponents by table, their sum. Third pass: a multiplication by
-    the reciprocal of the sum.
-    """
+    def alpha(self, m, index):
+        """Word of the table of reciprocals, registered."""
+        alpha = Signal(max(self.config.alphas).bit_length() or 1, name="alpha")
+        m.d.sync += alpha.eq(lookup(m, index, self.config.alphas, name="alpha_word"))
+        return alpha
 
-    def __init__(self, config):
-        super().__init__(config, _Datapath(config))
-
-
-class _Datapath(ExponentTableDatapath):
-    @property
-    def largest_term(self):
-        return max(self.config.exponentials[0], 1)
-
-    @property
-    def code_shape(self):
-        return _code_bits(self.config)
-
-    def terms(self, m, distances, live):
-        words = self.looked_up(m, distances, live, self.config.exponentials, "term")
-        return words, words
-
-    def result(self, m, total):
-        config = self.config
-        return self.sum_index(m, total, config.linear_index(total),
-                              1 << config.sum_fraction_bits, config.alpha_count - 1)
-
-    def outputs(self, m, codes, index):
+    def products(self, m, codes, alpha):
         """Products, scaled.
 
         ``round(p / M) == ((p + 2**(w - 1)) * (2**w + 1)) >> 2 * w`` for every product, so the exact
@@ -69,8 +49,6 @@ class _Datapath(ExponentTableDatapath):
         """
         config = self.config
         w = config.out_bits
-        alpha = Signal(max(config.alphas).bit_length() or 1, name="alpha")
-        m.d.sync += alpha.eq(lookup(m, index, config.alphas, name="alpha_word"))
         if config.sum_index == "floating":
             factor, shift = alpha, config.alpha_shift
             offset = 1 << (shift - 1)
@@ -83,7 +61,6 @@ class _Datapath(ExponentTableDatapath):
             shift, offset = 2 * w, ((1 << w) + 1) << (w - 1)
         outputs = []
         for k, code in enumerate(codes):
-            code = delays(m, code, 1, f"code_{k}")[-1]
             if config.multiplier == "lut":
                 m.submodules[f"multiplier_{k}"] = multiplier = Multiplier(len(factor), len(code))
                 m.d.comb += [multiplier.a.eq(factor), multiplier.b.eq(code)]
@@ -104,3 +81,41 @@ class _Datapath(ExponentTableDatapath):
         total = product[:2 * w] + (1 << (w - 1))
         m.d.sync += quotient.eq((total + (total >> w)) >> w)
         return quotient
+
+
+class FinalRexp(_Products, FinalDatapath):
+    """First pass: maximum. Second pass: exponents by table, their sum. Third pass: products."""
+
+    @property
+    def largest_term(self):
+        return max(self.config.exponentials[0], 1)
+
+    @property
+    def code_shape(self):
+        return _code_bits(self.config)
+
+    def terms(self, m, distances, live):
+        words = self.looked_up(m, distances, live, self.config.exponentials, "term")
+        return words, words
+
+    def result(self, m, total):
+        config = self.config
+        return self.sum_index(m, total, config.linear_index(total),
+                              1 << config.sum_fraction_bits, config.alpha_count - 1)
+
+    def outputs(self, m, codes, index):
+        codes = [delays(m, code, 1, f"code_{k}")[-1] for k, code in enumerate(codes)]
+        return self.products(m, codes, self.alpha(m, index))
+
+
+class RunningRexp(_Products, RunningDatapath):
+    """First pass: distances to the running reference, their exponents' sum. Second pass: products
+    of the exponents of corrected distances."""
+
+    @staticmethod
+    def output_cycles(config):
+        return stages(config).outputs + 1
+
+    def _outputs(self, m, late, result):
+        words = self.late_words(m, late, self.config.exponentials, "exponent")
+        return self.products(m, words, self.alpha(m, result))

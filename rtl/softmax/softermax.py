@@ -12,11 +12,11 @@ import math
 from fractions import Fraction
 
 from ..config import register
-from ..parameter import Choice, ConfigError, Integer, parameter
+from ..parameter import Choice, Integer, parameter
 from ..row_unit import RowUnit
 from ..tables import exp2_words, ln2, quotient_word
 from .axis import FractionAxis
-from .config import SoftmaxConfig
+from .config import SoftmaxConfig, partial_sums
 from .softermax_core import SoftermaxDatapath
 
 
@@ -59,10 +59,7 @@ class SoftermaxConfig(SoftmaxConfig):
                                               help="fraction bits of the reciprocal")
     reciprocal_segments: int = parameter(4, Choice((2, 4, 8, 16)), tag="rs",
                                          help="segments of the reciprocal")
-    partial_sums: int = parameter(
-        1, Integer(1, 2), tag="ps",
-        help="sums over a row: one, or two of every second beat each, which is a cycle more of "
-             "latency and a shorter path")
+    partial_sums: int = partial_sums()
 
     def __post_init__(self):
         super().__post_init__()
@@ -70,10 +67,6 @@ class SoftermaxConfig(SoftmaxConfig):
                       f"at most exp_fraction_bits, {self.exp_fraction_bits}")
         # A step of more octaves would need positions wider than any real logit.
         self._require("input_scale", self.input_scale <= 16.0, "at most 16")
-
-    def _require(self, name, condition, allowed):
-        if not condition:
-            raise ConfigError(f"Parameter {name} must be {allowed}, not {getattr(self, name)!r}")
 
     @property
     def output_scale(self):

@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Mux, Signal
 
 from ..adder_tree import AdderTree
 from ..barrel_shift import shift_right
+from ..leading_one import normalised
 from ..lookup import lookup
 from ..max_radix import MaxRadix
 from ..max_tree import MaxTree
@@ -110,7 +111,8 @@ class SoftermaxDatapath(OnlineDatapath):
         return Mux(rise[bits:].any(), (1 << bits) - 1, rise[:bits])[:bits]
 
     def _result(self, m, total):
-        place, mantissa = self._normalised(m, total, self.config.mantissa_bits)
+        place, mantissa = normalised(m, total, self.config.smallest_place,
+                                     self.config.mantissa_bits)
         return Cat(place, mantissa)
 
     def _outputs(self, m, late, result):

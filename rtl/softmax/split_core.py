@@ -5,7 +5,7 @@ from amaranth.lib import memory
 
 from ..barrel_shift import shift_right
 from ..divider import Divider, SerialDivider
-from ..leading_one import leading_one
+from ..leading_one import normalised
 from ..lookup import lookup
 from ..pipeline import delays
 from ..row_unit import RowUnit
@@ -99,10 +99,9 @@ class _Datapath(TwoPassDatapath):
             # A sum is at least 1, but for a fully masked row, whose zeros must not be divided by 0.
             whole = total[config.fraction_bits:]
             return Cat(total[:config.fraction_bits], whole[0] | ~whole.any(), whole[1:])
-        bits, least = config.reciprocal_bits, config.fraction_bits
-        tail = Cat(Const(0, max(bits - least, 0)), total[max(least - bits, 0):least])
+        bits = config.reciprocal_bits
         place, mantissa = (delays(m, value, 1, name)[-1] for value, name in zip(
-            leading_one(m, total[least:], tail, bits), ("place", "mantissa"), strict=True))
+            normalised(m, total, config.fraction_bits, bits), ("place", "mantissa"), strict=True))
         if config.reciprocal == "table":
             words = [config.reciprocal_of(i) for i in range(1 << bits)]
             m.submodules.reciprocals = table = memory.Memory(

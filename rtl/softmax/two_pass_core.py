@@ -2,12 +2,10 @@
 
 import typing
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
 from ..adder_tree import AdderTree
-from ..leading_one import leading_one
-from ..lookup import constant_multiple, lookup
 from ..max_radix import MaxRadix
 from ..max_tree import MaxTree
 from ..pipeline import delays
@@ -16,10 +14,7 @@ from ..row_unit import RowDatapath
 from ..running_max import RunningMax
 
 
-__all__ = ["ExponentTableDatapath", "Schedule", "Stages", "TwoPassDatapath", "direct"]
-
-# Distances of up to this many bits are looked up; wider ones are scaled to an index first.
-DIRECT_BITS = 8
+__all__ = ["Schedule", "Stages", "TwoPassDatapath"]
 
 # From this many lanes on, the digit-wise maximum is smaller than the tree.
 RADIX_LANES = 8
@@ -189,82 +184,3 @@ class TwoPassDatapath(RowDatapath):
         with m.If(valid):
             m.d.sync += total.eq(tree.o + Mux(first, 0, total))
         return total
-
-
-# Exponent table -----------------------------------------------------------------------------------
-
-def direct(config):
-    """Whether distances are looked up as they are."""
-    return (config.span - 1).bit_length() <= DIRECT_BITS
-
-
-class ExponentTableDatapath(TwoPassDatapath):
-    """Two-pass datapath of the methods with an exponent table and an indexed sum."""
-
-    def looked_up(self, m, distances, live, words, name, width=None):
-        """Word of each element by its index, registered; 0 where it takes no part.
-
-        ``words`` are those of the entries of the exponent table, or what belongs to them.
-        """
-        config = self.config
-        if direct(config):
-            words = [words[config.index(d)] for d in range(config.span)] + [words[-1]]
-            indices = distances
-        else:
-            indices, live = self._indices(m, distances, live, name)
-            words = list(words)
-        # All from where the words stay the same is beyond the table.
-        tail = words[-1]
-        while len(words) > 1 and words[-1] == tail:
-            words.pop()
-        bits = (len(words) - 1).bit_length()
-        words += [tail] * ((1 << bits) - len(words))
-        results = []
-        for k, index in enumerate(indices):
-            result = Signal(width or max(max(words), 1).bit_length(), name=f"{name}_{k}",
-                            reset_less=True)
-            far = index[bits:].any()
-            word = lookup(m, index[:bits], words, name=f"{name}_word_{k}") if bits else words[0]
-            with m.If(~live[k] | (far if not tail else 0)):
-                m.d.sync += result.eq(0)
-            with m.Elif(far if tail else 0):
-                m.d.sync += result.eq(tail)
-            with m.Else():
-                m.d.sync += result.eq(word)
-            results.append(result)
-        return results
-
-    def _indices(self, m, distances, live, name):
-        """Registered indices of distances that are too wide for a table."""
-        config = self.config
-        multiplier, shift = config.index_factors
-        half = 1 << shift >> 1 if config.exp_index == "round" else 0
-        last = config.entries - 1
-        indices = []
-        for k, distance in enumerate(distances):
-            scaled = (constant_multiple(distance, multiplier) + half) >> shift
-            index = Signal(last.bit_length(), name=f"{name}_index_{k}")
-            m.d.sync += index.eq(Mux(scaled >= last, last, scaled))
-            indices.append(index)
-        return indices, delays(m, live, 1, f"{name}_live")[-1]
-
-    def sum_index(self, m, total, linear, least, last):
-        """Index of a row's sum, registered: floating, or ``linear`` kept within its bounds."""
-        if self.config.sum_index == "floating":
-            value = self._floating_index(m, total)
-        else:
-            value = Mux(linear < least, least, linear)
-            if last < (1 << len(linear)) - 1:
-                value = Mux(linear > last, last, value)
-            value = value[:last.bit_length()]
-        index = Signal(len(value), name="sum_index")
-        m.d.sync += index.eq(value)
-        return index
-
-    def _floating_index(self, m, total):
-        """Place of the leading one of a sum, from the lowest, and the bits below it."""
-        lowest, _ = self.config.sum_places
-        below = self.config.sum_mantissa_bits
-        tail = Cat(Const(0, max(below - lowest, 0)), total[max(lowest - below, 0):lowest])
-        place, fraction = leading_one(m, total[lowest:], tail, below)
-        return Cat(fraction, place)

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-__all__ = ["distances", "floating_index"]
+__all__ = ["distances"]
 
 
 def distances(x, dead, bits):
@@ -17,13 +17,3 @@ def distances(x, dead, bits):
     # The least logit is neutral in the maximum.
     alive = x if dead is None else np.where(dead, dtype(low), x)
     return alive.max((1, 2), keepdims=True) - alive
-
-
-def floating_index(config, total):
-    """Floating index of sums of at least ``config.exponentials[0]``; 0 for smaller ones."""
-    lowest, _ = config.sum_places
-    bits = config.sum_mantissa_bits
-    # A sum has at most 28 bits, which a float holds exactly.
-    place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, lowest)
-    mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
-    return ((place - lowest) << bits) | mantissa

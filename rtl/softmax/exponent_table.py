@@ -1,0 +1,244 @@
+"""Parameters that the two methods of Vasyltsov & Chang share (arXiv 2111.10770)."""
+
+import dataclasses
+import functools
+import math
+from fractions import Fraction
+
+from ..parameter import Choice, Integer, PositiveReal, Words, parameter
+from ..tables import exp2_words, exp_words
+from .axis import InputAxis
+from .config import partial_sums
+from .two_pass import TwoPassConfig
+
+
+__all__ = ["ExponentTableConfig"]
+
+
+# Significant bits of the factor from logit steps to table steps, where no short one is exact.
+FACTOR_BITS = 12
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExponentTableConfig(TwoPassConfig):
+    """Parameters of the two methods of Vasyltsov & Chang: a table of ``e**-d``, an indexed sum.
+
+    The exponent table holds ``round(U * e**(-i * exp_step))`` for the index
+    ``i = min(d * input_scale / exp_step, exp_entries - 1)`` of a distance ``d`` to the maximum,
+    with ``U`` the largest word, which stands for 1. ``S`` is the sum of a row's words. A linear
+    index of the sum counts steps of ``2**-sum_fraction_bits``; a floating one consists of the place
+    of the leading one and the ``sum_mantissa_bits`` bits below it, and covers every sum.
+
+    With ``reference="running"`` distances are taken to a reference that runs with the row, on whole
+    octaves at or above the maximum (:class:`rtl.softmax.axis.InputAxis`), in steps of the input or
+    coarser; the exponent table has a word for each. A row is read once, and its latency does not
+    grow with its length.
+    """
+
+    out_bits: int = parameter(8, Integer(2, 16), tag="o",
+                              help="width of an output, unsigned, and precision of the tables")
+    exp_step: float = parameter(1.0, PositiveReal(), tag="es",
+                                help="distance of two entries of the exponent table")
+    exp_entries: int = parameter(0, Integer(0, 1024), tag="en",
+                                 help="entries of the exponent table; 0: until it has run out")
+    exp_words: tuple = parameter((), Words(), tag="ew",
+                                 help="contents of the exponent table; computed if empty")
+    exp_index: str = parameter("truncate", Choice(("truncate", "round")), tag="ei",
+                               help="index of the exponent table: top bits as published, or "
+                                    "rounded")
+    sum_index: str = parameter("linear", Choice(("linear", "floating")), tag="si",
+                               help="index of the sum: linear as published, or floating-point")
+    sum_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="sr",
+                                  help="linear index of the sum: top bits as published, or rounded")
+    sum_fraction_bits: int = parameter(0, Integer(0, 8), tag="sf",
+                                       help="linear index of the sum: fraction bits")
+    sum_mantissa_bits: int = parameter(0, Integer(0, 6), tag="sm",
+                                       help="floating index of the sum: bits below the leading one")
+
+    reference: str = parameter("final", Choice(("final", "running")), tag="re",
+                               help="what exponents are relative to: the final maximum as "
+                                    "published, or a running one for a short latency")
+    code_fraction_bits: int = parameter(
+        0, Integer(0, 4), tag="kf",
+        help="running reference: log2 of the table's entries per octave, to the nearest")
+    partial_sums: int = partial_sums()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.reference == "running":
+            self._check_running()
+        else:
+            self._require("code_fraction_bits", self.code_fraction_bits == 0,
+                          "0 for the final maximum")
+            self._require("partial_sums", self.partial_sums == 1, "1 for the final maximum")
+        if self.exp_words:
+            self._require("exp_entries", self.exp_entries == 0,
+                          "0 where exp_words gives the table")
+            self._require("exp_words", 2 <= len(self.exp_words) <= 1024, "a list of 2..1024 words")
+            self._require("exp_words", self.exp_words[0] <= self.unit,
+                          f"a list of words of at most {self.unit}")
+            falling = tuple(sorted(self.exp_words, reverse=True))
+            self._require("exp_words", self.exp_words == falling,
+                          "a list of words that do not rise")
+        else:
+            self._require("exp_step", self.entries <= 1024,
+                          "large enough for a table of 1024 entries to run out")
+            self._require("exp_entries", self.exp_entries != 1, "0 or at least 2")
+        if self.sum_index == "linear":
+            self._require("sum_mantissa_bits", self.sum_mantissa_bits == 0, "0 for a linear index")
+            self._require("sum_fraction_bits", self.sum_fraction_bits < self.out_bits,
+                          f"at most {self.out_bits - 1} for {self.out_bits} output bits")
+        else:
+            self._require("sum_mantissa_bits", self.sum_mantissa_bits > 0,
+                          "at least 1 for a floating index")
+            self._require("sum_fraction_bits", self.sum_fraction_bits == 0,
+                          "0 for a floating index")
+            self._require("sum_rounding", self.sum_rounding == "truncate",
+                          "truncate for a floating index")
+
+    def _check_running(self):
+        step = type(self).parameters()["exp_step"].default
+        self._require("exp_step", self.exp_step == step, f"{step}, as it says nothing, for a "
+                      "running reference")
+        self._require("exp_entries", self.exp_entries == 0, "0 for a running reference")
+        self._require("exp_words", not self.exp_words, "empty for a running reference")
+        self._require("sum_index", self.sum_index == "floating",
+                      "floating for a running reference")
+        # A step of more than 16 octaves would need references wider than any real logit.
+        self._require("input_scale", self.input_scale <= 16.0, "at most 16 for a running reference")
+
+    @property
+    def running(self):
+        """Whether exponents are relative to a running reference."""
+        return self.reference == "running"
+
+    @property
+    def passes(self):
+        """Stores that hold a row until it is complete, one behind the other."""
+        return 1 if self.running else 2
+
+    # Exponent table ------------------------------------------------------------------------------
+
+    @property
+    def unit(self):
+        """Word of the exponent table that stands for 1."""
+        return (1 << self.out_bits) - 1
+
+    @property
+    def output_scale(self):
+        """Real value of one output step, ``1 / (2**out_bits - 1)``."""
+        return 1 / ((1 << self.out_bits) - 1)
+
+    @functools.cached_property
+    def entries(self):
+        """Entries of the exponent table."""
+        if self.running:
+            return math.floor(self.axis.per_octave * Fraction(math.log2(2 * self.unit))) + 2
+        if self.exp_words or self.exp_entries:
+            return len(self.exp_words) or self.exp_entries
+        return math.floor(Fraction(math.log(2 * self.unit)) / _decimal(self.exp_step)) + 2
+
+    @functools.cached_property
+    def exponentials(self):
+        """Words of the exponent table."""
+        if self.running:
+            return exp2_words((i / self.axis.per_octave for i in range(self.entries)), self.unit)
+        step = _decimal(self.exp_step)
+        return self.exp_words or exp_words((i * step for i in range(self.entries)), self.unit)
+
+    @functools.cached_property
+    def axis(self):
+        """Running reference: axis on which maxima and distances are taken."""
+        return InputAxis.of(self.bits, self.input_scale, self.code_fraction_bits, self.exp_index)
+
+    @property
+    def code_bits(self):
+        """Running reference: width of a code, a distance of at most :attr:`top_code`."""
+        return (self.entries - 1).bit_length()
+
+    @property
+    def top_code(self):
+        """Running reference: code of all that counts as 0."""
+        return (1 << self.code_bits) - 1
+
+    @functools.cached_property
+    def zero_code(self):
+        """Running reference: smallest distance whose word is 0."""
+        return next(i for i, word in enumerate(self.exponentials) if not word)
+
+    @property
+    def terms(self):
+        """Running reference: what each code adds to the sum."""
+        return self.exponentials + (0,) * (self.top_code + 1 - self.entries)
+
+    @functools.cached_property
+    def index_factors(self):
+        """``(multiplier, shift)`` from distances to indices; exact, if 12 bits can be."""
+        ratio = _decimal(self.input_scale) / _decimal(self.exp_step)
+        # All from here on is beyond the table, or at its start.
+        ratio = min(ratio, Fraction(self.entries))
+        if ratio * (1 << self.bits) < Fraction(1, 2):
+            return 0, 0
+        shift = ratio.denominator.bit_length() - 1
+        if ratio.denominator == 1 << shift and ratio.numerator < 1 << FACTOR_BITS:
+            return ratio.numerator, shift
+        shift = FACTOR_BITS - 1 - math.floor(math.log2(ratio))
+        return math.floor(ratio * (1 << shift) + Fraction(1, 2)), shift
+
+    def index(self, distance):
+        """Index into the exponent table. Works on arrays of non-negative integers."""
+        multiplier, shift = self.index_factors
+        half = 1 << shift >> 1 if self.exp_index == "round" else 0
+        index = (distance * multiplier + half) >> shift
+        if isinstance(index, int):
+            return min(index, self.entries - 1)
+        return index.clip(0, self.entries - 1)
+
+    @functools.cached_property
+    def span(self):
+        """Smallest distance from which on the index is the last one; ``2**bits`` if none is."""
+        low, high = 0, 1 << self.bits
+        while low < high:
+            middle = (low + high) // 2
+            if self.index(middle) == self.entries - 1:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    # Sum -----------------------------------------------------------------------------------------
+
+    @property
+    def sum_bits(self):
+        """Width of the sum, which can not overflow: ``max_length`` words of at most 1."""
+        return (self.max_length * self.exponentials[0]).bit_length()
+
+    @property
+    def sum_places(self):
+        """Places that the leading one of a sum can have (floating index), lowest and highest."""
+        least = self.exponentials[min(self.axis.gap, self.zero_code - 1) if self.running else 0]
+        return max(least.bit_length() - 1, 0), self.sum_bits - 1
+
+    @property
+    def smallest_place(self):
+        """Lowest place of the leading one of a sum."""
+        return self.sum_places[0]
+
+    def sum_range(self, index):
+        """Bounds of the sums, first and first no more, that have a floating index."""
+        lowest, _ = self.sum_places
+        place, mantissa = divmod(index, 1 << self.sum_mantissa_bits)
+        step = Fraction(2) ** (place + lowest - self.sum_mantissa_bits)
+        first = ((1 << self.sum_mantissa_bits) + mantissa) * step
+        return first, first + step
+
+    @property
+    def floating_entries(self):
+        """Number of floating indices."""
+        lowest, highest = self.sum_places
+        return (highest - lowest + 1) << self.sum_mantissa_bits
+
+
+def _decimal(value):
+    """``value``, a float, as the decimal fraction that it is written as."""
+    return Fraction(repr(value))
