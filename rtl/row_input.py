@@ -12,7 +12,7 @@ class RowInput(wiring.Component):
     """Framing of the rows of an input stream. Combinational, but for what it remembers.
 
     A row of more than ``max_length`` elements is cut there: it ends with its ``max_length``-th
-    element, and its further beats are swallowed. That, a row of less than ``min_length`` elements,
+    element, and its further beats are swallowed. That, a row of less than ``least_length`` elements,
     a beat before the last one that is not full, and a beat whose kept lanes are not the low ones
     raise :attr:`error`, which stays set until reset. None of it touches another row.
 
@@ -20,7 +20,7 @@ class RowInput(wiring.Component):
     ----------
     lanes, max_length : int
         Elements per beat and per row.
-    min_length : int
+    least_length : int
         Least elements per row.
 
     Members
@@ -39,10 +39,10 @@ class RowInput(wiring.Component):
         Sticky.
     """
 
-    def __init__(self, lanes, max_length, *, min_length=1):
+    def __init__(self, lanes, max_length, *, least_length=1):
         self.lanes = lanes
         self.max_length = max_length
-        self.min_length = min_length
+        self.least_length = least_length
         super().__init__({
             "transfer": In(1),
             "keep": In(lanes),
@@ -92,8 +92,8 @@ class RowInput(wiring.Component):
 
     def _short(self, count):
         """Whether a row ends here with too few elements."""
-        if self.min_length == 1:
+        if self.least_length == 1:
             return Const(0, 1)
-        beat, lane = divmod(self.min_length - 1, self.lanes)
+        beat, lane = divmod(self.least_length - 1, self.lanes)
         early = (count < beat) if beat else Const(0, 1)
         return self.last & (early | ((count == beat) & ~self.keep[lane]))

@@ -85,11 +85,9 @@ class RowUnit(wiring.Component):
         full = Signal()
         datapath = self.datapath
         m.submodules.datapath = EnableInserter(enable)(datapath)
-        # Where a short row can wait, it is no error.
         waiting = config.row_interval > 1
         m.submodules.rows = rows = RowInput(
-            config.lanes, config.max_length,
-            min_length=1 if waiting else getattr(config, "min_length", 1))
+            config.lanes, config.max_length, least_length=getattr(config, "least_length", 1))
         wait = Signal()
 
         m.d.comb += [

@@ -1,14 +1,8 @@
 """Table of the softmax methods beside each other: exactness and cost at one interface."""
 
-import concurrent.futures
+from rtl import unit, units
 
-import numpy as np
-
-from rtl import emit, synth, unit, units
-
-from . import model
-from .metrics import softmax_errors
-from .reference import softmax
+from .report_tools import joined, measured, normal_errors, table
 
 
 __all__ = ["family"]
@@ -39,52 +33,34 @@ def family():
              for preset in unit(name).PRESETS]
     configs = [unit(name).preset(preset, lanes=lanes, max_length=MAX_LENGTH)
                for name, preset in pairs for lanes in LANES]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        measured = list(pool.map(_figures, configs))
+    figures = measured(configs)
     rows = []
     for n, (name, preset) in enumerate(pairs):
         of = slice(n * len(LANES), (n + 1) * len(LANES))
         rows.append((f"`{name}` {preset}", *_exactness(configs[of][-1]),
-                     *_cost(configs[of], measured[of])))
+                     *_cost(configs[of], figures[of])))
     rows += [(name, "", mean, "", "", "", "", *cost) for name, mean, *cost in PEERS]
     header = ("method, preset", "L1 per row", "mean error", "largest error", "KL, nats",
               "argmax flips, %", "row sums", "LUT", "DSP", "BRAM36", "logic delay, ns",
               "latency, cycles")
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return table(header, rows)
 
-
-def _figures(config):
-    return synth.measure(emit.unit(config), config.name)
 
 
 def _exactness(config):
-    errors = [_errors(config, length) for length in LENGTHS]
-    return (_joined(f"{e.l1:.3f}" for e in errors),
-            _joined(f"{e.l1 / length:.1e}" for e, length in zip(errors, LENGTHS, strict=True)),
-            _joined(f"{e.largest:.3f}" for e in errors),
-            _joined(f"{e.kl:.3f}" for e in errors),
-            _joined(f"{100 * (1 - e.top1):.1f}" for e in errors),
-            _joined(f"{e.sum_low:.2f}..{e.sum_high:.2f}" for e in errors))
-
-
-def _errors(config, length):
-    rng = np.random.default_rng(length)
-    limit = 1 << (config.bits - 1)
-    x = np.floor(rng.normal(0, 3.0, (1000, length)) / config.input_scale + 0.5)
-    x = np.clip(x, -limit, limit - 1).astype(np.int64)
-    return softmax_errors(softmax(x * config.input_scale),
-                          model.run(config, x) * config.output_scale)
+    errors = [normal_errors(config, length) for length in LENGTHS]
+    return (joined(f"{e.l1:.3f}" for e in errors),
+            joined(f"{e.l1 / length:.1e}" for e, length in zip(errors, LENGTHS, strict=True)),
+            joined(f"{e.largest:.3f}" for e in errors),
+            joined(f"{e.kl:.3f}" for e in errors),
+            joined(f"{100 * (1 - e.top1):.1f}" for e in errors),
+            joined(f"{e.sum_low:.2f}..{e.sum_high:.2f}" for e in errors))
 
 
 def _cost(configs, figures):
     lanes = [config.lanes for config in configs]
-    return (_joined(f"{f.lut / n:.0f}" for f, n in zip(figures, lanes, strict=True)),
-            _joined(f"{f.dsp / n:g}" for f, n in zip(figures, lanes, strict=True)),
-            _joined(f"{f.bram / n:.2g}" for f, n in zip(figures, lanes, strict=True)),
-            _joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
-            _joined(f"{c.latency - 1} + n" if c.passes > 1 else c.latency for c in configs))
-
-
-def _joined(cells):
-    return " / ".join(map(str, cells))
+    return (joined(f"{f.lut / n:.0f}" for f, n in zip(figures, lanes, strict=True)),
+            joined(f"{f.dsp / n:g}" for f, n in zip(figures, lanes, strict=True)),
+            joined(f"{f.bram / n:.2g}" for f, n in zip(figures, lanes, strict=True)),
+            joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
+            joined(f"{c.latency - 1} + n" if c.passes > 1 else c.latency for c in configs))

@@ -1,13 +1,13 @@
 """Tables of the LayerNorm units: cost beside their peers, exactness, and a real model's layers."""
 
-import concurrent.futures
 import pathlib
 
 import numpy as np
 
-from rtl import emit, synth, unit
+from rtl import unit
 
 from . import calibrate, captured, model
+from .report_tools import joined, measured, table
 
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]
@@ -47,19 +47,18 @@ def cost():
              ("`layernorm-exact` rms", "layernorm-exact", {"rms": True})]
     configs = [_config(name, lanes=lanes, channels=CHANNELS, **parameters)
                for _, name, parameters in kinds for lanes in LANES]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        measured = list(pool.map(_figures, configs))
+    every = measured(configs)
     rows = []
     for n, (title, _, _) in enumerate(kinds):
         part = slice(n * len(LANES), (n + 1) * len(LANES))
-        figures, own = measured[part], configs[part]
-        rows.append((title, _joined(f"{f.lut / c.lanes:.0f}" for f, c in zip(figures, own,
-                                                                             strict=True)),
-                     _joined(f"{f.dsp / c.lanes:.3g}" for f, c in zip(figures, own, strict=True)),
-                     _joined(f"{f.bram / c.lanes:.2g}" for f, c in zip(figures, own, strict=True)),
-                     _joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
-                     _joined(c.latency for c in own)))
-    return _table(("unit", "LUT", "DSP", "BRAM36", "logic delay, ns", "latency, cycles"),
+        figures, own = every[part], configs[part]
+        pairs = list(zip(figures, own, strict=True))
+        rows.append((title, joined(f"{f.lut / c.lanes:.0f}" for f, c in pairs),
+                     joined(f"{f.dsp / c.lanes:.3g}" for f, c in pairs),
+                     joined(f"{f.bram / c.lanes:.2g}" for f, c in pairs),
+                     joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
+                     joined(c.latency for c in own)))
+    return table(("unit", "LUT", "DSP", "BRAM36", "logic delay, ns", "latency, cycles"),
                   [*rows, *PEERS])
 
 
@@ -93,9 +92,9 @@ def exactness():
                          f"{floor:.4f}", f"{error.max():.2f}"))
         rows.append((f"{length}, {PEER_ERRORS[0]}, 4 fraction bits", "", "", f"{mean:.4f}",
                      "0.0156", f"{most:.2f}"))
-    return _table(("channels, statistics", "E[x²]: bias / mean error, %",
-                   "deviation: mean error, %", "output: mean error", "rounding alone",
-                   "largest error"), rows)
+    return table(("channels, statistics", "E[x²]: bias / mean error, %",
+                  "deviation: mean error, %", "output: mean error", "rounding alone",
+                  "largest error"), rows)
 
 
 def layers():
@@ -118,8 +117,8 @@ def layers():
         floor = np.abs(np.clip(np.floor(exact / step + 0.5), -128, 127) * step - exact).mean()
         rows.append((norm.name.removesuffix(".LayerNorm"), f"{100 * floor / deviation:.2f}",
                      *cells))
-    return _table(("layer", "rounding of the output alone, %", "`layernorm-exact`, %",
-                   "`layernorm-ai`, %", "`layernorm-ai`, one scale for all channels, %"), rows)
+    return table(("layer", "rounding of the output alone, %", "`layernorm-exact`, %",
+                  "`layernorm-ai`, %", "`layernorm-ai`, one scale for all channels, %"), rows)
 
 
 TABLES = {"layernorm-cost": cost, "layernorm-exactness": exactness, "layernorm-layers": layers}
@@ -136,9 +135,6 @@ def _config(name, **parameters):
     return unit(name)(**parameters, alpha=draw(0, 1 << config.alpha_bits), gamma=draw(-128, 128),
                       beta=() if config.rms else draw(-128, 128))
 
-
-def _figures(config):
-    return synth.measure(emit.unit(config), config.name)
 
 
 def _activations(channels):
@@ -172,11 +168,3 @@ def _errors(result, raw):
             f"{100 * np.abs(seen).mean():.2f}", f"{error.mean():.4f}", f"{floor.mean():.4f}",
             f"{error.max():.2f}")
 
-
-def _joined(cells):
-    return " / ".join(map(str, cells))
-
-
-def _table(header, rows):
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

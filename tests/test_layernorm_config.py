@@ -112,13 +112,13 @@ def test_presets(cls):
 def test_derived():
     config = AI(channels=768, lanes=32, alpha=(0, 3) * 384)
     assert config.max_beats == 24
-    assert config.min_length == config.max_length == 768
+    assert config.least_length == config.max_length == 768
     assert config.value_range == (-1024, 1016)
     # Operands of the multipliers fit a DSP block: 25 and 18 bits, signed.
     assert config.difference_width <= 25 and config.factor_width + 1 <= 18
     assert config.normal_width <= 25
     assert config.gammas == (64,) * 768
-    assert AI(channels=5, row_length="variable").min_length == 1
+    assert AI(channels=5, row_length="variable").least_length == 1
     exact = Exact(channels=1024, alpha=(0, 3) * 512)
     assert exact.difference_width <= 18 and exact.factor_width + 1 <= 25
     assert exact.normal_width <= 25

@@ -163,7 +163,7 @@ class LayerNormConfig(UnitConfig):
         return self.channels
 
     @property
-    def min_length(self):
+    def least_length(self):
         """Elements of the shortest row; a shorter one is an error and its output of no use."""
         return 1 if self.variable else self.channels
 

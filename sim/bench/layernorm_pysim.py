@@ -125,7 +125,7 @@ def simulate(config: LayerNormConfig, rows: Sequence[np.ndarray], *, gaps: float
     numbers = [int(np.searchsorted(loaded, start, "left")) for start in starts]
     mismatches = 0
     for row, number, got in zip(rows, numbers, outputs[:-1], strict=True):
-        short = ignore_short and len(row) < config.min_length
+        short = ignore_short and len(row) < config.least_length
         expected = (np.array(got, np.int64) if short and len(got) == len(row)
                     else model.run(configs[number], np.asarray(row)))
         mismatches += (np.count_nonzero(expected != got) if len(got) == len(expected)

@@ -89,7 +89,7 @@ def _check(config, raw, mask):
         raise ValueError(f"Mask must be absent: {config.UNIT} takes none")
     if raw.dtype.kind not in "iu":
         raise TypeError(f"Elements must be integers, not {raw.dtype}")
-    least, most = config.min_length, config.max_length
+    least, most = config.least_length, config.max_length
     if raw.ndim == 0 or not least <= raw.shape[-1] <= most:
         allowed = f"{most}" if least == most else f"{least}..{most}"
         raise ValueError(f"Rows must have {allowed} elements, "
