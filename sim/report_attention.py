@@ -55,6 +55,11 @@ def dense_cycles():
                           "latency, cycles"), rows)
 
 
+def _rule(config):
+    return {"mean": f"mean, {config.mean_shift}", "threshold": f"threshold, {config.threshold}",
+            "top-k": f"top-k, {config.top_k}"}[config.rule]
+
+
 def predict():
     """Predictive attention: what it keeps, takes and loses, 128 queries, 320 keys of 64."""
     rows = []
@@ -62,7 +67,7 @@ def predict():
         q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
         exact = reference.attention(q, k, v)
         weights = reference.softmax(q @ k.T / 8)
-        for parameters in ({}, {"mean_shift": 1}):
+        for parameters in ({}, {"mean_shift": 1}, {"rule": "top-k", "top_k": 40}):
             config = attention_data.fitted(q, k, v, select="predict", **parameters)
             dense = attention_data.fitted(q, k, v)
             integers = attention_data.quantised(config, q, k, v)
@@ -70,14 +75,14 @@ def predict():
             e, base = (metrics.attention_errors(exact, model.run(c, *integers) * c.output_scale)
                        for c in (config, dense))
             mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
-            rows.append((f"{name}, {beta}", config.mean_shift, f"{100 * done.kept / 320:.1f} %",
+            rows.append((f"{name}, {beta}", _rule(config), f"{100 * done.kept / 320:.1f} %",
                          f"{100 * mass:.0f} %", f"{done.cycles:.1f}",
                          f"{all_of_it.cycles / done.cycles:.1f}",
                          f"{100 * done.multiplications / all_of_it.multiplications:.0f} %",
                          f"{100 * done.memory_bits / all_of_it.memory_bits:.0f} %",
                          f"{e.relative:.3f} / {e.cosine:.4f}",
                          f"{base.relative:.3f} / {base.cosine:.4f}"))
-    return report._table(("data, beta", "`mean_shift`", "keys kept", "softmax mass kept",
+    return report._table(("data, beta", "rule", "keys kept", "softmax mass kept",
                           "cycles per query", "times dense", "multiplications", "memory bits",
                           "error", "error, dense"), rows)
 
@@ -123,7 +128,8 @@ def cost():
     rows = []
     for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
                        {"softmax": "softmax-split"}, {"select": "predict"},
-                       {"select": "predict", "predictor": "sign"}):
+                       {"select": "predict", "predictor": "sign"},
+                       {"select": "predict", "rule": "top-k"}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"

@@ -193,6 +193,34 @@ def test_rule(parameters):
             assert row.tolist() == by_rule(config, scores[place].tolist(), hidden)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_top_k_keeps_exactly_k(predictor, causal):
+    config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, rule="top-k", top_k=7,
+                              causal=causal, predictor=predictor)
+    rng = np.random.default_rng(12)
+    for _ in range(8):
+        q, k, _ = attention_data.integers(config, rng, 30, 30)
+        mask = rng.random(30) < 0.4
+        scores = predicted(config, q, k)
+        for place, row in enumerate(kept(config, q, k, mask)):
+            alive = np.flatnonzero(~mask & ~(causal & (np.arange(30) > place)))
+            assert row.sum() == min(7, len(alive))
+            # Sorted by falling score, then by place.
+            first = sorted(alive, key=lambda i: (-scores[place, i], i))[:7]
+            assert np.flatnonzero(row).tolist() == sorted(first)
+
+
+@pytest.mark.parametrize("top_k", [40, 100])
+def test_top_k_of_all_keys_is_dense(top_k):
+    common = {"dim": 6, "io_lanes": 2, "max_keys": 40}
+    config = Attention.preset("predict", rule="top-k", top_k=top_k, **common)
+    q, k, v = np.random.default_rng(13).integers(-127, 128, (3, 40, 6))
+    mask = np.arange(40) % 5 == 1
+    assert (model.run(config, q, k, v, mask=mask)
+            == model.run(Attention(**common), q, k, v, mask=mask)).all()
+
+
 def test_scores():
     config = Attention.preset("predict", dim=5, io_lanes=5, max_keys=9, bits=6)
     rule = config.predictor_config

@@ -92,8 +92,8 @@ class SoftmaxChoice:
         return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
 
 
-class PredictorChoice(Choice):
-    """One of the predictors, whose names are no identifiers."""
+class NameChoice(Choice):
+    """One of several names that are no identifiers."""
 
     def tag(self, value):
         return value.replace("-", "")
@@ -163,17 +163,19 @@ class AttentionConfig(UnitConfig):
 
     select: str = parameter("none", Choice(("none", "predict")), tag="",
                             help="which keys a query meets: all, or those that a prediction picks")
-    predictor: str = parameter("leading-one", PredictorChoice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
                                    help="keys predicted per cycle")
-    rule: str = parameter("mean", Choice(("mean", "threshold")), tag="r",
-                          help="what is kept: scores above a point between mean and maximum, or "
-                               "within a distance of the maximum")
+    rule: str = parameter("mean", NameChoice(("mean", "threshold", "top-k")), tag="r",
+                          help="what is kept: scores above a point between mean and maximum, "
+                               "within a distance of the maximum, or so many of the largest")
     mean_shift: int = parameter(2, Integer(0, 6), tag="a",
                                 help="rule mean: keep what is at least mean + 2^-a (max - mean)")
     threshold: int = parameter(256, Integer(0, 65535), tag="t",
                                help="rule threshold: distance in predicted steps")
+    top_k: int = parameter(40, Integer(1, 4096), tag="k",
+                           help="rule top-k: keys that are kept; of equal scores the first ones")
 
     def __post_init__(self):
         super().__post_init__()

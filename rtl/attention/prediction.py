@@ -5,22 +5,28 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..adder_tree import AdderTree
+from ..count_ones import count_ones
 from ..pipeline import delays
 from ..row_queue import RowQueue
 from ..row_store import RowStore
-from .queue import PipelineQueue
+from ..top_k import TopK
+from .queue import StoredQueue
 from .vector_store import BLOCK_WORDS
 
 
 __all__ = ["Prediction"]
+
+# From the statistics of a query to the threshold that follows from them.
+THRESHOLD_CYCLES = 5
 
 
 class Prediction(wiring.Component):
     """Memory of the keys' codes, predicted scores, rule, and indices of the keys that are kept.
 
     Two passes over a query's keys, ``predict_lanes`` of them per cycle: one for the scores and
-    their statistics, one for the comparison, which runs while the next query has its first. What is
-    kept of both comes out one index per cycle, in order, words without a kept key taking no time.
+    their statistics, one for the comparison, which runs while the next query has its first. The
+    rule ``top-k`` takes a pass for every digit of the scores (:class:`~rtl.top_k.TopK`). What is
+    kept comes out one index per cycle, in order, words without a kept key taking no time.
     A query of whose keys none takes part keeps key 0. Never stalls: whoever issues words must not
     have more than :attr:`rows` queries in work, from the first word issued to the last index out.
 
@@ -57,16 +63,22 @@ class Prediction(wiring.Component):
     @staticmethod
     def rows_of(config):
         """Queries that may be in work at a time."""
-        return 8 if config.predict_words <= 64 else 4
+        few = 8 if config.predict_words <= 64 else 4
+        # Each pass works on a query of its own.
+        return 4 * few if config.rule == "top-k" else few
 
     @property
     def rows(self):
         """Queries that may be in work at a time."""
         return self.rows_of(self.config)
 
+    @staticmethod
+    def _score_bits_of(config):
+        return (config.predictor_config.largest * config.dim).bit_length()
+
     @property
     def _score_bits(self):
-        return (self.config.predictor_config.largest * self.config.dim).bit_length()
+        return self._score_bits_of(self.config)
 
     # Cycles ------------------------------------------------------------------------------------
 
@@ -84,15 +96,20 @@ class Prediction(wiring.Component):
     @classmethod
     def latency_of(cls, config):
         """From a query's only word issued to its first index valid."""
-        return cls._score_cycles(config) + cls._statistics_cycles(config) + 4 + 2 + 4 + 3
+        rule = (TopK.latency_of(cls._score_bits_of(config)) if config.rule == "top-k"
+                else cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
+        return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
 
     # Structure ---------------------------------------------------------------------------------
 
     def elaborate(self, platform):
         m = Module()
         scores, live = self._scores(m)
-        threshold, count = self._statistics(m, scores, live)
-        self._compare(m, scores, live, threshold, count)
+        if self.config.rule == "top-k":
+            kept = self._top_k(m, scores, live)
+        else:
+            kept = self._compare(m, scores, live, *self._statistics(m, scores, live))
+        self._words(m, *kept)
         return m
 
     def _scores(self, m):
@@ -160,7 +177,7 @@ class Prediction(wiring.Component):
             top, levels = following, levels + 1
         beat_top = delays(m, top[0], cycles - 1 - levels, "beat_top")[-1]
         number = Signal(range(lanes + 1))
-        m.d.sync += number.eq(sum(live[lane] for lane in range(lanes)))
+        m.d.sync += number.eq(count_ones(m, list(live), "living"))
         number = delays(m, number, cycles - 1, "number")[-1]
 
         first, valid, last = (self._flag(m, name, at) for name in ("first", "issue", "last"))
@@ -175,38 +192,49 @@ class Prediction(wiring.Component):
 
         width = len(total) + shift + 1
         threshold = Signal(width)
-        counts = delays(m, count, 3, "count")
+        counts = delays(m, count, THRESHOLD_CYCLES - 1, "count")[-1]
         if config.rule == "mean":
             # Number times largest, plus 2**shift - 1 times the sum.
             product = Signal(len(count) + bits, reset_less=True)
+            held = Signal.like(product, name="product_held", reset_less=True)
             operand, other = Signal.like(count), Signal.like(largest)
-            totals = delays(m, total, 2, "total")[-1]
+            totals = delays(m, total, 3, "total")[-1]
             m.d.sync += [operand.eq(count), other.eq(largest), product.eq(operand * other),
-                         threshold.eq(product + (totals << shift) - totals)]
+                         held.eq(product), threshold.eq(held + (totals << shift) - totals)]
         else:
-            distance = delays(m, largest, 2, "largest")[-1]
+            distance = delays(m, largest, 3, "largest")[-1]
             m.d.sync += threshold.eq(Mux(distance > config.threshold,
                                          distance - config.threshold, 0))
         m.submodules.thresholds = queue = RowQueue(width + len(count), self.rows)
-        m.d.comb += [queue.i.eq(Cat(threshold, counts[3])),
-                     queue.push.eq(delays(m, last, 4, "statistics")[-1])]
+        m.d.comb += [queue.i.eq(Cat(threshold, counts)),
+                     queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
         self._thresholds = queue
         return queue.o[:width], queue.o[width:]
 
+    def _top_k(self, m, scores, live):
+        """Keys of a word that are kept, whether there is a word, and whether it is the last."""
+        config = self.config
+        at = self._score_cycles(config)
+        m.submodules.top_k = top_k = TopK(self._score_bits, config.predict_lanes,
+                                          config.predict_words, config.top_k, memory=config.memory)
+        m.d.comb += [word.eq(score) for word, score in zip(top_k.data, scores, strict=True)]
+        m.d.comb += [top_k.live.eq(live), top_k.write.eq(self._flag(m, "issue", at)),
+                     top_k.last.eq(self._flag(m, "last", at))]
+        return top_k.keep, top_k.valid, top_k.ends
+
     def _compare(self, m, scores, live, threshold, count):
-        """Second pass: words of complete queries, the rule, and the indices of what it keeps."""
+        """As :meth:`_top_k`, by comparison with a query's threshold, in a second pass."""
         config, bits = self.config, self._score_bits
         lanes = config.predict_lanes
-        wait = self._statistics_cycles(config) + 4
+        wait = self._statistics_cycles(config) + THRESHOLD_CYCLES
         at = self._score_cycles(config) + wait
         layout = data.StructLayout({
             "scores": data.ArrayLayout(bits, lanes), "live": unsigned(lanes),
-            "word": range(config.predict_words), "last": unsigned(1)})
+            "last": unsigned(1)})
         m.submodules.store = store = RowStore(layout, config.predict_words, memory=config.memory)
         m.d.comb += [
             store.i.scores.as_value().eq(delays(m, Cat(scores), wait, "scores")[-1]),
             store.i.live.eq(delays(m, live, wait, "live")[-1]),
-            store.i.word.eq(delays(m, self.word, at, "word")[-1]),
             store.i.last.eq(self._flag(m, "last", at)),
             store.write.eq(self._flag(m, "issue", at)), store.last.eq(store.i.last),
         ]
@@ -222,7 +250,6 @@ class Prediction(wiring.Component):
         *_, scored, chosen = delays(m, store.o, 4, "beat")
         valid = delays(m, store.valid, 4, "compared")[-1]
         limits = delays(m, limit, 2, "limit")[-1]
-        nothing = delays(m, number == 0, 2, "nothing")[-1]
         keep = Signal(lanes)
         for lane in range(lanes):
             if config.rule == "mean":
@@ -234,23 +261,31 @@ class Prediction(wiring.Component):
                 enough = (held << config.mean_shift) >= limits
             else:
                 enough = scored.scores[lane] >= limits
-            flag = scored.live[lane] & enough
-            if lane == 0:
-                flag |= nothing & (scored.word == 0)
-            m.d.sync += keep[lane].eq(flag)
+            m.d.sync += keep[lane].eq(scored.live[lane] & enough)
+        return keep, valid, chosen.last
 
+    def _words(self, m, keep, valid, last):
+        """Queue of the words with kept keys, from the flags of one word after the other."""
+        config = self.config
+        entry = data.StructLayout({"keep": unsigned(config.predict_lanes), "single": unsigned(1),
+                                   "word": range(config.predict_words), "final": unsigned(1)})
+        m.submodules.kept_words = words = StoredQueue(entry, self.rows * config.predict_words)
         # A word with kept keys waits until it is known whether the query has another one.
-        entry = data.StructLayout({"keep": unsigned(lanes), "word": range(config.predict_words),
-                                   "final": unsigned(1)})
-        m.submodules.kept_words = words = PipelineQueue(entry, self.rows * config.predict_words)
-        waiting, some, ended = Signal(), Signal(), Signal()
-        m.d.comb += [some.eq(valid & keep.any()), ended.eq(valid & chosen.last),
-                     words.push.eq(waiting & (words.i.final | some))]
         held = Signal(entry)
-        m.d.comb += words.i.eq(held)
-        with m.If(some):
-            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(chosen.word),
-                         held.final.eq(ended)]
+        word = Signal(range(config.predict_words))
+        waiting, some, ended, none = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            some.eq(valid & keep.any()), ended.eq(valid & last),
+            none.eq(ended & ~some & (~waiting | held.final)),
+            words.push.eq(waiting & (held.final | some)), words.i.eq(held),
+        ]
+        with m.If(valid):
+            m.d.sync += word.eq(Mux(last, 0, word + 1))
+        with m.If(some | none):
+            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(word),
+                         held.single.eq(_without_first(keep) == 0), held.final.eq(ended)]
+            with m.If(none):
+                m.d.sync += [held.keep[0].eq(1), held.word.eq(0)]
         with m.Elif(words.push):
             m.d.sync += waiting.eq(0)
         with m.Elif(ended):
@@ -260,20 +295,26 @@ class Prediction(wiring.Component):
     def _indices(self, m, words):
         """One index per cycle of the words' kept keys."""
         current = Signal(words.payload.shape())
-        valid, single = Signal(), Signal()
-        rest = current.keep & (current.keep - 1)
+        valid = Signal()
+        rest = Signal(self.config.predict_lanes)
         lane = Signal(self._lane_bits)
         for k in reversed(range(self.config.predict_lanes)):
             with m.If(current.keep[k]):
                 m.d.comb += lane.eq(k)
         m.d.comb += [
-            single.eq(rest[:self.config.predict_lanes] == 0),
+            rest.eq(_without_first(current.keep)),
             self.o.valid.eq(valid),
             self.o.payload.key.eq(Cat(lane, current.word)),
-            self.o.payload.last.eq(single & current.final),
-            words.ready.eq(~valid | (self.o.ready & single)),
+            self.o.payload.last.eq(current.single & current.final),
+            words.ready.eq(~valid | (self.o.ready & current.single)),
         ]
         with m.If(words.ready):
             m.d.sync += [valid.eq(words.valid), current.eq(words.payload)]
         with m.Elif(self.o.ready):
-            m.d.sync += current.keep.eq(rest)
+            # A flag of its own, as all that counts rows and keys hangs on it.
+            m.d.sync += [current.keep.eq(rest), current.single.eq(_without_first(rest) == 0)]
+
+
+def _without_first(bits):
+    """Bits less the lowest one that is set."""
+    return (bits & (bits - 1))[:len(bits)]

@@ -148,6 +148,12 @@ def _kept(config, q, k, mask, start):
     largest = np.where(live, scores, 0).max(axis=1, keepdims=True)
     if config.rule == "threshold":
         return live & (scores >= largest - config.threshold)
+    if config.rule == "top-k":
+        # Of equal scores the first ones: the sort is stable. Those of no part are negative.
+        order = np.argsort(-np.where(live, scores, -1), axis=1, kind="stable")
+        chosen = np.zeros_like(live)
+        np.put_along_axis(chosen, order[:, :config.top_k], True, axis=1)
+        return live & chosen
     # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
     number = live.sum(axis=1, keepdims=True)
     total = np.where(live, scores, 0).sum(axis=1, keepdims=True)
