@@ -3,6 +3,9 @@
 ``python -m sim.report_attention`` makes the tables of ``docs/attention.md`` anew.
 """
 
+import functools
+import math
+import pathlib
 import sys
 import tempfile
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from rtl import emit, synth, unit
 
-from . import attention_data, metrics, model, reference, report
+from . import attention_data, captured, metrics, model, reference, report
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
 from .runner import Design, Simulation
@@ -19,6 +22,9 @@ __all__ = ["TABLES", "measured_cycles"]
 
 # XC7Z035: LUT, flip-flops, DSP blocks, block RAMs of 36 Kib (DS190).
 DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
+
+# Attention heads of a real Transformer.
+CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data" / "minilm_heads.npz"
 
 SETS = (("random", 1), ("random", 4), ("cluster", 2), ("cluster", 4), ("needle", 4),
         ("lowrank", 4), ("allneg", 1))
@@ -89,17 +95,77 @@ def predict():
 
 def predict_cycles():
     """Cycles per query of predictive attention, simulated, and by the model."""
+    sets = [(f"{name}, {beta}", attention_data.DATA[name](
+        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in (
+            ("random", 4), ("cluster", 4), ("needle", 4))]
+    cases = [(name, vectors, {}) for name, vectors in sets]
+    cases += [("random, 4", sets[0][1], {"rule": "top-k"})]
+    real = _heads()[4]
+    keys = len(real[1])
+    cases += [("captured head", real, parameters) for parameters in (
+        {}, {"rule": "top-k", "top_k": keys // 8}, {"rule": "top-k", "top_k": keys // 2})]
     rows = []
-    for name, beta in (("random", 4), ("cluster", 4), ("needle", 4)):
-        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 24, 320, 64, beta)
-        config = attention_data.fitted(q, k, v, select="predict")
+    for name, (q, k, v), parameters in cases:
+        config = attention_data.fitted(q, k, v, select="predict", **parameters)
         q, k, v = attention_data.quantised(config, q, k, v)
         few, many = (measured_cycles(config, [(q[:count], k, v)]) for count in (8, 24))
         done = work(config, q[8:], k)
-        rows.append((f"{name}, {beta}", f"{100 * done.kept / 320:.1f} %",
+        rows.append((name, _rule(config), len(k), f"{100 * done.kept / len(k):.1f} %",
                      f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}"))
-    return report._table(("data, beta", "keys kept", "cycles per query, simulated",
-                          "by the model"), rows)
+    return report._table(("data, beta", "rule", "keys", "keys kept",
+                          "cycles per query, simulated", "by the model"), rows)
+
+
+@functools.cache
+def _heads():
+    """Real queries, keys and values of each captured head."""
+    return [head.real() for head in captured.load_heads(CAPTURE)]
+
+
+def _exactly(scores, count):
+    """Attention weights of the ``count`` largest scores alone, and the mass they had."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, count:]
+    weights = reference.softmax(scores)
+    left = weights.copy()
+    np.put_along_axis(left, order, 0.0, axis=1)
+    mass = left.sum(axis=1, keepdims=True)
+    return left / mass, mass.mean()
+
+
+def captured_heads():
+    """Attention heads of a real Transformer: what is kept, taken and lost; means over the heads."""
+    keys = len(_heads()[0][1])
+    rows = []
+    for part in (8, 4, 2):
+        found = []
+        for q, k, v in _heads():
+            weights, mass = _exactly(q @ k.T / math.sqrt(q.shape[1]), keys // part)
+            e = metrics.attention_errors(reference.attention(q, k, v), weights @ v)
+            found.append((mass, e.relative, e.cosine))
+        mass, relative, cosine = np.mean(found, axis=0)
+        rows.append((f"float64, the {keys // part} largest exact scores",
+                     f"{100 * (keys // part) / keys:.1f} %", f"{100 * mass:.0f} %", "", "",
+                     f"{relative:.3f} / {cosine:.4f}", f"{max(f[1] for f in found):.3f}"))
+    for parameters in ({}, *({"select": "predict", **more} for more in (
+            {}, {"mean_shift": 1}, *({"rule": "top-k", "top_k": keys // part}
+                                     for part in (8, 4, 2))))):
+        found = []
+        for q, k, v in _heads():
+            config = attention_data.fitted(q, k, v, **parameters)
+            integers = attention_data.quantised(config, q, k, v)
+            weights = reference.softmax(q @ k.T / math.sqrt(q.shape[1]))
+            done = work(config, *integers[:2])
+            e = metrics.attention_errors(reference.attention(q, k, v),
+                                         model.run(config, *integers) * config.output_scale)
+            mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
+            found.append((done.kept / keys, mass, done.cycles, e.relative, e.cosine))
+        part, mass, cycles, relative, cosine = np.mean(found, axis=0)
+        name = f"{config.predictor}, {_rule(config)}" if parameters else "dense"
+        rows.append((name, f"{100 * part:.1f} %", f"{100 * mass:.0f} %", f"{cycles:.1f}",
+                     f"{keys / cycles:.1f}", f"{relative:.3f} / {cosine:.4f}",
+                     f"{max(f[3] for f in found):.3f}"))
+    return report._table(("engine", "keys kept", "softmax mass kept", "cycles per query",
+                          "times dense", "error", "error of the worst head"), rows)
 
 
 def errors():
@@ -141,7 +207,8 @@ def cost():
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
-          "attention-predict": predict, "attention-predict-cycles": predict_cycles}
+          "attention-predict": predict, "attention-predict-cycles": predict_cycles,
+          "attention-captured": captured_heads}
 
 
 if __name__ == "__main__":
