@@ -53,7 +53,8 @@ import numpy as np
 from sim.captured import Head, Norm, Row, save, save_heads, save_norms
 
 __all__ = ["CaptureError", "Encoder", "capture", "capture_heads", "capture_norms", "exponent_for",
-           "main", "observed_heads", "quantise", "read_sentences"]
+           "find_sentences", "main", "observed_heads", "positive", "quantise", "read_sentences",
+           "replacing"]
 
 DATA_VARIABLE = "TRANSFORMER_RTL_DATA"
 LENGTHS = (6, 9, 13, 17, 24, 33, 47, 64, 97, 128, 181, 256)
@@ -538,7 +539,7 @@ def capture_heads(encoder: Encoder, sentences: Sequence[str], *, rows: int = 24,
 # Command
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is complete, and only then."""
     if path.is_dir():
         raise CaptureError(f"Output must be a file, not the folder {path}")
@@ -556,7 +557,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _find_sentences(argument: Path | None) -> list[str]:
+def find_sentences(argument: Path | None) -> list[str]:
+    """Return the sentences of a file; of the default one, or some built in, for None."""
     if argument is not None:
         return read_sentences(argument)
     folder = os.environ.get(DATA_VARIABLE)
@@ -565,7 +567,8 @@ def _find_sentences(argument: Path | None) -> list[str]:
     return list(SENTENCES)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the integer of at least 1 that an argument says."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
@@ -602,18 +605,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                        help="capture the inputs of the LayerNorms instead")
     kinds.add_argument("--heads", action="store_true",
                        help="capture queries, keys and values of some heads instead")
-    parser.add_argument("--rows", type=_positive, metavar="N",
+    parser.add_argument("--rows", type=positive, metavar="N",
                         help="rows to write; with --norms, of each LayerNorm; with --heads, "
                              "queries of each head (default: 864; 11; 24)")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="file to write (default: build/minilm_logits.npz; with --norms, "
                              "build/minilm_layernorm.npz; with --heads, build/minilm_heads.npz)")
-    parser.add_argument("--lengths", type=_positive, nargs="+", metavar="N",
+    parser.add_argument("--lengths", type=positive, nargs="+", metavar="N",
                         help="keys in a row, one batch each "
                              f"(default: {' '.join(map(str, LENGTHS))}; with --norms, "
                              f"{' '.join(map(str, NORM_LENGTHS))}; with --heads one, "
                              f"{' '.join(map(str, HEAD_LENGTHS))})")
-    parser.add_argument("--texts", type=_positive,
+    parser.add_argument("--texts", type=positive,
                         help="texts in a batch (default: 4; with --heads, 1)")
     parser.add_argument("--seed", type=int, default=0,
                         help="seed for the choice of rows (default: %(default)s)")
@@ -626,8 +629,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
               "texts": options.texts or texts, "seed": options.seed}
 
     try:
-        with _replacing(options.out) as file:
-            sentences = _find_sentences(options.sentences)
+        with replacing(options.out) as file:
+            sentences = find_sentences(options.sentences)
             if options.norms:
                 norms = capture_norms(Encoder(), sentences, **choice)
                 save_norms(file, norms)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtl import emit, synth, unit
 
-from . import attention_data, captured, metrics, model, reference, report
+from . import attention_data, captured, metrics, model, prefix_basis, reference, report
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
 from .runner import Design, Simulation
@@ -24,7 +24,7 @@ __all__ = ["TABLES", "measured_cycles"]
 DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
 
 # Attention heads of a real Transformer.
-CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data" / "minilm_heads.npz"
+CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data"
 
 SETS = (("random", 1), ("random", 4), ("cluster", 2), ("cluster", 4), ("needle", 4),
         ("lowrank", 4), ("allneg", 1))
@@ -104,6 +104,8 @@ def predict_cycles():
     keys = len(real[1])
     cases += [("captured head", real, parameters) for parameters in (
         {}, {"rule": "top-k", "top_k": keys // 8}, {"rule": "top-k", "top_k": keys // 2})]
+    cases.append(("captured head, prefix of 8", _turned_heads()[4],
+                  {"predictor": "prefix", "rule": "top-k", "top_k": keys // 8}))
     rows = []
     for name, (q, k, v), parameters in cases:
         config = attention_data.fitted(q, k, v, select="predict", **parameters)
@@ -119,53 +121,72 @@ def predict_cycles():
 @functools.cache
 def _heads():
     """Real queries, keys and values of each captured head."""
-    return [head.real() for head in captured.load_heads(CAPTURE)]
+    return [head.real() for head in captured.load_heads(CAPTURE / "minilm_heads.npz")]
 
 
-def _exactly(scores, count):
-    """Attention weights of the ``count`` largest scores alone, and the mass they had."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, count:]
-    weights = reference.softmax(scores)
-    left = weights.copy()
-    np.put_along_axis(left, order, 0.0, axis=1)
-    mass = left.sum(axis=1, keepdims=True)
-    return left / mass, mass.mean()
+@functools.cache
+def _turned_heads():
+    """The same in the basis that was calibrated for each."""
+    bases = prefix_basis.load(CAPTURE / "minilm_basis.npz")
+    return [(basis.queries(q), basis.keys(k), v)
+            for basis, (q, k, v) in zip(bases, _heads(), strict=True)]
+
+
+def _best(scores, counts):
+    """Whether each score is one of the ``counts`` largest of its row."""
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    return ranks < counts[:, None]
+
+
+def _of_heads(rows, name, found):
+    """Add a row of the means of the figures of each head."""
+    part, mass, recall, cycles, relative, cosine = np.mean(found, axis=0)
+    keys = len(_heads()[0][1])
+    rows.append((name, f"{100 * part:.1f} %", f"{100 * mass:.0f} %", f"{100 * recall:.0f} %",
+                 f"{cycles:.1f}", f"{keys / cycles:.1f}", f"{relative:.3f} / {cosine:.4f}",
+                 f"{max(f[4] for f in found):.3f}"))
 
 
 def captured_heads():
     """Attention heads of a real Transformer: what is kept, taken and lost; means over the heads."""
     keys = len(_heads()[0][1])
+    parts = (8, 4, 2)
     rows = []
-    for part in (8, 4, 2):
+    for part in parts:
         found = []
         for q, k, v in _heads():
-            weights, mass = _exactly(q @ k.T / math.sqrt(q.shape[1]), keys // part)
-            e = metrics.attention_errors(reference.attention(q, k, v), weights @ v)
-            found.append((mass, e.relative, e.cosine))
-        mass, relative, cosine = np.mean(found, axis=0)
-        rows.append((f"float64, the {keys // part} largest exact scores",
-                     f"{100 * (keys // part) / keys:.1f} %", f"{100 * mass:.0f} %", "", "",
-                     f"{relative:.3f} / {cosine:.4f}", f"{max(f[1] for f in found):.3f}"))
-    for parameters in ({}, *({"select": "predict", **more} for more in (
-            {}, {"mean_shift": 1}, *({"rule": "top-k", "top_k": keys // part}
-                                     for part in (8, 4, 2))))):
+            scores = q @ k.T / math.sqrt(q.shape[1])
+            best = _best(scores, np.full(len(q), keys // part))
+            mass = (reference.softmax(scores) * best).sum(axis=1).mean()
+            e = metrics.attention_errors(reference.attention(q, k, v),
+                                         reference.softmax(scores, ~best) @ v)
+            found.append((best.mean(), mass, 1.0, math.nan, e.relative, e.cosine))
+        _of_heads(rows, f"float64, the {keys // part} largest exact scores", found)
+    variants = [{}] + [{"select": "predict", **predictor, **rule}
+                       for predictor in ({}, {"predictor": "prefix", "prefix_dims": 8})
+                       for rule in ({}, {"mean_shift": 1}, *(
+                           {"rule": "top-k", "top_k": keys // part} for part in parts))]
+    for parameters in variants:
         found = []
-        for q, k, v in _heads():
-            config = attention_data.fitted(q, k, v, **parameters)
-            integers = attention_data.quantised(config, q, k, v)
-            weights = reference.softmax(q @ k.T / math.sqrt(q.shape[1]))
+        turned = parameters.get("predictor") == "prefix"
+        for (q, k, v), vectors in zip(_heads(), _turned_heads() if turned else _heads(),
+                                      strict=True):
+            config = attention_data.fitted(*vectors, **parameters)
+            integers = attention_data.quantised(config, *vectors)
+            scores = q @ k.T / math.sqrt(q.shape[1])
             done = work(config, *integers[:2])
+            chosen = kept(config, *integers[:2])
+            best = _best(scores, chosen.sum(axis=1))
             e = metrics.attention_errors(reference.attention(q, k, v),
                                          model.run(config, *integers) * config.output_scale)
-            mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
-            found.append((done.kept / keys, mass, done.cycles, e.relative, e.cosine))
-        part, mass, cycles, relative, cosine = np.mean(found, axis=0)
-        name = f"{config.predictor}, {_rule(config)}" if parameters else "dense"
-        rows.append((name, f"{100 * part:.1f} %", f"{100 * mass:.0f} %", f"{cycles:.1f}",
-                     f"{keys / cycles:.1f}", f"{relative:.3f} / {cosine:.4f}",
-                     f"{max(f[3] for f in found):.3f}"))
-    return report._table(("engine", "keys kept", "softmax mass kept", "cycles per query",
-                          "times dense", "error", "error of the worst head"), rows)
+            found.append((chosen.mean(), (reference.softmax(scores) * chosen).sum(axis=1).mean(),
+                          ((chosen & best).sum(axis=1) / chosen.sum(axis=1)).mean(), done.cycles,
+                          e.relative, e.cosine))
+        name = "prefix of 8" if turned else "leading-one"
+        _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
+    return report._table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
+                          "cycles per query", "times dense", "error",
+                          "error of the worst head"), rows).replace("nan", "")
 
 
 def errors():
@@ -195,7 +216,9 @@ def cost():
     for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
                        {"softmax": "softmax-split"}, {"select": "predict"},
                        {"select": "predict", "predictor": "sign"},
-                       {"select": "predict", "rule": "top-k"}):
+                       {"select": "predict", "rule": "top-k"},
+                       {"select": "predict", "predictor": "prefix"},
+                       {"select": "predict", "predictor": "prefix", "rule": "top-k"}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"

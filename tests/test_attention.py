@@ -130,6 +130,12 @@ CONFIGS = [
                      top_k=5),
     Attention.preset("predict", dim=3, io_lanes=1, max_keys=13, predict_lanes=2, causal=True,
                      predictor="sign", rule="top-k", top_k=3),
+    Attention.preset("predict", dim=6, io_lanes=2, max_keys=27, predict_lanes=4,
+                     predictor="prefix", prefix_dims=2, query_scale=0.1),
+    Attention.preset("predict", dim=9, io_lanes=9, max_keys=13, predict_lanes=1, causal=True,
+                     predictor="prefix", prefix_dims=8, rule="top-k", top_k=3, bits=6),
+    Attention.preset("predict", dim=10, io_lanes=2, max_keys=70, predict_lanes=2, memory="block",
+                     predictor="prefix", prefix_dims=1, rule="threshold", threshold=9),
 ]
 STREAMS = [(0, 0), (0.4, 0.4), (0, 0.8)]
 
@@ -237,10 +243,10 @@ def latency(config, one):
     return cycles["o"][0] - cycles["q"][-1]
 
 
-@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign"])
+@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign", "prefix"])
 def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=4,
-                              predictor=predictor)
+                              predictor=predictor, prefix_dims=3)
     random = np.random.default_rng(9)
     one = Set(*(random.integers(-127, 128, (n, 4)) for n in (24, 40, 40)))
     outputs, cycles = run_sets(config.create(), [one])

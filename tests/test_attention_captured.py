@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim import attention_data, captured, metrics, model, reference, runner
+from sim import attention_data, captured, metrics, model, prefix_basis, reference, runner
 from sim.bench.attention import AttentionJob, KeySet
 from sim.model.attention import kept
 
 SAMPLE = Path(__file__).parent / "data" / "minilm_heads.npz"
+BASIS = SAMPLE.with_name("minilm_basis.npz")
 SELECTIONS = {
     "dense": {}, "mean": {"select": "predict"},
     "top-k": {"select": "predict", "rule": "top-k", "top_k": 45, "memory": "distributed"},
+    "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
 }
 
 
@@ -78,7 +80,10 @@ def test_equals_model(heads, simulator, name, number, tmp_path, store):
         runner.check_simulator(simulator)
     except runner.SimulatorError as error:
         pytest.skip(str(error))
-    q, k, v = heads[2 * number + 2].real()
+    q, k, v = heads[number + 2].real()
+    if name == "prefix":
+        basis = prefix_basis.load(BASIS)[number + 2]
+        q, k = basis.queries(q), basis.keys(k)
     config = attention_data.fitted(q, k, v, **SELECTIONS[name])
     q, k, v = attention_data.quantised(config, q, k, v)
     # A padded set and a whole one, of other queries.

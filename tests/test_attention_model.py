@@ -148,7 +148,7 @@ def test_reference():
 @pytest.mark.parametrize("bits", [4, 5, 8])
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_terms(name, bits):
-    rule = predictor(name, bits)
+    rule = predictor(name, bits, 1)
     values = range(-(1 << (bits - 1)), 1 << (bits - 1))
     for x in values:
         assert 0 <= rule.code(x) < 1 << rule.code_bits
@@ -161,7 +161,7 @@ def test_terms(name, bits):
 
 def test_leading_ones():
     """Terms of the published kind: powers of two by the sum of the places, cut at 2**6."""
-    rule = predictor("leading-one", 8)
+    rule = predictor("leading-one", 8, 1)
     for x, y, wanted in ((64, 64, 64), (127, 127, 64), (-128, 64, ~64), (8, 8, 1), (7, 8, 0),
                          (-7, 8, 0), (-8, 8, ~1), (0, 127, 0), (1, 64, 1), (-127, -127, 64)):
         assert rule.term(rule.code(x), rule.code(y)) == 128 + wanted
@@ -180,7 +180,8 @@ def by_rule(config, scores, hidden):
 
 @pytest.mark.parametrize("parameters", [
     {}, {"mean_shift": 0}, {"mean_shift": 3, "causal": True}, {"rule": "threshold"},
-    {"rule": "threshold", "threshold": 0, "predictor": "sign"}, {"predictor": "4-bit"}])
+    {"rule": "threshold", "threshold": 0, "predictor": "sign"}, {"predictor": "4-bit"},
+    {"predictor": "prefix", "prefix_dims": 5}])
 def test_rule(parameters):
     config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, **parameters)
     rng = np.random.default_rng(7)
@@ -197,7 +198,7 @@ def test_rule(parameters):
 @pytest.mark.parametrize("predictor", PREDICTORS)
 def test_top_k_keeps_exactly_k(predictor, causal):
     config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, rule="top-k", top_k=7,
-                              causal=causal, predictor=predictor)
+                              causal=causal, predictor=predictor, prefix_dims=2)
     rng = np.random.default_rng(12)
     for _ in range(8):
         q, k, _ = attention_data.integers(config, rng, 30, 30)
@@ -228,6 +229,20 @@ def test_scores():
     wanted = [[sum(rule.term(rule.code(a), rule.code(b)) for a, b in zip(x, y, strict=True))
                for y in k.tolist()] for x in q.tolist()]
     assert predicted(config, q, k).tolist() == wanted
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_prefix_is_a_part_of_the_dot_product(bits):
+    config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, predictor="prefix",
+                              prefix_dims=4, bits=bits)
+    q, k, _ = attention_data.integers(config, np.random.default_rng(14), 5, 30)
+    rule = config.predictor_config
+    wanted = [[sum(a * b for a, b in zip(x[:4], y[:4], strict=True)) for y in k.tolist()]
+              for x in q.tolist()]
+    assert (predicted(config, q, k) - 4 * rule.bias).tolist() == wanted
+    terms = [[sum(rule.term(rule.code(a), rule.code(b)) for a, b in
+                  zip(x[:4], y[:4], strict=True)) for y in k.tolist()] for x in q.tolist()]
+    assert predicted(config, q, k).tolist() == terms
 
 
 def test_what_is_kept_is_all_that_counts():

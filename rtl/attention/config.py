@@ -165,6 +165,9 @@ class AttentionConfig(UnitConfig):
                             help="which keys a query meets: all, or those that a prediction picks")
     predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
+    prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
+                                 help="predictor prefix: dimensions whose part of the dot product "
+                                      "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
                                    help="keys predicted per cycle")
     rule: str = parameter("mean", NameChoice(("mean", "threshold", "top-k")), tag="r",
@@ -182,6 +185,9 @@ class AttentionConfig(UnitConfig):
         if self.select == "predict" and self.lanes != 1:
             raise ConfigError(f"Parameter lanes must be 1 for select \"predict\", "
                               f"not {self.lanes}")
+        if self.known_dims >= self.dim:
+            raise ConfigError(f"Parameter prefix_dims must be less than dim ({self.dim}), "
+                              f"not {self.prefix_dims}")
         if self.dim % self.io_lanes:
             raise ConfigError(f"Parameter io_lanes must be a divisor of dim ({self.dim}), "
                               f"not {self.io_lanes}")
@@ -256,7 +262,14 @@ class AttentionConfig(UnitConfig):
     @functools.cached_property
     def predictor_config(self):
         """Codes and terms of the predictor."""
-        return predictor(self.predictor, self.bits)
+        return predictor(self.predictor, self.bits,
+                         self.prefix_dims if self.predictor == "prefix" else self.dim)
+
+    @property
+    def known_dims(self):
+        """Dimensions whose part of the exact dot product the prediction has made."""
+        rule = self.predictor_config
+        return rule.dims if self.select == "predict" and rule.partial else 0
 
     # Hardware ----------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Selection of the keys that are worth an exact dot product, by predicted scores."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from ..adder_tree import AdderTree
 from ..count_ones import count_ones
 from ..pipeline import delays
 from ..row_queue import RowQueue
-from ..row_store import RowStore
+from ..row_store import BLOCK_BITS, RowStore
 from ..top_k import TopK
 from .queue import StoredQueue
 from .vector_store import BLOCK_WORDS
@@ -44,11 +44,15 @@ class Prediction(wiring.Component):
         Codes of the query, in the cycle after a word was issued.
     o : Out(stream.Signature)
         ``key`` and whether it is the query's ``last`` one.
+    score : Out
+        Score of the key that left ``o`` two cycles ago, where the predictor's are a part of the
+        dot product.
     """
 
     def __init__(self, config):
         self.config = config
-        self._codes = data.ArrayLayout(config.predictor_config.code_bits, config.dim)
+        rule = config.predictor_config
+        self._codes = data.ArrayLayout(rule.code_bits, rule.dims)
         self._lane_bits = (config.predict_lanes - 1).bit_length()
         super().__init__({
             "write": In(1), "write_bank": In(1), "write_key": In(range(config.max_keys)),
@@ -58,34 +62,35 @@ class Prediction(wiring.Component):
             "codes": In(self._codes),
             "o": Out(stream.Signature(data.StructLayout({
                 "key": range(config.max_keys), "last": unsigned(1)}))),
+            "score": Out(rule.score_bits if rule.partial else 0),
         })
 
     @staticmethod
     def rows_of(config):
         """Queries that may be in work at a time."""
-        few = 8 if config.predict_words <= 64 else 4
-        # Each pass works on a query of its own.
-        return 4 * few if config.rule == "top-k" else few
+        words = config.predict_words
+        few = 8 if words <= 64 else 4
+        if config.rule != "top-k":
+            return few
+        # Each pass works on a query of its own, and takes a few cycles to decide.
+        stages = TopK.stages(config.predictor_config.score_bits)
+        return min(few - (-stages * (words + 6) // words), 32)
 
     @property
     def rows(self):
         """Queries that may be in work at a time."""
         return self.rows_of(self.config)
 
-    @staticmethod
-    def _score_bits_of(config):
-        return (config.predictor_config.largest * config.dim).bit_length()
-
     @property
     def _score_bits(self):
-        return self._score_bits_of(self.config)
+        return self.config.predictor_config.score_bits
 
     # Cycles ------------------------------------------------------------------------------------
 
     @staticmethod
     def _score_cycles(config):
         """From a word issued to its scores."""
-        return 3 + AdderTree.stages(config.dim)
+        return 2 + config.predictor_config.score_stages
 
     @staticmethod
     def _statistics_cycles(config):
@@ -96,8 +101,9 @@ class Prediction(wiring.Component):
     @classmethod
     def latency_of(cls, config):
         """From a query's only word issued to its first index valid."""
-        rule = (TopK.latency_of(cls._score_bits_of(config)) if config.rule == "top-k"
-                else cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
+        rule = (TopK.latency_of(config.predictor_config.score_bits)
+                if config.rule == "top-k" else
+                cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
         return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
 
     # Structure ---------------------------------------------------------------------------------
@@ -110,6 +116,8 @@ class Prediction(wiring.Component):
         else:
             kept = self._compare(m, scores, live, *self._statistics(m, scores, live))
         self._words(m, *kept)
+        if self.config.predictor_config.partial:
+            self._kept_scores(m, scores)
         return m
 
     def _scores(self, m):
@@ -138,14 +146,8 @@ class Prediction(wiring.Component):
             ]
             held = Signal(layout, name=f"held_{lane}")
             m.d.sync += held.eq(read.data)
-            m.submodules[f"score_{lane}"] = tree = AdderTree(
-                rule.largest.bit_length(), config.dim, largest=rule.largest)
-            for j in range(config.dim):
-                term = Signal(rule.largest.bit_length(), name=f"term_{lane}_{j}")
-                m.d.sync += term.eq(rule.term_logic(m, query[j], held.codes[j], term.name))
-                m.d.comb += tree.i[j].eq(term)
-            masks.append(delays(m, held.mask, self._score_cycles(config) - 2, f"mask_{lane}")[-1])
-            scores.append(tree.o)
+            masks.append(delays(m, held.mask, rule.score_stages, f"mask_{lane}")[-1])
+            scores.append(rule.score_logic(m, query, held.codes, f"score_{lane}"))
         kept = delays(m, self.kept, self._score_cycles(config), "kept")[-1]
         return scores, kept & ~Cat(masks)
 
@@ -267,8 +269,12 @@ class Prediction(wiring.Component):
     def _words(self, m, keep, valid, last):
         """Queue of the words with kept keys, from the flags of one word after the other."""
         config = self.config
-        entry = data.StructLayout({"keep": unsigned(config.predict_lanes), "single": unsigned(1),
-                                   "word": range(config.predict_words), "final": unsigned(1)})
+        partial = config.predictor_config.partial
+        entry = data.StructLayout({
+            "keep": unsigned(config.predict_lanes), "single": unsigned(1),
+            "word": range(config.predict_words), "final": unsigned(1),
+            # Number of the word, of those in work.
+            "place": range(self._places if partial else 1)})
         m.submodules.kept_words = words = StoredQueue(entry, self.rows * config.predict_words)
         # A word with kept keys waits until it is known whether the query has another one.
         held = Signal(entry)
@@ -279,13 +285,17 @@ class Prediction(wiring.Component):
             none.eq(ended & ~some & (~waiting | held.final)),
             words.push.eq(waiting & (held.final | some)), words.i.eq(held),
         ]
+        place, start = Signal.like(held.place), Signal.like(held.place)
         with m.If(valid):
-            m.d.sync += word.eq(Mux(last, 0, word + 1))
+            m.d.sync += [word.eq(Mux(last, 0, word + 1)), place.eq(place + 1)]
+            with m.If(last):
+                m.d.sync += start.eq(place + 1)
         with m.If(some | none):
             m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(word),
-                         held.single.eq(_without_first(keep) == 0), held.final.eq(ended)]
+                         held.single.eq(_without_first(keep) == 0), held.final.eq(ended),
+                         held.place.eq(place)]
             with m.If(none):
-                m.d.sync += [held.keep[0].eq(1), held.word.eq(0)]
+                m.d.sync += [held.keep[0].eq(1), held.word.eq(0), held.place.eq(start)]
         with m.Elif(words.push):
             m.d.sync += waiting.eq(0)
         with m.Elif(ended):
@@ -294,10 +304,10 @@ class Prediction(wiring.Component):
 
     def _indices(self, m, words):
         """One index per cycle of the words' kept keys."""
-        current = Signal(words.payload.shape())
+        self._current = current = Signal(words.payload.shape())
         valid = Signal()
         rest = Signal(self.config.predict_lanes)
-        lane = Signal(self._lane_bits)
+        self._lane = lane = Signal(self._lane_bits)
         for k in reversed(range(self.config.predict_lanes)):
             with m.If(current.keep[k]):
                 m.d.comb += lane.eq(k)
@@ -313,6 +323,31 @@ class Prediction(wiring.Component):
         with m.Elif(self.o.ready):
             # A flag of its own, as all that counts rows and keys hangs on it.
             m.d.sync += [current.keep.eq(rest), current.single.eq(_without_first(rest) == 0)]
+
+    @property
+    def _places(self):
+        """Words of the queries in work, at most, as a power of two."""
+        return 1 << (self.rows * self.config.predict_words - 1).bit_length()
+
+    def _kept_scores(self, m, scores):
+        """Memory of the scores of all words in work, for those that are kept."""
+        at = self._score_cycles(self.config)
+        tail = Signal(range(self._places))
+        write = self._flag(m, "issue", at)
+        m.d.sync += tail.eq(tail + write)
+        held = []
+        for lane, score in enumerate(scores):
+            m.submodules[f"kept_scores_{lane}"] = kept = memory.Memory(
+                shape=len(score), depth=self._places, init=[], attrs={
+                    "ram_style": "block" if self._places * len(score) > BLOCK_BITS
+                    else "distributed"})
+            port, read = kept.write_port(), kept.read_port()
+            m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
+                         read.addr.eq(self._current.place)]
+            held.append(Signal.like(score, name=f"kept_score_{lane}", reset_less=True))
+            m.d.sync += held[-1].eq(read.data)
+        lane = delays(m, self._lane, 2, "kept_lane")[-1]
+        m.d.comb += self.score.eq(Array(held)[lane])
 
 
 def _without_first(bits):

@@ -1,6 +1,6 @@
 """Queues that a pipeline which never stalls ends in."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Shape, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,7 @@ class PipelineQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.entries = entries = RowQueue(len(self.i.as_value()), self.depth)
+        m.submodules.entries = entries = RowQueue(Shape.cast(self.shape).width, self.depth)
         pop = Signal()
         level = Signal(range(self.depth + 1))
         m.d.comb += [
@@ -69,7 +69,7 @@ class StoredQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = len(self.i.as_value())
+        width = Shape.cast(self.shape).width
         m.submodules.entries = entries = memory.Memory(
             shape=width, depth=self.depth, init=[], attrs={
                 "ram_style": "block" if self.depth * width > BLOCK_BITS else "distributed"})

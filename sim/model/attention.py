@@ -66,12 +66,15 @@ def weights(config, q, k, mask=None):
 def predicted(config, q, k):
     """Predicted scores of queries (queries, dim) for keys (keys, dim), as they are compared."""
     rule, (low, high) = config.predictor_config, config.element_range
+    if rule.partial:
+        part = [x[:, :rule.dims].astype(np.int64) for x in (q, k)]
+        return part[0] @ part[1].T + rule.bias * rule.dims
     codes = np.array([rule.code(x) for x in range(low, high + 1)])
     size = 1 << rule.code_bits
     terms = np.array([[rule.term(a, b) for b in range(size)] for a in range(size)], np.int64)
     q, k = codes[q - low], codes[k - low]
     scores = np.zeros((len(q), len(k)), np.int64)
-    for j in range(q.shape[1]):
+    for j in range(rule.dims):
         scores += terms[q[:, j, None], k[None, :, j]]
     return scores
 
