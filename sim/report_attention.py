@@ -3,6 +3,9 @@
 ``python -m sim.report_attention`` makes the tables of ``docs/attention.md`` anew.
 """
 
+import functools
+import math
+import pathlib
 import sys
 import tempfile
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from rtl import emit, synth, unit
 
-from . import attention_data, metrics, model, reference, report
+from . import attention_data, captured, metrics, model, prefix_basis, reference, report
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
 from .runner import Design, Simulation
@@ -19,6 +22,9 @@ __all__ = ["TABLES", "measured_cycles"]
 
 # XC7Z035: LUT, flip-flops, DSP blocks, block RAMs of 36 Kib (DS190).
 DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
+
+# Attention heads of a real Transformer.
+CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data"
 
 SETS = (("random", 1), ("random", 4), ("cluster", 2), ("cluster", 4), ("needle", 4),
         ("lowrank", 4), ("allneg", 1))
@@ -55,6 +61,11 @@ def dense_cycles():
                           "latency, cycles"), rows)
 
 
+def _rule(config):
+    return {"mean": f"mean, {config.mean_shift}", "threshold": f"threshold, {config.threshold}",
+            "top-k": f"top-k, {config.top_k}"}[config.rule]
+
+
 def predict():
     """Predictive attention: what it keeps, takes and loses, 128 queries, 320 keys of 64."""
     rows = []
@@ -62,7 +73,7 @@ def predict():
         q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
         exact = reference.attention(q, k, v)
         weights = reference.softmax(q @ k.T / 8)
-        for parameters in ({}, {"mean_shift": 1}):
+        for parameters in ({}, {"mean_shift": 1}, {"rule": "top-k", "top_k": 40}):
             config = attention_data.fitted(q, k, v, select="predict", **parameters)
             dense = attention_data.fitted(q, k, v)
             integers = attention_data.quantised(config, q, k, v)
@@ -70,31 +81,112 @@ def predict():
             e, base = (metrics.attention_errors(exact, model.run(c, *integers) * c.output_scale)
                        for c in (config, dense))
             mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
-            rows.append((f"{name}, {beta}", config.mean_shift, f"{100 * done.kept / 320:.1f} %",
+            rows.append((f"{name}, {beta}", _rule(config), f"{100 * done.kept / 320:.1f} %",
                          f"{100 * mass:.0f} %", f"{done.cycles:.1f}",
                          f"{all_of_it.cycles / done.cycles:.1f}",
                          f"{100 * done.multiplications / all_of_it.multiplications:.0f} %",
                          f"{100 * done.memory_bits / all_of_it.memory_bits:.0f} %",
                          f"{e.relative:.3f} / {e.cosine:.4f}",
                          f"{base.relative:.3f} / {base.cosine:.4f}"))
-    return report._table(("data, beta", "`mean_shift`", "keys kept", "softmax mass kept",
+    return report._table(("data, beta", "rule", "keys kept", "softmax mass kept",
                           "cycles per query", "times dense", "multiplications", "memory bits",
                           "error", "error, dense"), rows)
 
 
 def predict_cycles():
     """Cycles per query of predictive attention, simulated, and by the model."""
+    sets = [(f"{name}, {beta}", attention_data.DATA[name](
+        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in (
+            ("random", 4), ("cluster", 4), ("needle", 4))]
+    cases = [(name, vectors, {}) for name, vectors in sets]
+    cases += [("random, 4", sets[0][1], {"rule": "top-k"})]
+    real = _heads()[4]
+    keys = len(real[1])
+    cases += [("captured head", real, parameters) for parameters in (
+        {}, {"rule": "top-k", "top_k": keys // 8}, {"rule": "top-k", "top_k": keys // 2})]
+    cases.append(("captured head, prefix of 8", _turned_heads()[4],
+                  {"predictor": "prefix", "rule": "top-k", "top_k": keys // 8}))
     rows = []
-    for name, beta in (("random", 4), ("cluster", 4), ("needle", 4)):
-        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 24, 320, 64, beta)
-        config = attention_data.fitted(q, k, v, select="predict")
+    for name, (q, k, v), parameters in cases:
+        config = attention_data.fitted(q, k, v, select="predict", **parameters)
         q, k, v = attention_data.quantised(config, q, k, v)
         few, many = (measured_cycles(config, [(q[:count], k, v)]) for count in (8, 24))
         done = work(config, q[8:], k)
-        rows.append((f"{name}, {beta}", f"{100 * done.kept / 320:.1f} %",
+        rows.append((name, _rule(config), len(k), f"{100 * done.kept / len(k):.1f} %",
                      f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}"))
-    return report._table(("data, beta", "keys kept", "cycles per query, simulated",
-                          "by the model"), rows)
+    return report._table(("data, beta", "rule", "keys", "keys kept",
+                          "cycles per query, simulated", "by the model"), rows)
+
+
+@functools.cache
+def _heads():
+    """Real queries, keys and values of each captured head."""
+    return [head.real() for head in captured.load_heads(CAPTURE / "minilm_heads.npz")]
+
+
+@functools.cache
+def _turned_heads():
+    """The same in the basis that was calibrated for each."""
+    bases = prefix_basis.load(CAPTURE / "minilm_basis.npz")
+    return [(basis.queries(q), basis.keys(k), v)
+            for basis, (q, k, v) in zip(bases, _heads(), strict=True)]
+
+
+def _best(scores, counts):
+    """Whether each score is one of the ``counts`` largest of its row."""
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    return ranks < counts[:, None]
+
+
+def _of_heads(rows, name, found):
+    """Add a row of the means of the figures of each head."""
+    part, mass, recall, cycles, relative, cosine = np.mean(found, axis=0)
+    keys = len(_heads()[0][1])
+    rows.append((name, f"{100 * part:.1f} %", f"{100 * mass:.0f} %", f"{100 * recall:.0f} %",
+                 f"{cycles:.1f}", f"{keys / cycles:.1f}", f"{relative:.3f} / {cosine:.4f}",
+                 f"{max(f[4] for f in found):.3f}"))
+
+
+def captured_heads():
+    """Attention heads of a real Transformer: what is kept, taken and lost; means over the heads."""
+    keys = len(_heads()[0][1])
+    parts = (8, 4, 2)
+    rows = []
+    for part in parts:
+        found = []
+        for q, k, v in _heads():
+            scores = q @ k.T / math.sqrt(q.shape[1])
+            best = _best(scores, np.full(len(q), keys // part))
+            mass = (reference.softmax(scores) * best).sum(axis=1).mean()
+            e = metrics.attention_errors(reference.attention(q, k, v),
+                                         reference.softmax(scores, ~best) @ v)
+            found.append((best.mean(), mass, 1.0, math.nan, e.relative, e.cosine))
+        _of_heads(rows, f"float64, the {keys // part} largest exact scores", found)
+    variants = [{}] + [{"select": "predict", **predictor, **rule}
+                       for predictor in ({}, {"predictor": "prefix", "prefix_dims": 8})
+                       for rule in ({}, {"mean_shift": 1}, *(
+                           {"rule": "top-k", "top_k": keys // part} for part in parts))]
+    for parameters in variants:
+        found = []
+        turned = parameters.get("predictor") == "prefix"
+        for (q, k, v), vectors in zip(_heads(), _turned_heads() if turned else _heads(),
+                                      strict=True):
+            config = attention_data.fitted(*vectors, **parameters)
+            integers = attention_data.quantised(config, *vectors)
+            scores = q @ k.T / math.sqrt(q.shape[1])
+            done = work(config, *integers[:2])
+            chosen = kept(config, *integers[:2])
+            best = _best(scores, chosen.sum(axis=1))
+            e = metrics.attention_errors(reference.attention(q, k, v),
+                                         model.run(config, *integers) * config.output_scale)
+            found.append((chosen.mean(), (reference.softmax(scores) * chosen).sum(axis=1).mean(),
+                          ((chosen & best).sum(axis=1) / chosen.sum(axis=1)).mean(), done.cycles,
+                          e.relative, e.cosine))
+        name = "prefix of 8" if turned else "leading-one"
+        _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
+    return report._table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
+                          "cycles per query", "times dense", "error",
+                          "error of the worst head"), rows).replace("nan", "")
 
 
 def errors():
@@ -123,7 +215,10 @@ def cost():
     rows = []
     for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
                        {"softmax": "softmax-split"}, {"select": "predict"},
-                       {"select": "predict", "predictor": "sign"}):
+                       {"select": "predict", "predictor": "sign"},
+                       {"select": "predict", "rule": "top-k"},
+                       {"select": "predict", "predictor": "prefix"},
+                       {"select": "predict", "predictor": "prefix", "rule": "top-k"}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
@@ -135,7 +230,8 @@ def cost():
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
-          "attention-predict": predict, "attention-predict-cycles": predict_cycles}
+          "attention-predict": predict, "attention-predict-cycles": predict_cycles,
+          "attention-captured": captured_heads}
 
 
 if __name__ == "__main__":

@@ -126,6 +126,16 @@ CONFIGS = [
                      predictor="4-bit", mean_shift=0, softmax="softmax-e2:paper"),
     Attention.preset("predict", dim=5, io_lanes=1, max_keys=9, predict_lanes=8, bits=5,
                      predictor="sign", rule="threshold", threshold=1),
+    Attention.preset("predict", dim=4, io_lanes=4, max_keys=27, predict_lanes=4, rule="top-k",
+                     top_k=5),
+    Attention.preset("predict", dim=3, io_lanes=1, max_keys=13, predict_lanes=2, causal=True,
+                     predictor="sign", rule="top-k", top_k=3),
+    Attention.preset("predict", dim=6, io_lanes=2, max_keys=27, predict_lanes=4,
+                     predictor="prefix", prefix_dims=2, query_scale=0.1),
+    Attention.preset("predict", dim=9, io_lanes=9, max_keys=13, predict_lanes=1, causal=True,
+                     predictor="prefix", prefix_dims=8, rule="top-k", top_k=3, bits=6),
+    Attention.preset("predict", dim=10, io_lanes=2, max_keys=70, predict_lanes=2, memory="block",
+                     predictor="prefix", prefix_dims=1, rule="threshold", threshold=9),
 ]
 STREAMS = [(0, 0), (0.4, 0.4), (0, 0.8)]
 
@@ -174,9 +184,11 @@ def directed():
     yield "one in front", Set(np.full((1, 4), 9), np.eye(7, 4, dtype=int) * 99, v)
 
 
-@pytest.mark.parametrize("lanes, causal", [(1, False), (3, False), (2, True)])
-def test_directed(lanes, causal):
-    config = Attention(dim=4, io_lanes=2, max_keys=7, lanes=lanes, causal=causal)
+@pytest.mark.parametrize("parameters", [
+    {}, {"lanes": 3}, {"lanes": 2, "causal": True}, {"select": "predict"},
+    {"select": "predict", "rule": "top-k", "top_k": 3, "predict_lanes": 2}])
+def test_directed(parameters):
+    config = Attention(dim=4, io_lanes=2, max_keys=7, **parameters)
     names, sets = zip(*directed(), strict=True)
     outputs, _ = run_sets(config.create(), sets)
     assert dict(zip(names, outputs, strict=True)) == \
@@ -231,10 +243,10 @@ def latency(config, one):
     return cycles["o"][0] - cycles["q"][-1]
 
 
-@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign"])
+@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign", "prefix"])
 def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=4,
-                              predictor=predictor)
+                              predictor=predictor, prefix_dims=3)
     random = np.random.default_rng(9)
     one = Set(*(random.integers(-127, 128, (n, 4)) for n in (24, 40, 40)))
     outputs, cycles = run_sets(config.create(), [one])
@@ -245,6 +257,24 @@ def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     ends = cycles["o"]
     average = (ends[-1] - ends[3]) / (len(ends) - 4)
     assert average <= config.query_cycles(40, kept[4:].mean()) + kept.max() / 20
+
+
+@pytest.mark.parametrize("top_k", [1, 9, 10, 33, 40])
+def test_top_k_sets_the_pace(top_k):
+    """A query takes the cycles of the keys that it keeps, or of all in words: no bubble.
+
+    A key waits for its query's last one, so that their ends differ by some words from that.
+    """
+    config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=4,
+                              rule="top-k", top_k=top_k)
+    random = np.random.default_rng(top_k)
+    one = Set(*(random.integers(-127, 128, (n, 4)) for n in (40, 40, 40)))
+    outputs, cycles = run_sets(config.create(), [one])
+    assert outputs == expected(config, [one])
+    late = cycles["o"] - max(top_k, 10) * np.arange(40)
+    assert late.max() - late.min() <= 10
+    if top_k > 10 or top_k == 1:
+        assert late.max() == late.min()
 
 
 def test_one_kept_key_per_query():

@@ -11,6 +11,7 @@ import rtl
 from pysim import clocked
 from rtl import UnitConfig, emit
 from rtl.attention.products import DotProduct, MultiplyAccumulate
+from rtl.attention.queue import StoredQueue
 from rtl.attention.requantise import Requantiser, RequantiserPipeline
 from rtl.bus import AxiStream
 
@@ -24,7 +25,12 @@ Attention = rtl.unit("attention")
     ({"select": "predict", "lanes": 2},
      'Parameter lanes must be 1 for select "predict", not 2'),
     ({"predictor": "leading_one"},
-     "Parameter predictor must be one of leading-one, 4-bit, sign, not 'leading_one'"),
+     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, not 'leading_one'"),
+    ({"select": "predict", "predictor": "prefix", "dim": 8},
+     "Parameter prefix_dims must be less than dim (8), not 8"),
+    ({"prefix_dims": 0}, "Parameter prefix_dims must be an integer in 1..255, not 0"),
+    ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
+    ({"rule": "topk"}, "Parameter rule must be one of mean, threshold, top-k, not 'topk'"),
     ({"dim": 10}, "Parameter io_lanes must be a divisor of dim (10), not 8"),
     ({"softmax": "layernorm-ai"}, "Parameter softmax must be UNIT[:PRESET][,PARAMETER=VALUE...] "
                                   "with UNIT one of "),
@@ -62,13 +68,16 @@ def test_files_and_names():
     names = set()
     for parameters in ({}, {"softmax": "softmax-e2"}, {"softmax": "softmax-e2,code_bits=5"},
                        {"causal": True}, {"dim": 32}, {"max_keys": 100}, {"io_lanes": 4},
-                       {"select": "predict"}, {"select": "predict", "predictor": "4-bit"}):
+                       {"select": "predict"}, {"select": "predict", "predictor": "4-bit"},
+                       {"select": "predict", "rule": "top-k"},
+                       {"select": "predict", "rule": "top-k", "top_k": 9},
+                       {"select": "predict", "predictor": "prefix"}):
         config = Attention(**parameters)
         assert UnitConfig.from_toml(config.to_toml()) == config
         assert UnitConfig.from_json(config.to_json()) == config
         assert config.name.isidentifier()
         names.add(config.name)
-    assert len(names) == 9
+    assert len(names) == 12
 
 
 @pytest.mark.parametrize("bits, dim, dot_bits", [(8, 64, 22), (4, 1, 8), (5, 3, 11)])
@@ -105,7 +114,8 @@ def test_requantiser_pipeline(rule, offset):
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 7, 16, 21])
 @pytest.mark.parametrize("shapes", [(signed(4), signed(4)), (unsigned(5), signed(3))])
-def test_dot_product(count, shapes):
+@pytest.mark.parametrize("addend_bits", [0, 3, 14])
+def test_dot_product(count, shapes, addend_bits):
     rng = np.random.default_rng(count)
 
     def draw(shape):
@@ -116,15 +126,51 @@ def test_dot_product(count, shapes):
         return values
 
     a, b = map(draw, shapes)
-    dut = DotProduct(*shapes, count)
+    addends = rng.integers(0, 1 << addend_bits, 30)
+    addends[0] = (1 << addend_bits) - 1
+    dut = DotProduct(*shapes, count, addend_bits)
 
     def drive(ctx, n):
         for k in range(count):
             ctx.set(dut.a[k], int(a[n % 30, k]))
             ctx.set(dut.b[k], int(b[n % 30, k]))
+        ctx.set(dut.addend, int(addends[(n - 1) % 30]))
 
     got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 30 + dut.latency)
-    assert got[dut.latency:] == ((a * b).sum(axis=1) + dut.offset).tolist()
+    assert got[dut.latency:] == ((a * b).sum(axis=1) + addends + dut.offset).tolist()
+
+
+@pytest.mark.parametrize("depth", [5, 600])
+@pytest.mark.parametrize("stalls", [0.0, 0.5])
+def test_stored_queue(depth, stalls):
+    """Everything leaves in order; without stalls three cycles after it came."""
+    dut = StoredQueue(unsigned(12), depth)
+    rng = np.random.default_rng(depth)
+    pushed, room, ready = [], depth, False
+
+    def drive(ctx, n):
+        nonlocal ready
+        ready = rng.random() >= stalls
+        push = rng.random() < 0.8 and room > 0 and n < 900
+        ctx.set(dut.i, int(rng.integers(1 << 12)))
+        ctx.set(dut.push, push)
+        ctx.set(dut.o.ready, ready)
+        if push:
+            pushed.append((n, ctx.get(dut.i)))
+
+    def sample(ctx, n):
+        nonlocal room
+        left = ctx.get(dut.o.valid) and ready
+        room = depth - len(pushed) + sum(1 for entry in popped if entry) + left
+        popped.append((n, ctx.get(dut.o.payload)) if left else None)
+        return None
+
+    popped = []
+    clocked(dut, drive, sample, 3000)
+    got = [entry for entry in popped if entry]
+    assert [value for _, value in got] == [value for _, value in pushed]
+    if not stalls:
+        assert [n for n, _ in got] == [n + StoredQueue.LATENCY for n, _ in pushed]
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 6])

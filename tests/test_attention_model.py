@@ -148,7 +148,7 @@ def test_reference():
 @pytest.mark.parametrize("bits", [4, 5, 8])
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_terms(name, bits):
-    rule = predictor(name, bits)
+    rule = predictor(name, bits, 1)
     values = range(-(1 << (bits - 1)), 1 << (bits - 1))
     for x in values:
         assert 0 <= rule.code(x) < 1 << rule.code_bits
@@ -161,7 +161,7 @@ def test_terms(name, bits):
 
 def test_leading_ones():
     """Terms of the published kind: powers of two by the sum of the places, cut at 2**6."""
-    rule = predictor("leading-one", 8)
+    rule = predictor("leading-one", 8, 1)
     for x, y, wanted in ((64, 64, 64), (127, 127, 64), (-128, 64, ~64), (8, 8, 1), (7, 8, 0),
                          (-7, 8, 0), (-8, 8, ~1), (0, 127, 0), (1, 64, 1), (-127, -127, 64)):
         assert rule.term(rule.code(x), rule.code(y)) == 128 + wanted
@@ -180,7 +180,8 @@ def by_rule(config, scores, hidden):
 
 @pytest.mark.parametrize("parameters", [
     {}, {"mean_shift": 0}, {"mean_shift": 3, "causal": True}, {"rule": "threshold"},
-    {"rule": "threshold", "threshold": 0, "predictor": "sign"}, {"predictor": "4-bit"}])
+    {"rule": "threshold", "threshold": 0, "predictor": "sign"}, {"predictor": "4-bit"},
+    {"predictor": "prefix", "prefix_dims": 5}])
 def test_rule(parameters):
     config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, **parameters)
     rng = np.random.default_rng(7)
@@ -193,6 +194,34 @@ def test_rule(parameters):
             assert row.tolist() == by_rule(config, scores[place].tolist(), hidden)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_top_k_keeps_exactly_k(predictor, causal):
+    config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, rule="top-k", top_k=7,
+                              causal=causal, predictor=predictor, prefix_dims=2)
+    rng = np.random.default_rng(12)
+    for _ in range(8):
+        q, k, _ = attention_data.integers(config, rng, 30, 30)
+        mask = rng.random(30) < 0.4
+        scores = predicted(config, q, k)
+        for place, row in enumerate(kept(config, q, k, mask)):
+            alive = np.flatnonzero(~mask & ~(causal & (np.arange(30) > place)))
+            assert row.sum() == min(7, len(alive))
+            # Sorted by falling score, then by place.
+            first = sorted(alive, key=lambda i: (-scores[place, i], i))[:7]
+            assert np.flatnonzero(row).tolist() == sorted(first)
+
+
+@pytest.mark.parametrize("top_k", [40, 100])
+def test_top_k_of_all_keys_is_dense(top_k):
+    common = {"dim": 6, "io_lanes": 2, "max_keys": 40}
+    config = Attention.preset("predict", rule="top-k", top_k=top_k, **common)
+    q, k, v = np.random.default_rng(13).integers(-127, 128, (3, 40, 6))
+    mask = np.arange(40) % 5 == 1
+    assert (model.run(config, q, k, v, mask=mask)
+            == model.run(Attention(**common), q, k, v, mask=mask)).all()
+
+
 def test_scores():
     config = Attention.preset("predict", dim=5, io_lanes=5, max_keys=9, bits=6)
     rule = config.predictor_config
@@ -200,6 +229,20 @@ def test_scores():
     wanted = [[sum(rule.term(rule.code(a), rule.code(b)) for a, b in zip(x, y, strict=True))
                for y in k.tolist()] for x in q.tolist()]
     assert predicted(config, q, k).tolist() == wanted
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_prefix_is_a_part_of_the_dot_product(bits):
+    config = Attention.preset("predict", dim=6, io_lanes=2, max_keys=30, predictor="prefix",
+                              prefix_dims=4, bits=bits)
+    q, k, _ = attention_data.integers(config, np.random.default_rng(14), 5, 30)
+    rule = config.predictor_config
+    wanted = [[sum(a * b for a, b in zip(x[:4], y[:4], strict=True)) for y in k.tolist()]
+              for x in q.tolist()]
+    assert (predicted(config, q, k) - 4 * rule.bias).tolist() == wanted
+    terms = [[sum(rule.term(rule.code(a), rule.code(b)) for a, b in
+                  zip(x[:4], y[:4], strict=True)) for y in k.tolist()] for x in q.tolist()]
+    assert predicted(config, q, k).tolist() == terms
 
 
 def test_what_is_kept_is_all_that_counts():

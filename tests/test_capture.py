@@ -1,7 +1,8 @@
-"""Captured attention logits: the committed sample, the format, and how it is made."""
+"""Data captured from a real Transformer: the committed samples, the formats, how they are made."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import os
@@ -267,6 +268,117 @@ def test_norm_sample_is_reproduced(encoder, stsb, norm_sample):
         assert (norm.inputs == again.inputs.astype(np.float16)).all()
 
 
+# Attention heads
+
+HEAD_SAMPLE = Path(__file__).parent / "data" / "minilm_heads.npz"
+
+
+@pytest.fixture(scope="module")
+def head_sample():
+    return captured.load_heads(HEAD_SAMPLE)
+
+
+def test_all_samples_are_small():
+    assert HEAD_SAMPLE.stat().st_size < 120_000
+    assert sum(file.stat().st_size for file in HEAD_SAMPLE.parent.iterdir()) < 300_000
+
+
+def test_head_sample(head_sample):
+    assert [(head.layer, head.head) for head in head_sample] == list(capture.HEADS)
+    for head in head_sample:
+        assert head.q.shape == (24, 32) and head.k.shape == head.v.shape == (181, 32)
+        for codes in head.k, head.v:
+            assert codes.dtype == np.int8 and 63 < np.abs(codes.astype(int)).max() <= 127
+        scales = head.query_scale, head.key_scale, head.value_scale
+        assert all(math.frexp(scale)[0] == 0.5 for scale in scales)
+        for codes, scale, real in zip((head.q, head.k, head.v), scales, head.real(), strict=True):
+            assert (real == codes.astype(float) * scale).all()
+    # Flat heads, and peaked ones.
+    effective = []
+    for head in head_sample:
+        q, k, _ = head.real()
+        logits = q @ k.T / math.sqrt(32)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        effective.append(np.mean(2 ** -(weights * np.log2(weights)).sum(axis=1)))
+    assert min(effective) < 20 and max(effective) > 90
+
+
+def test_head_sample_is_reproduced(encoder, stsb, head_sample):
+    again = capture.capture_heads(encoder, capture.read_sentences(stsb))
+    for one, other in zip(head_sample, again, strict=True):
+        assert (one.query_scale, one.key_scale, one.value_scale) == (
+            other.query_scale, other.key_scale, other.value_scale)
+        for name in "qkv":
+            assert (getattr(one, name) == getattr(other, name)).all()
+
+
+def test_save_load_heads(head_sample, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        with open(tmp_path / name, "wb") as file:
+            captured.save_heads(file, head_sample[:2])
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    for one, other in zip(head_sample, captured.load_heads(tmp_path / "a.npz"), strict=False):
+        assert (one.k == other.k).all() and one.value_scale == other.value_scale
+    with pytest.raises(ValueError, match="read-only"):
+        captured.load_heads(tmp_path / "a.npz")[0].k[0, 0] = 1
+
+
+def test_save_wrong_heads(head_sample):
+    one = head_sample[0]
+    short = dataclasses.replace(one, q=one.q[:1])
+    for heads in [], [one, short]:
+        with pytest.raises(ValueError, match="at least one, and all of one shape"):
+            captured.save_heads(io.BytesIO(), heads)
+    with pytest.raises(ValueError, match="powers of two"):
+        captured.save_heads(io.BytesIO(), [dataclasses.replace(one, key_scale=0.3)])
+
+
+def test_load_heads_of_something_else(tmp_path):
+    for content in (b"", b"text", HEAD_SAMPLE.read_bytes()[:1000], SAMPLE.read_bytes()):
+        (tmp_path / "other.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="not a capture of attention heads"):
+            captured.load_heads(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("q", np.zeros((1, 2, 3), np.int16)), ("k", np.zeros((1, 4, 2), np.int8)),
+    ("v", np.zeros((4, 3), np.int8)), ("exponent", np.zeros((1, 2), np.int8)),
+    ("layer", np.zeros((2,), np.uint8)), ("q", np.zeros((2, 2, 3), np.int8)),
+])
+def test_load_heads_wrong_arrays(tmp_path, name, value):
+    arrays = {"q": np.zeros((1, 2, 3), np.int8), "k": np.zeros((1, 4, 3), np.int8),
+              "v": np.zeros((1, 4, 3), np.int8), "exponent": np.zeros((1, 3), np.int8),
+              "layer": np.zeros(1, np.uint8), "head": np.zeros(1, np.uint8)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    assert len(captured.load_heads(tmp_path / "x.npz")) == 1
+    np.savez(tmp_path / "x.npz", **(arrays | {name: value}))
+    with pytest.raises(ValueError, match="has the wrong type or shape"):
+        captured.load_heads(tmp_path / "x.npz")
+
+
+def test_observed_heads_are_those_of_the_logits(encoder):
+    (q, k, v), = capture.observed_heads(encoder, ["The cat is asleep on the mat."], length=12)
+    assert q.shape == k.shape == v.shape == (6, 12, 10, 32)
+    logits = {}
+    ids, mask = encoder.batch(encoder.tokenize(["The cat is asleep on the mat."]))
+    encoder.forward(ids, mask, lambda layer, x: logits.setdefault(layer, x[0]))
+    for layer in range(6):
+        products = q[layer] @ k[layer].transpose(0, 2, 1) / math.sqrt(32)
+        assert np.abs(products - logits[layer]).max() < 1e-9
+
+
+@pytest.mark.parametrize(("choice", "message"), [
+    ({"rows": 0}, "Rows must be between 1 and 7 .*, not 0"), ({"rows": 8}, "between 1 and 7"),
+    ({"lengths": (2,)}, "Lengths must be between 3 and 512"),
+    ({"lengths": (8, 9)}, r"one text of one length, not 1 of \[8, 9\]"),
+    ({"lengths": (5,)}, "short enough for a row of 5 keys"),
+])
+def test_capture_heads_wrong(encoder, choice, message):
+    with pytest.raises(capture.CaptureError, match=message):
+        capture.capture_heads(encoder, capture.SENTENCES[:1], **{"lengths": (8,), **choice})
+
+
 # Quantisation
 
 @pytest.mark.parametrize(("peak", "exponent"), [
@@ -431,6 +543,14 @@ def test_command_norms(encoder, tmp_path, monkeypatch, capsys):
     assert capture.main(["--norms", "--rows", "3", "--lengths", "9", "--out", str(output)]) == 0
     assert "13 LayerNorms, 3 rows of 384 channels each" in capsys.readouterr().out
     assert {norm.inputs.shape for norm in captured.load_norms(output)} == {(3, 384)}
+
+
+def test_command_heads(encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(capture.DATA_VARIABLE, raising=False)
+    output = tmp_path / "heads.npz"
+    assert capture.main(["--heads", "--rows", "3", "--lengths", "8", "--out", str(output)]) == 0
+    assert "8 heads of 32, 3 queries and 8 keys each" in capsys.readouterr().out
+    assert {head.q.shape for head in captured.load_heads(output)} == {(3, 32)}
 
 
 def check_failure(capsys, arguments, message):

@@ -92,8 +92,8 @@ class SoftmaxChoice:
         return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
 
 
-class PredictorChoice(Choice):
-    """One of the predictors, whose names are no identifiers."""
+class NameChoice(Choice):
+    """One of several names that are no identifiers."""
 
     def tag(self, value):
         return value.replace("-", "")
@@ -163,23 +163,31 @@ class AttentionConfig(UnitConfig):
 
     select: str = parameter("none", Choice(("none", "predict")), tag="",
                             help="which keys a query meets: all, or those that a prediction picks")
-    predictor: str = parameter("leading-one", PredictorChoice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
+    prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
+                                 help="predictor prefix: dimensions whose part of the dot product "
+                                      "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
                                    help="keys predicted per cycle")
-    rule: str = parameter("mean", Choice(("mean", "threshold")), tag="r",
-                          help="what is kept: scores above a point between mean and maximum, or "
-                               "within a distance of the maximum")
+    rule: str = parameter("mean", NameChoice(("mean", "threshold", "top-k")), tag="r",
+                          help="what is kept: scores above a point between mean and maximum, "
+                               "within a distance of the maximum, or so many of the largest")
     mean_shift: int = parameter(2, Integer(0, 6), tag="a",
                                 help="rule mean: keep what is at least mean + 2^-a (max - mean)")
     threshold: int = parameter(256, Integer(0, 65535), tag="t",
                                help="rule threshold: distance in predicted steps")
+    top_k: int = parameter(40, Integer(1, 4096), tag="k",
+                           help="rule top-k: keys that are kept; of equal scores the first ones")
 
     def __post_init__(self):
         super().__post_init__()
         if self.select == "predict" and self.lanes != 1:
             raise ConfigError(f"Parameter lanes must be 1 for select \"predict\", "
                               f"not {self.lanes}")
+        if self.known_dims >= self.dim:
+            raise ConfigError(f"Parameter prefix_dims must be less than dim ({self.dim}), "
+                              f"not {self.prefix_dims}")
         if self.dim % self.io_lanes:
             raise ConfigError(f"Parameter io_lanes must be a divisor of dim ({self.dim}), "
                               f"not {self.io_lanes}")
@@ -254,7 +262,14 @@ class AttentionConfig(UnitConfig):
     @functools.cached_property
     def predictor_config(self):
         """Codes and terms of the predictor."""
-        return predictor(self.predictor, self.bits)
+        return predictor(self.predictor, self.bits,
+                         self.prefix_dims if self.predictor == "prefix" else self.dim)
+
+    @property
+    def known_dims(self):
+        """Dimensions whose part of the exact dot product the prediction has made."""
+        rule = self.predictor_config
+        return rule.dims if self.select == "predict" and rule.partial else 0
 
     # Hardware ----------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ class DenseAttention(wiring.Component):
     @staticmethod
     def _logit_cycles(config):
         """From the address of the keys to their logits."""
-        return (1 + DotProduct.stages(config.dim)
+        known = config.known_dims
+        return (1 + DotProduct.stages(config.dim - known, known > 0)
                 + RequantiserPipeline.stages(config.logit))
 
     @staticmethod
@@ -91,7 +92,7 @@ class DenseAttention(wiring.Component):
         config = self.config
         sizes = (config.vector_beats, config.lanes, config.max_keys)
         m.submodules.keys = self._keys = VectorStore(
-            config.key_layout, *sizes, memory=config.memory)
+            config.key_layout, *sizes, memory=config.memory, first=config.known_dims)
         m.submodules.values = self._values = VectorStore(
             config.vector_layout, *sizes, memory=config.memory)
         m.submodules.softmax = softmax = config.softmax_config.create()
@@ -128,12 +129,16 @@ class DenseAttention(wiring.Component):
         kept = Cat(Const(1, 1), *(~last | (end.lane >= k) for k in range(1, config.lanes)))
         wait = latency - 1
         entry = queue.i
+        known = config.known_dims
+        addend, offset = self._known(m)
         for lane in range(config.lanes):
-            m.submodules[f"dot_{lane}"] = dot = DotProduct(element, element, config.dim)
+            m.submodules[f"dot_{lane}"] = dot = DotProduct(
+                element, element, config.dim - known, len(addend))
             m.submodules[f"logit_{lane}"] = requantise = RequantiserPipeline(
-                config.logit, low, high, unsigned(len(dot.o)), dot.offset)
-            m.d.comb += [dot.a[j].eq(query[j]) for j in range(config.dim)]
-            m.d.comb += [dot.b[j].eq(keys.o[lane].data[j]) for j in range(config.dim)]
+                config.logit, low, high, unsigned(len(dot.o)), dot.offset + offset)
+            m.d.comb += [dot.a[j].eq(query[known + j]) for j in range(config.dim - known)]
+            m.d.comb += [dot.b[j].eq(keys.o[lane].data[j]) for j in range(config.dim - known)]
+            m.d.comb += dot.addend.eq(addend)
             m.d.comb += [
                 requantise.i.eq(dot.o), entry.data[lane].eq(requantise.o),
                 entry.mask[lane].eq(delays(m, keys.o[lane].mask, wait, f"mask_{lane}")[-1]),
@@ -144,6 +149,10 @@ class DenseAttention(wiring.Component):
             queue.push.eq(delays(m, issue, latency, "issued")[-1]),
         ]
         return queue.o
+
+    def _known(self, m):
+        """What is known of the dot products before, a cycle after the elements, and its offset."""
+        return Const(0, 0), 0
 
     def _rows(self, m, issue, room):
         """Sequence of the words of keys that are read, a query behind the other.

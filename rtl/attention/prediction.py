@@ -1,26 +1,32 @@
 """Selection of the keys that are worth an exact dot product, by predicted scores."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..adder_tree import AdderTree
+from ..count_ones import count_ones
 from ..pipeline import delays
 from ..row_queue import RowQueue
-from ..row_store import RowStore
-from .queue import PipelineQueue
+from ..row_store import BLOCK_BITS, RowStore
+from ..top_k import TopK
+from .queue import StoredQueue
 from .vector_store import BLOCK_WORDS
 
 
 __all__ = ["Prediction"]
+
+# From the statistics of a query to the threshold that follows from them.
+THRESHOLD_CYCLES = 5
 
 
 class Prediction(wiring.Component):
     """Memory of the keys' codes, predicted scores, rule, and indices of the keys that are kept.
 
     Two passes over a query's keys, ``predict_lanes`` of them per cycle: one for the scores and
-    their statistics, one for the comparison, which runs while the next query has its first. What is
-    kept of both comes out one index per cycle, in order, words without a kept key taking no time.
+    their statistics, one for the comparison, which runs while the next query has its first. The
+    rule ``top-k`` takes a pass for every digit of the scores (:class:`~rtl.top_k.TopK`). What is
+    kept comes out one index per cycle, in order, words without a kept key taking no time.
     A query of whose keys none takes part keeps key 0. Never stalls: whoever issues words must not
     have more than :attr:`rows` queries in work, from the first word issued to the last index out.
 
@@ -38,11 +44,15 @@ class Prediction(wiring.Component):
         Codes of the query, in the cycle after a word was issued.
     o : Out(stream.Signature)
         ``key`` and whether it is the query's ``last`` one.
+    score : Out
+        Score of the key that left ``o`` two cycles ago, where the predictor's are a part of the
+        dot product.
     """
 
     def __init__(self, config):
         self.config = config
-        self._codes = data.ArrayLayout(config.predictor_config.code_bits, config.dim)
+        rule = config.predictor_config
+        self._codes = data.ArrayLayout(rule.code_bits, rule.dims)
         self._lane_bits = (config.predict_lanes - 1).bit_length()
         super().__init__({
             "write": In(1), "write_bank": In(1), "write_key": In(range(config.max_keys)),
@@ -52,12 +62,19 @@ class Prediction(wiring.Component):
             "codes": In(self._codes),
             "o": Out(stream.Signature(data.StructLayout({
                 "key": range(config.max_keys), "last": unsigned(1)}))),
+            "score": Out(rule.score_bits if rule.partial else 0),
         })
 
     @staticmethod
     def rows_of(config):
         """Queries that may be in work at a time."""
-        return 8 if config.predict_words <= 64 else 4
+        words = config.predict_words
+        few = 8 if words <= 64 else 4
+        if config.rule != "top-k":
+            return few
+        # Each pass works on a query of its own, and takes a few cycles to decide.
+        stages = TopK.stages(config.predictor_config.score_bits)
+        return min(few - (-stages * (words + 6) // words), 32)
 
     @property
     def rows(self):
@@ -66,14 +83,14 @@ class Prediction(wiring.Component):
 
     @property
     def _score_bits(self):
-        return (self.config.predictor_config.largest * self.config.dim).bit_length()
+        return self.config.predictor_config.score_bits
 
     # Cycles ------------------------------------------------------------------------------------
 
     @staticmethod
     def _score_cycles(config):
         """From a word issued to its scores."""
-        return 3 + AdderTree.stages(config.dim)
+        return 2 + config.predictor_config.score_stages
 
     @staticmethod
     def _statistics_cycles(config):
@@ -84,15 +101,23 @@ class Prediction(wiring.Component):
     @classmethod
     def latency_of(cls, config):
         """From a query's only word issued to its first index valid."""
-        return cls._score_cycles(config) + cls._statistics_cycles(config) + 4 + 2 + 4 + 3
+        rule = (TopK.latency_of(config.predictor_config.score_bits)
+                if config.rule == "top-k" else
+                cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
+        return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
 
     # Structure ---------------------------------------------------------------------------------
 
     def elaborate(self, platform):
         m = Module()
         scores, live = self._scores(m)
-        threshold, count = self._statistics(m, scores, live)
-        self._compare(m, scores, live, threshold, count)
+        if self.config.rule == "top-k":
+            kept = self._top_k(m, scores, live)
+        else:
+            kept = self._compare(m, scores, live, *self._statistics(m, scores, live))
+        self._words(m, *kept)
+        if self.config.predictor_config.partial:
+            self._kept_scores(m, scores)
         return m
 
     def _scores(self, m):
@@ -121,14 +146,8 @@ class Prediction(wiring.Component):
             ]
             held = Signal(layout, name=f"held_{lane}")
             m.d.sync += held.eq(read.data)
-            m.submodules[f"score_{lane}"] = tree = AdderTree(
-                rule.largest.bit_length(), config.dim, largest=rule.largest)
-            for j in range(config.dim):
-                term = Signal(rule.largest.bit_length(), name=f"term_{lane}_{j}")
-                m.d.sync += term.eq(rule.term_logic(m, query[j], held.codes[j], term.name))
-                m.d.comb += tree.i[j].eq(term)
-            masks.append(delays(m, held.mask, self._score_cycles(config) - 2, f"mask_{lane}")[-1])
-            scores.append(tree.o)
+            masks.append(delays(m, held.mask, rule.score_stages, f"mask_{lane}")[-1])
+            scores.append(rule.score_logic(m, query, held.codes, f"score_{lane}"))
         kept = delays(m, self.kept, self._score_cycles(config), "kept")[-1]
         return scores, kept & ~Cat(masks)
 
@@ -160,7 +179,7 @@ class Prediction(wiring.Component):
             top, levels = following, levels + 1
         beat_top = delays(m, top[0], cycles - 1 - levels, "beat_top")[-1]
         number = Signal(range(lanes + 1))
-        m.d.sync += number.eq(sum(live[lane] for lane in range(lanes)))
+        m.d.sync += number.eq(count_ones(m, list(live), "living"))
         number = delays(m, number, cycles - 1, "number")[-1]
 
         first, valid, last = (self._flag(m, name, at) for name in ("first", "issue", "last"))
@@ -175,38 +194,49 @@ class Prediction(wiring.Component):
 
         width = len(total) + shift + 1
         threshold = Signal(width)
-        counts = delays(m, count, 3, "count")
+        counts = delays(m, count, THRESHOLD_CYCLES - 1, "count")[-1]
         if config.rule == "mean":
             # Number times largest, plus 2**shift - 1 times the sum.
             product = Signal(len(count) + bits, reset_less=True)
+            held = Signal.like(product, name="product_held", reset_less=True)
             operand, other = Signal.like(count), Signal.like(largest)
-            totals = delays(m, total, 2, "total")[-1]
+            totals = delays(m, total, 3, "total")[-1]
             m.d.sync += [operand.eq(count), other.eq(largest), product.eq(operand * other),
-                         threshold.eq(product + (totals << shift) - totals)]
+                         held.eq(product), threshold.eq(held + (totals << shift) - totals)]
         else:
-            distance = delays(m, largest, 2, "largest")[-1]
+            distance = delays(m, largest, 3, "largest")[-1]
             m.d.sync += threshold.eq(Mux(distance > config.threshold,
                                          distance - config.threshold, 0))
         m.submodules.thresholds = queue = RowQueue(width + len(count), self.rows)
-        m.d.comb += [queue.i.eq(Cat(threshold, counts[3])),
-                     queue.push.eq(delays(m, last, 4, "statistics")[-1])]
+        m.d.comb += [queue.i.eq(Cat(threshold, counts)),
+                     queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
         self._thresholds = queue
         return queue.o[:width], queue.o[width:]
 
+    def _top_k(self, m, scores, live):
+        """Keys of a word that are kept, whether there is a word, and whether it is the last."""
+        config = self.config
+        at = self._score_cycles(config)
+        m.submodules.top_k = top_k = TopK(self._score_bits, config.predict_lanes,
+                                          config.predict_words, config.top_k, memory=config.memory)
+        m.d.comb += [word.eq(score) for word, score in zip(top_k.data, scores, strict=True)]
+        m.d.comb += [top_k.live.eq(live), top_k.write.eq(self._flag(m, "issue", at)),
+                     top_k.last.eq(self._flag(m, "last", at))]
+        return top_k.keep, top_k.valid, top_k.ends
+
     def _compare(self, m, scores, live, threshold, count):
-        """Second pass: words of complete queries, the rule, and the indices of what it keeps."""
+        """As :meth:`_top_k`, by comparison with a query's threshold, in a second pass."""
         config, bits = self.config, self._score_bits
         lanes = config.predict_lanes
-        wait = self._statistics_cycles(config) + 4
+        wait = self._statistics_cycles(config) + THRESHOLD_CYCLES
         at = self._score_cycles(config) + wait
         layout = data.StructLayout({
             "scores": data.ArrayLayout(bits, lanes), "live": unsigned(lanes),
-            "word": range(config.predict_words), "last": unsigned(1)})
+            "last": unsigned(1)})
         m.submodules.store = store = RowStore(layout, config.predict_words, memory=config.memory)
         m.d.comb += [
             store.i.scores.as_value().eq(delays(m, Cat(scores), wait, "scores")[-1]),
             store.i.live.eq(delays(m, live, wait, "live")[-1]),
-            store.i.word.eq(delays(m, self.word, at, "word")[-1]),
             store.i.last.eq(self._flag(m, "last", at)),
             store.write.eq(self._flag(m, "issue", at)), store.last.eq(store.i.last),
         ]
@@ -222,7 +252,6 @@ class Prediction(wiring.Component):
         *_, scored, chosen = delays(m, store.o, 4, "beat")
         valid = delays(m, store.valid, 4, "compared")[-1]
         limits = delays(m, limit, 2, "limit")[-1]
-        nothing = delays(m, number == 0, 2, "nothing")[-1]
         keep = Signal(lanes)
         for lane in range(lanes):
             if config.rule == "mean":
@@ -234,23 +263,39 @@ class Prediction(wiring.Component):
                 enough = (held << config.mean_shift) >= limits
             else:
                 enough = scored.scores[lane] >= limits
-            flag = scored.live[lane] & enough
-            if lane == 0:
-                flag |= nothing & (scored.word == 0)
-            m.d.sync += keep[lane].eq(flag)
+            m.d.sync += keep[lane].eq(scored.live[lane] & enough)
+        return keep, valid, chosen.last
 
+    def _words(self, m, keep, valid, last):
+        """Queue of the words with kept keys, from the flags of one word after the other."""
+        config = self.config
+        partial = config.predictor_config.partial
+        entry = data.StructLayout({
+            "keep": unsigned(config.predict_lanes), "single": unsigned(1),
+            "word": range(config.predict_words), "final": unsigned(1),
+            # Number of the word, of those in work.
+            "place": range(self._places if partial else 1)})
+        m.submodules.kept_words = words = StoredQueue(entry, self.rows * config.predict_words)
         # A word with kept keys waits until it is known whether the query has another one.
-        entry = data.StructLayout({"keep": unsigned(lanes), "word": range(config.predict_words),
-                                   "final": unsigned(1)})
-        m.submodules.kept_words = words = PipelineQueue(entry, self.rows * config.predict_words)
-        waiting, some, ended = Signal(), Signal(), Signal()
-        m.d.comb += [some.eq(valid & keep.any()), ended.eq(valid & chosen.last),
-                     words.push.eq(waiting & (words.i.final | some))]
         held = Signal(entry)
-        m.d.comb += words.i.eq(held)
-        with m.If(some):
-            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(chosen.word),
-                         held.final.eq(ended)]
+        word = Signal(range(config.predict_words))
+        waiting, some, ended, none = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            some.eq(valid & keep.any()), ended.eq(valid & last),
+            none.eq(ended & ~some & (~waiting | held.final)),
+            words.push.eq(waiting & (held.final | some)), words.i.eq(held),
+        ]
+        place, start = Signal.like(held.place), Signal.like(held.place)
+        with m.If(valid):
+            m.d.sync += [word.eq(Mux(last, 0, word + 1)), place.eq(place + 1)]
+            with m.If(last):
+                m.d.sync += start.eq(place + 1)
+        with m.If(some | none):
+            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(word),
+                         held.single.eq(_without_first(keep) == 0), held.final.eq(ended),
+                         held.place.eq(place)]
+            with m.If(none):
+                m.d.sync += [held.keep[0].eq(1), held.word.eq(0), held.place.eq(start)]
         with m.Elif(words.push):
             m.d.sync += waiting.eq(0)
         with m.Elif(ended):
@@ -259,21 +304,52 @@ class Prediction(wiring.Component):
 
     def _indices(self, m, words):
         """One index per cycle of the words' kept keys."""
-        current = Signal(words.payload.shape())
-        valid, single = Signal(), Signal()
-        rest = current.keep & (current.keep - 1)
-        lane = Signal(self._lane_bits)
+        self._current = current = Signal(words.payload.shape())
+        valid = Signal()
+        rest = Signal(self.config.predict_lanes)
+        self._lane = lane = Signal(self._lane_bits)
         for k in reversed(range(self.config.predict_lanes)):
             with m.If(current.keep[k]):
                 m.d.comb += lane.eq(k)
         m.d.comb += [
-            single.eq(rest[:self.config.predict_lanes] == 0),
+            rest.eq(_without_first(current.keep)),
             self.o.valid.eq(valid),
             self.o.payload.key.eq(Cat(lane, current.word)),
-            self.o.payload.last.eq(single & current.final),
-            words.ready.eq(~valid | (self.o.ready & single)),
+            self.o.payload.last.eq(current.single & current.final),
+            words.ready.eq(~valid | (self.o.ready & current.single)),
         ]
         with m.If(words.ready):
             m.d.sync += [valid.eq(words.valid), current.eq(words.payload)]
         with m.Elif(self.o.ready):
-            m.d.sync += current.keep.eq(rest)
+            # A flag of its own, as all that counts rows and keys hangs on it.
+            m.d.sync += [current.keep.eq(rest), current.single.eq(_without_first(rest) == 0)]
+
+    @property
+    def _places(self):
+        """Words of the queries in work, at most, as a power of two."""
+        return 1 << (self.rows * self.config.predict_words - 1).bit_length()
+
+    def _kept_scores(self, m, scores):
+        """Memory of the scores of all words in work, for those that are kept."""
+        at = self._score_cycles(self.config)
+        tail = Signal(range(self._places))
+        write = self._flag(m, "issue", at)
+        m.d.sync += tail.eq(tail + write)
+        held = []
+        for lane, score in enumerate(scores):
+            m.submodules[f"kept_scores_{lane}"] = kept = memory.Memory(
+                shape=len(score), depth=self._places, init=[], attrs={
+                    "ram_style": "block" if self._places * len(score) > BLOCK_BITS
+                    else "distributed"})
+            port, read = kept.write_port(), kept.read_port()
+            m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
+                         read.addr.eq(self._current.place)]
+            held.append(Signal.like(score, name=f"kept_score_{lane}", reset_less=True))
+            m.d.sync += held[-1].eq(read.data)
+        lane = delays(m, self._lane, 2, "kept_lane")[-1]
+        m.d.comb += self.score.eq(Array(held)[lane])
+
+
+def _without_first(bits):
+    """Bits less the lowest one that is set."""
+    return (bits & (bits - 1))[:len(bits)]

@@ -59,10 +59,10 @@ class PredictiveAttention(DenseAttention):
         config, keys = self.config, self._keys
         taken = Signal()
         elements, full, set_end = self._queries(m, taken)
-        codes, key_codes = self._codes(m)
+        codes, key_codes = self._codes(m, elements)
         layout = data.StructLayout({"elements": elements.shape(), "last": unsigned(1)})
         m.submodules.queries = queries = PipelineQueue(layout, prediction.rows)
-        active, active_end = Signal.like(codes), Signal()
+        active, active_end = Signal(prediction.codes.shape()), Signal()
 
         # Queries in work, from here to their last exact dot product.
         room = Signal(range(prediction.rows + 1), init=prediction.rows)
@@ -111,10 +111,12 @@ class PredictiveAttention(DenseAttention):
             m.d.sync += bank.eq(~bank)
         return queries.o
 
-    def _codes(self, m):
+    def _codes(self, m, elements):
         """Codes of the query that waits, and of the key that is written."""
         config = self.config
         rule = config.predictor_config
+        if rule.partial:
+            return elements.as_value()[:rule.dims * rule.code_bits], self._keys.unstored.as_value()
         size = rule.code_bits * config.io_lanes
         layout = data.ArrayLayout(rule.code_bits, config.dim)
         gathered = []
@@ -127,6 +129,10 @@ class PredictiveAttention(DenseAttention):
                 m.d.sync += held.eq(complete)
             gathered.append((held, complete))
         return gathered[0][0], gathered[1][1]
+
+    def _known(self, m):
+        rule = self.config.predictor_config
+        return self._prediction.score, rule.offset if rule.partial else 0
 
     def _note_keys(self, m, issue, key):
         """Keep which keys the logits on their way belong to."""

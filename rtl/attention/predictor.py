@@ -1,16 +1,18 @@
-"""Predictors: cheap estimates of the dot products, from codes of a few bits.
+"""Predictors: cheap estimates of the dot products, from codes of a few bits or of a few dimensions.
 
 An element ``x`` has a code, a pair of codes a term, and the predicted score of a key is the sum of
 its terms over the dimensions. Terms carry a constant that makes them non-negative; what is selected
 by the scores depends on their differences only.
 """
 
-from amaranth import Cat, Const, Signal
+from amaranth import Cat, Const, Signal, signed
 
+from ..adder_tree import AdderTree
 from ..lookup import lookup
+from .products import DotProduct
 
 
-__all__ = ["PREDICTORS", "Predictor", "predictor"]
+__all__ = ["PREDICTORS", "Prefix", "Predictor", "predictor"]
 
 
 class Predictor:
@@ -18,14 +20,40 @@ class Predictor:
 
     Attributes
     ----------
+    dims : int
+        Dimensions that it looks at, from the first on.
     code_bits : int
         Width of a code.
     largest : int
         Largest term.
     """
 
-    def __init__(self, bits):
+    #: Whether a score is a part of the exact dot product, which need not be computed again.
+    partial = False
+
+    def __init__(self, bits, dims):
         self.bits = bits
+        self.dims = dims
+
+    @property
+    def score_bits(self):
+        """Width of a score."""
+        return (self.largest * self.dims).bit_length()
+
+    @property
+    def score_stages(self):
+        """Cycles from the codes of a query and a key to the score."""
+        return 1 + AdderTree.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        """Score of the codes of a query and a key, :attr:`score_stages` cycles later."""
+        bits = self.largest.bit_length()
+        m.submodules[name] = tree = AdderTree(bits, self.dims, largest=self.largest)
+        for j in range(self.dims):
+            term = Signal(bits, name=f"{name}_term_{j}")
+            m.d.sync += term.eq(self.term_logic(m, query[j], key[j], term.name))
+            m.d.comb += tree.i[j].eq(term)
+        return tree.o
 
     def code(self, x):
         """Code of an element, as an unsigned integer."""
@@ -137,9 +165,60 @@ class Sign(Predictor):
         return code
 
 
-PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign}
+class Prefix(Predictor):
+    """The exact dot product over the first dimensions, for a basis in which they carry most of it.
+
+    :mod:`sim.prefix_basis` finds one. What is predicted is a part of the dot product, and the kept
+    keys have the other dimensions added to it.
+    """
+
+    partial = True
+
+    @property
+    def code_bits(self):
+        return self.bits
+
+    @property
+    def bias(self):
+        """What is on top of each term."""
+        return 1 << (2 * self.bits - 2)
+
+    @property
+    def largest(self):
+        return 2 * self.bias
+
+    def code(self, x):
+        return x & ((1 << self.bits) - 1)
+
+    def term(self, a, b):
+        sign = 1 << (self.bits - 1)
+        return self.bias + ((a ^ sign) - sign) * ((b ^ sign) - sign)
+
+    @property
+    def score_bits(self):
+        # In hardware the sum carries a constant of its own.
+        return DotProduct.width(signed(self.bits), signed(self.bits), self.dims)
+
+    @property
+    def offset(self):
+        """What a score in hardware carries besides the dot product."""
+        return DotProduct.constant(signed(self.bits), signed(self.bits), self.dims)
+
+    @property
+    def score_stages(self):
+        return DotProduct.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        element = signed(self.bits)
+        m.submodules[name] = dot = DotProduct(element, element, self.dims)
+        m.d.comb += [dot.a[j].eq(query[j].as_signed()) for j in range(self.dims)]
+        m.d.comb += [dot.b[j].eq(key[j].as_signed()) for j in range(self.dims)]
+        return dot.o
 
 
-def predictor(name, bits):
-    """Predictor called ``name`` for elements of ``bits`` bits."""
-    return PREDICTORS[name](bits)
+PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign, "prefix": Prefix}
+
+
+def predictor(name, bits, dims):
+    """Predictor called ``name`` for elements of ``bits`` bits, over ``dims`` dimensions."""
+    return PREDICTORS[name](bits, dims)

@@ -28,6 +28,11 @@ def _product_range(a, b):
     return min(corners), max(corners)
 
 
+def _partial_bits(a, b, count):
+    """Width of a sum of ``count`` products of values of two shapes."""
+    return signed_width(*(count * bound for bound in _product_range(a, b)))
+
+
 def _product(m, a, b, delay, name):
     """Product of two values, ``delay + 2`` cycles later.
 
@@ -57,7 +62,7 @@ def _chain(m, pairs, start, bounds, name):
 
 
 class DotProduct(wiring.Component):
-    """``o = sum_k a[k] * b[k] + offset``, exact, never negative.
+    """``o = sum_k a[k] * b[k] + addend + offset``, exact, never negative.
 
     Chains of up to four products, then a tree of adders. Latency :attr:`latency` cycles,
     throughput one sum per cycle; never stalls.
@@ -68,41 +73,63 @@ class DotProduct(wiring.Component):
         Shapes of an element.
     count : int
         Number of products.
+    addend_bits : int
+        Width of the addend; 0 for none.
 
     Members
     -------
     a : In(a_shape).array(count)
     b : In(b_shape).array(count)
+    addend : In(addend_bits)
+        Unsigned. Comes a cycle after ``a`` and ``b``.
     o : Out(unsigned)
     """
 
-    def __init__(self, a_shape, b_shape, count):
+    def __init__(self, a_shape, b_shape, count, addend_bits=0):
         self.a_shape, self.b_shape, self.count = Shape.cast(a_shape), Shape.cast(b_shape), count
         self._bounds = _product_range(a_shape, b_shape)
         self.chain = min(count, CHAIN)
         self.groups = -(-count // self.chain)
+        self.addend_bits = addend_bits
         #: Width of the sum of a chain.
-        self.partial_bits = signed_width(*(self.chain * bound for bound in self._bounds))
-        #: What the output carries besides the sum.
-        self.offset = self.groups << (self.partial_bits - 1)
-        sum_bits = (self.groups * ((1 << self.partial_bits) - 1)).bit_length()
+        self.partial_bits = _partial_bits(a_shape, b_shape, self.chain)
         super().__init__({"a": In(self.a_shape).array(count), "b": In(self.b_shape).array(count),
-                          "o": Out(sum_bits)})
+                          "addend": In(addend_bits),
+                          "o": Out(self.width(a_shape, b_shape, count, addend_bits))})
 
     @staticmethod
-    def stages(count):
-        """Latency of a sum of ``count`` products, in cycles."""
+    def width(a_shape, b_shape, count, addend_bits=0):
+        """Width of the output."""
         chain = min(count, CHAIN)
-        return 2 + chain + AdderTree.stages(-(-count // chain))
+        operand = max(_partial_bits(a_shape, b_shape, chain), addend_bits)
+        return ((-(-count // chain) + (addend_bits > 0)) * ((1 << operand) - 1)).bit_length()
+
+    @staticmethod
+    def constant(a_shape, b_shape, count):
+        """What the output carries besides the sum and the addend."""
+        chain = min(count, CHAIN)
+        return -(-count // chain) << (_partial_bits(a_shape, b_shape, chain) - 1)
+
+    @property
+    def offset(self):
+        """What the output carries besides the sum and the addend."""
+        return self.constant(self.a_shape, self.b_shape, self.count)
+
+    @staticmethod
+    def stages(count, addend=False):
+        """Latency of a sum of ``count`` products, and an addend, in cycles."""
+        chain = min(count, CHAIN)
+        return 2 + chain + AdderTree.stages(-(-count // chain) + addend)
 
     @property
     def latency(self):
         """Latency, in cycles."""
-        return self.stages(self.count)
+        return self.stages(self.count, self.addend_bits > 0)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = tree = AdderTree(self.partial_bits, self.groups)
+        m.submodules.tree = tree = AdderTree(max(self.partial_bits, self.addend_bits),
+                                             self.groups + (self.addend_bits > 0))
         pairs = list(zip(self.a, self.b, strict=True))
         for group in range(self.groups):
             members = pairs[group * self.chain:(group + 1) * self.chain]
@@ -112,6 +139,9 @@ class DotProduct(wiring.Component):
                                         f"chain_{group}"))
             # Half the range on top makes a signed number unsigned: its sign bit is turned.
             m.d.comb += tree.i[group].eq(Cat(total[:-1], ~total[-1]))
+        if self.addend_bits:
+            m.d.comb += tree.i[self.groups].eq(
+                delays(m, self.addend, self.chain + 1, "addend")[-1])
         m.d.comb += self.o.eq(tree.o)
         return m
 

@@ -34,6 +34,8 @@ class VectorStore(wiring.Component):
         Vectors of a set at most.
     memory : "auto", "block" or "distributed"
         Kind of memory: block RAM, LUT RAM, or by size.
+    first : int
+        Elements of a vector that are not stored, from the first on.
 
     Members
     -------
@@ -46,7 +48,8 @@ class VectorStore(wiring.Component):
     word : In
         Word of that set to read.
     o : Out(lanes words)
-        What was read, a cycle later: ``data`` of a vector, and its ``mask`` if the stream has one.
+        What was read, a cycle later: ``data`` of a vector, less what is not stored, and its
+        ``mask`` if the stream has one.
     release : In(1)
         The set that is read is not needed any more, from the next cycle on.
     finished, bank, place : Out
@@ -54,20 +57,23 @@ class VectorStore(wiring.Component):
         vector at hand.
     write : Out(1)
         A vector is written, to that place of that set.
+    unstored : Out
+        The elements of that vector that are not stored.
     ends : Out
         Place of the last vector of each of the two sets.
     error : Out(1)
         Sticky.
     """
 
-    def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto"):
+    def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0):
         self.layout = layout
+        self.first = first
         self.vector_beats = vector_beats
         self.lanes = lanes
         self.max_keys = max_keys
         self.memory = memory
         self.words = -(-max_keys // lanes)
-        members = {"data": data.ArrayLayout(layout.element, vector_beats * layout.lanes)}
+        members = {"data": data.ArrayLayout(layout.element, vector_beats * layout.lanes - first)}
         if "mask" in layout.members:
             members["mask"] = unsigned(1)
         #: Layout of a vector in the memory.
@@ -85,6 +91,7 @@ class VectorStore(wiring.Component):
             "bank": Out(1),
             "place": Out(self.place_layout),
             "write": Out(1),
+            "unstored": Out(data.ArrayLayout(layout.element, first)),
             "ends": Out(data.ArrayLayout(self.place_layout, 2)),
             "error": Out(1),
         })
@@ -158,14 +165,15 @@ class VectorStore(wiring.Component):
         """Vector that is complete with the beat at hand, if ``whole``."""
         beat = self.i.payload
         gathered = Signal(self.vector)
+        elements = Cat(self.unstored, gathered.data)
         if self.vector_beats == 1:
-            m.d.comb += [gathered.data.as_value().eq(beat.data), whole.eq(transfer)]
+            m.d.comb += [elements.eq(beat.data), whole.eq(transfer)]
         else:
             width = len(beat.data.as_value())
             held = Signal((self.vector_beats - 1) * width)
             shifted = Cat(held, beat.data)
             count = Signal(range(self.vector_beats))
-            m.d.comb += [gathered.data.as_value().eq(shifted),
+            m.d.comb += [elements.eq(shifted),
                          whole.eq(transfer & (count == self.vector_beats - 1))]
             with m.If(transfer):
                 m.d.sync += [held.eq(shifted[width:]), count.eq(count + 1)]

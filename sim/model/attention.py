@@ -66,12 +66,15 @@ def weights(config, q, k, mask=None):
 def predicted(config, q, k):
     """Predicted scores of queries (queries, dim) for keys (keys, dim), as they are compared."""
     rule, (low, high) = config.predictor_config, config.element_range
+    if rule.partial:
+        part = [x[:, :rule.dims].astype(np.int64) for x in (q, k)]
+        return part[0] @ part[1].T + rule.bias * rule.dims
     codes = np.array([rule.code(x) for x in range(low, high + 1)])
     size = 1 << rule.code_bits
     terms = np.array([[rule.term(a, b) for b in range(size)] for a in range(size)], np.int64)
     q, k = codes[q - low], codes[k - low]
     scores = np.zeros((len(q), len(k)), np.int64)
-    for j in range(q.shape[1]):
+    for j in range(rule.dims):
         scores += terms[q[:, j, None], k[None, :, j]]
     return scores
 
@@ -148,6 +151,12 @@ def _kept(config, q, k, mask, start):
     largest = np.where(live, scores, 0).max(axis=1, keepdims=True)
     if config.rule == "threshold":
         return live & (scores >= largest - config.threshold)
+    if config.rule == "top-k":
+        # Of equal scores the first ones: the sort is stable. Those of no part are negative.
+        order = np.argsort(-np.where(live, scores, -1), axis=1, kind="stable")
+        chosen = np.zeros_like(live)
+        np.put_along_axis(chosen, order[:, :config.top_k], True, axis=1)
+        return live & chosen
     # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
     number = live.sum(axis=1, keepdims=True)
     total = np.where(live, scores, 0).sum(axis=1, keepdims=True)
