@@ -42,7 +42,9 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
     lanes = config.io_lanes
     outputs, cycles = [[]], {"q": [], "k": [], "v": [], "o": []}
     total = sum(len(s.q) for s in sets) * config.vector_beats
-    work = sum((len(s.q) + 2 * len(s.k)) * (len(s.k) + config.vector_beats) for s in sets)
+    work = sum((len(s.q) + 2 * len(s.k)) * (len(s.k) + config.vector_beats)
+               + config.sort_cycles(len(s.k)) + len(s.q) * config.query_cycles(len(s.k))
+               for s in sets)
 
     def source(name):
         async def send(ctx):
@@ -126,6 +128,11 @@ CONFIGS = [
                      predictor="4-bit", mean_shift=0, softmax="softmax-e2:paper"),
     Attention.preset("predict", dim=5, io_lanes=1, max_keys=9, predict_lanes=8, bits=5,
                      predictor="sign", rule="threshold", threshold=1),
+    Attention.preset("conservative", dim=4, io_lanes=2, max_keys=27, scan_lanes=4, bits=6),
+    Attention.preset("aggressive", dim=6, io_lanes=6, max_keys=40, bits=5, empty="first",
+                     memory="block"),
+    Attention.preset("conservative", dim=5, io_lanes=1, max_keys=9, bits=4, start_lanes=1,
+                     scan_lanes=2, min_skip=False, iterations_per_key=5.0, percent=0.1),
 ]
 STREAMS = [(0, 0), (0.4, 0.4), (0, 0.8)]
 
@@ -226,7 +233,8 @@ def test_latency(config):
 
 
 def latency(config, one):
-    late = Late(config.create(), 4 * len(one.k) * config.vector_beats)
+    late = Late(config.create(),
+                4 * len(one.k) * config.vector_beats + config.sort_cycles(len(one.k)))
     _, cycles = run_sets(late, [one])
     return cycles["o"][0] - cycles["q"][-1]
 

@@ -8,7 +8,7 @@ from ..adder_tree import AdderTree
 from ..pipeline import delays
 from ..row_queue import RowQueue
 from ..row_store import RowStore
-from .queue import PipelineQueue
+from .kept_keys import KeptKeys
 from .vector_store import BLOCK_WORDS
 
 
@@ -50,8 +50,7 @@ class Prediction(wiring.Component):
             "issue": In(1), "bank": In(1), "word": In(range(config.predict_words)),
             "kept": In(config.predict_lanes), "first": In(1), "last": In(1),
             "codes": In(self._codes),
-            "o": Out(stream.Signature(data.StructLayout({
-                "key": range(config.max_keys), "last": unsigned(1)}))),
+            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
         })
 
     @staticmethod
@@ -239,41 +238,8 @@ class Prediction(wiring.Component):
                 flag |= nothing & (scored.word == 0)
             m.d.sync += keep[lane].eq(flag)
 
-        # A word with kept keys waits until it is known whether the query has another one.
-        entry = data.StructLayout({"keep": unsigned(lanes), "word": range(config.predict_words),
-                                   "final": unsigned(1)})
-        m.submodules.kept_words = words = PipelineQueue(entry, self.rows * config.predict_words)
-        waiting, some, ended = Signal(), Signal(), Signal()
-        m.d.comb += [some.eq(valid & keep.any()), ended.eq(valid & chosen.last),
-                     words.push.eq(waiting & (words.i.final | some))]
-        held = Signal(entry)
-        m.d.comb += words.i.eq(held)
-        with m.If(some):
-            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(chosen.word),
-                         held.final.eq(ended)]
-        with m.Elif(words.push):
-            m.d.sync += waiting.eq(0)
-        with m.Elif(ended):
-            m.d.sync += held.final.eq(1)
-        self._indices(m, words.o)
-
-    def _indices(self, m, words):
-        """One index per cycle of the words' kept keys."""
-        current = Signal(words.payload.shape())
-        valid, single = Signal(), Signal()
-        rest = current.keep & (current.keep - 1)
-        lane = Signal(self._lane_bits)
-        for k in reversed(range(self.config.predict_lanes)):
-            with m.If(current.keep[k]):
-                m.d.comb += lane.eq(k)
-        m.d.comb += [
-            single.eq(rest[:self.config.predict_lanes] == 0),
-            self.o.valid.eq(valid),
-            self.o.payload.key.eq(Cat(lane, current.word)),
-            self.o.payload.last.eq(single & current.final),
-            words.ready.eq(~valid | (self.o.ready & single)),
-        ]
-        with m.If(words.ready):
-            m.d.sync += [valid.eq(words.valid), current.eq(words.payload)]
-        with m.Elif(self.o.ready):
-            m.d.sync += current.keep.eq(rest)
+        m.submodules.indices = indices = KeptKeys(
+            lanes, config.max_keys, self.rows * config.predict_words)
+        m.d.comb += [indices.valid.eq(valid), indices.keep.eq(keep), indices.word.eq(chosen.word),
+                     indices.last.eq(chosen.last)]
+        wiring.connect(m, indices.o, wiring.flipped(self.o))
