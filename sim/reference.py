@@ -3,7 +3,7 @@
 import numpy as np
 
 
-__all__ = ["attention", "softmax"]
+__all__ = ["attention", "greedy_attention", "softmax"]
 
 
 def softmax(logits, mask=None):
@@ -33,4 +33,36 @@ def attention(q, k, v, mask=None, causal=False):
         hidden |= np.asarray(mask)[..., None, :]
     if causal:
         hidden |= np.arange(logits.shape[-1]) > np.arange(logits.shape[-2])[:, None]
+    return softmax(logits, hidden) @ v
+
+
+def greedy_attention(q, k, v, iterations, percent, min_skip=True):
+    """Attention of queries (queries, dim) to keys and values (keys, dim) with A3's approximation.
+
+    In real numbers: ``iterations`` times the largest of a query's products that are left, if it is
+    positive, and unless ``min_skip`` and the sum of all that was taken is negative, the smallest,
+    if that is negative. Keys with a positive sum, or all if there is none, are candidates; those
+    whose weight is below ``percent`` of the largest go.
+    """
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    logits = q @ k.T / np.sqrt(q.shape[-1])
+    hidden = np.ones(logits.shape, bool)
+    for place, query in enumerate(q):
+        products = (k * query).ravel()
+        order = np.argsort(products, kind="stable")
+        rows, values = order // q.shape[-1], products[order]
+        sums, total = np.zeros(len(k)), 0.0
+        smallest, count = 0, min(iterations, len(order))
+        for largest in range(iterations):
+            if largest < count and values[-1 - largest] > 0:
+                sums[rows[-1 - largest]] += values[-1 - largest]
+                total += values[-1 - largest]
+            if (min_skip and total < 0) or smallest == len(order) or values[smallest] >= 0:
+                continue
+            sums[rows[smallest]] += values[smallest]
+            total += values[smallest]
+            smallest += 1
+        chosen = sums > 0 if (sums > 0).any() else sums == sums
+        limit = logits[place][chosen].max() - np.log(100.0 / percent)
+        hidden[place] = ~(chosen & (logits[place] >= limit))
     return softmax(logits, hidden) @ v

@@ -42,7 +42,9 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
     lanes = config.io_lanes
     outputs, cycles = [[]], {"q": [], "k": [], "v": [], "o": []}
     total = sum(len(s.q) for s in sets) * config.vector_beats
-    work = sum((len(s.q) + 2 * len(s.k)) * (len(s.k) + config.vector_beats) for s in sets)
+    work = sum((len(s.q) + 2 * len(s.k)) * (len(s.k) + config.vector_beats)
+               + config.sort_cycles(len(s.k)) + len(s.q) * config.query_cycles(len(s.k))
+               for s in sets)
 
     def source(name):
         async def send(ctx):
@@ -136,6 +138,11 @@ CONFIGS = [
                      predictor="prefix", prefix_dims=8, rule="top-k", top_k=3, bits=6),
     Attention.preset("predict", dim=10, io_lanes=2, max_keys=70, predict_lanes=2, memory="block",
                      predictor="prefix", prefix_dims=1, rule="threshold", threshold=9),
+    Attention.preset("conservative", dim=4, io_lanes=2, max_keys=27, scan_lanes=4, bits=6),
+    Attention.preset("aggressive", dim=6, io_lanes=6, max_keys=40, bits=5, empty="first",
+                     memory="block"),
+    Attention.preset("conservative", dim=5, io_lanes=1, max_keys=9, bits=4, start_lanes=1,
+                     scan_lanes=2, min_skip=False, iterations_per_key=5.0, percent=0.1),
 ]
 STREAMS = [(0, 0), (0.4, 0.4), (0, 0.8)]
 
@@ -238,7 +245,8 @@ def test_latency(config):
 
 
 def latency(config, one):
-    late = Late(config.create(), 4 * len(one.k) * config.vector_beats)
+    late = Late(config.create(),
+                4 * len(one.k) * config.vector_beats + config.sort_cycles(len(one.k)))
     _, cycles = run_sets(late, [one])
     return cycles["o"][0] - cycles["q"][-1]
 

@@ -17,6 +17,8 @@ FAST = [
     (Attention.preset("predict", dim=6, io_lanes=3, max_keys=27, predict_lanes=4), "core"),
     (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
                       top_k=5), "core"),
+    (Attention.preset("conservative", dim=6, io_lanes=2, max_keys=27, bits=5, scan_lanes=4,
+                      query_scale=0.3), "core"),
 ]
 SLOW = [
     (Attention(dim=64, max_keys=40), "core"),
@@ -30,6 +32,10 @@ SLOW = [
                       predictor="prefix", prefix_dims=5, rule="top-k", top_k=7), "axis"),
     (Attention.preset("predict", dim=8, max_keys=300, predictor="prefix", prefix_dims=2,
                       query_scale=0.3), "core"),
+    (Attention.preset("aggressive", dim=16, io_lanes=8, max_keys=40, bits=6), "axis"),
+    (Attention.preset("conservative", dim=5, io_lanes=5, max_keys=13, bits=4, start_lanes=1,
+                      scan_lanes=2, empty="first", min_skip=False, memory="distributed",
+                      iterations_per_key=5.0), "core"),
     (Attention(dim=3, io_lanes=3, max_keys=1, logit_bits=6, logit_scale=0.3), "core"),
     (Attention(dim=16, io_lanes=16, max_keys=70, lanes=1, bits=4, query_scale=0.5,
                softmax="softmax-e2:paper", causal=True), "core"),

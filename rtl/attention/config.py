@@ -7,13 +7,17 @@ set, ``s`` dot product, ``x`` logit, ``w`` weight.
 import dataclasses
 import functools
 import hashlib
+import math
 from fractions import Fraction
 
 from amaranth import signed
 
 from ..config import UnitConfig, register, unit, units
 from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
+from .column_sort import ColumnSort
 from .dense import DenseAttention
+from .greedy import GreedyAttention
+from .greedy_search import GreedySearch
 from .predictive import PredictiveAttention
 from .predictor import PREDICTORS, predictor
 from .requantise import Requantiser
@@ -128,7 +132,9 @@ class AttentionConfig(UnitConfig):
     """
 
     UNIT = "attention"
-    PRESETS = {"dense": {}, "predict": {"select": "predict"}}
+    PRESETS = {"dense": {}, "predict": {"select": "predict"},
+               "conservative": {"select": "greedy"},
+               "aggressive": {"select": "greedy", "iterations_per_key": 0.125, "percent": 10.0}}
     STREAMS = ("q", "k", "v", "o")
 
     bits: int = parameter(8, Integer(4, 8), tag="b",
@@ -161,8 +167,9 @@ class AttentionConfig(UnitConfig):
                             help="memory that holds K and V; auto takes block RAM for more than "
                                  "64 words")
 
-    select: str = parameter("none", Choice(("none", "predict")), tag="",
-                            help="which keys a query meets: all, or those that a prediction picks")
+    select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
+                            help="which keys a query meets: all, those that a prediction picks, or "
+                                 "those that a greedy search over sorted columns finds")
     predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
@@ -180,10 +187,28 @@ class AttentionConfig(UnitConfig):
     top_k: int = parameter(40, Integer(1, 4096), tag="k",
                            help="rule top-k: keys that are kept; of equal scores the first ones")
 
+    iterations_per_key: float = parameter(
+        0.5, PositiveReal(), tag="it",
+        help="greedy: iterations of the search by each of max_keys; at most dim")
+    percent: float = parameter(5.0, PositiveReal(), tag="pc",
+                               help="greedy: candidates stay whose weight is at least this share "
+                                    "of the largest; at most 100")
+    min_skip: bool = parameter(True, Flag(), tag="ms",
+                               help="greedy: leave the smallest product out while the sum of all "
+                                    "that was taken is negative")
+    empty: str = parameter("all", Choice(("all", "first")), tag="e",
+                           help="greedy: what a query without a candidate meets: all keys, or the "
+                                "first one that takes part")
+    start_lanes: int = parameter(2, Choice((1, 2)), tag="sl",
+                                 help="greedy: dimensions per cycle that a search is prepared "
+                                      "with; must divide io_lanes")
+    scan_lanes: int = parameter(16, Choice((2, 4, 8, 16, 32)), tag="sc",
+                                help="greedy: scores per cycle that are looked at for candidates")
+
     def __post_init__(self):
         super().__post_init__()
-        if self.select == "predict" and self.lanes != 1:
-            raise ConfigError(f"Parameter lanes must be 1 for select \"predict\", "
+        if self.select != "none" and self.lanes != 1:
+            raise ConfigError(f"Parameter lanes must be 1 for select \"{self.select}\", "
                               f"not {self.lanes}")
         if self.known_dims >= self.dim:
             raise ConfigError(f"Parameter prefix_dims must be less than dim ({self.dim}), "
@@ -191,9 +216,24 @@ class AttentionConfig(UnitConfig):
         if self.dim % self.io_lanes:
             raise ConfigError(f"Parameter io_lanes must be a divisor of dim ({self.dim}), "
                               f"not {self.io_lanes}")
+        if self.select == "greedy":
+            self._check_greedy()
         # Beyond these all results would be 0, or all but 0 saturate.
         self._check_ratio("logit_scale", self._logit_square)
         self._check_ratio("output_scale", self._output_square)
+
+    def _check_greedy(self):
+        if self.causal:
+            raise ConfigError("Parameter causal must be false for select \"greedy\", whose columns "
+                              "are sorted for all queries of a set, not true")
+        if self.io_lanes % self.start_lanes:
+            raise ConfigError(f"Parameter start_lanes must be a divisor of io_lanes "
+                              f"({self.io_lanes}), not {self.start_lanes}")
+        if self.iterations_per_key > self.dim:
+            raise ConfigError(f"Parameter iterations_per_key must be at most dim ({self.dim}), "
+                              f"not {self.iterations_per_key!r}")
+        if self.percent > 100:
+            raise ConfigError(f"Parameter percent must be at most 100, not {self.percent!r}")
 
     def _check_ratio(self, name, square):
         if not Fraction(1, 1 << 80) <= square <= 1 << 32:
@@ -271,6 +311,25 @@ class AttentionConfig(UnitConfig):
         rule = self.predictor_config
         return rule.dims if self.select == "predict" and rule.partial else 0
 
+    @property
+    def iterations(self):
+        """Iterations of the greedy search, until the input ``iterations`` says otherwise."""
+        return math.floor(self.iterations_per_key * self.max_keys + 0.5)
+
+    @property
+    def iteration_bits(self):
+        """Width of the input ``iterations``: there are ``max_keys * dim`` products."""
+        return (self.max_keys * self.dim).bit_length()
+
+    @property
+    def distance(self):
+        """Logit steps that a candidate may be below the best one, ``ln(100 / percent)``.
+
+        Until the input ``distance`` says otherwise.
+        """
+        steps = math.floor(math.log(100.0 / self.percent) / self.logit_scale + 0.5)
+        return min(steps, (1 << self.logit_bits) - 1)
+
     # Hardware ----------------------------------------------------------------------------------
 
     @property
@@ -325,12 +384,20 @@ class AttentionConfig(UnitConfig):
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
 
-        With ``select`` the keys that a query keeps on average count, and all for their prediction.
+        With ``select`` the keys that a query keeps on average count, and all for their prediction;
+        with a greedy search its candidates, its iterations and what surrounds them.
         """
+        if self.select == "greedy":
+            return max(GreedySearch.cycles_of(self, keys), keys if kept is None else kept,
+                       self.vector_beats)
         if self.select == "none":
             return max(-(-keys // self.lanes), self.vector_beats)
         return max(-(-keys // self.predict_lanes), keys if kept is None else kept,
                    self.vector_beats)
+
+    def sort_cycles(self, keys):
+        """Cycles that a greedy search's columns of a set take to be sorted, from set to set."""
+        return ColumnSort.cycles_of(self, keys) if self.select == "greedy" else 0
 
     def create(self):
         """Create the unit's hardware."""
@@ -339,4 +406,5 @@ class AttentionConfig(UnitConfig):
     @property
     def _engine(self):
         """Class of the hardware."""
-        return {"none": DenseAttention, "predict": PredictiveAttention}[self.select]
+        return {"none": DenseAttention, "predict": PredictiveAttention,
+                "greedy": GreedyAttention}[self.select]

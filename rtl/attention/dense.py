@@ -50,15 +50,24 @@ class DenseAttention(wiring.Component):
         values. The set's outputs are wrong; no other set's are. Sticky.
     """
 
+    #: Whether something else reads the keys besides the dot products.
+    PREVIEW = False
+
     def __init__(self, config):
         self.config = config
         super().__init__({
+            **self._controls(config),
             "q": In(stream.Signature(config.vector_layout)),
             "k": In(stream.Signature(config.key_layout)),
             "v": In(stream.Signature(config.vector_layout)),
             "o": Out(stream.Signature(config.output_layout)),
             "error": Out(1),
         })
+
+    @staticmethod
+    def _controls(config):
+        """Further ports."""
+        return {}
 
     # Cycles ------------------------------------------------------------------------------------
 
@@ -92,7 +101,8 @@ class DenseAttention(wiring.Component):
         config = self.config
         sizes = (config.vector_beats, config.lanes, config.max_keys)
         m.submodules.keys = self._keys = VectorStore(
-            config.key_layout, *sizes, memory=config.memory, first=config.known_dims)
+            config.key_layout, *sizes, memory=config.memory, first=config.known_dims,
+            preview=self.PREVIEW)
         m.submodules.values = self._values = VectorStore(
             config.vector_layout, *sizes, memory=config.memory)
         m.submodules.softmax = softmax = config.softmax_config.create()

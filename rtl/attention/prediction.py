@@ -10,6 +10,7 @@ from ..pipeline import delays
 from ..row_queue import RowQueue
 from ..row_store import BLOCK_BITS, RowStore
 from ..top_k import TopK
+from .kept_keys import KeptKeys
 from .queue import StoredQueue
 from .vector_store import BLOCK_WORDS
 
@@ -60,8 +61,7 @@ class Prediction(wiring.Component):
             "issue": In(1), "bank": In(1), "word": In(range(config.predict_words)),
             "kept": In(config.predict_lanes), "first": In(1), "last": In(1),
             "codes": In(self._codes),
-            "o": Out(stream.Signature(data.StructLayout({
-                "key": range(config.max_keys), "last": unsigned(1)}))),
+            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
             "score": Out(rule.score_bits if rule.partial else 0),
         })
 
@@ -112,12 +112,22 @@ class Prediction(wiring.Component):
         m = Module()
         scores, live = self._scores(m)
         if self.config.rule == "top-k":
-            kept = self._top_k(m, scores, live)
+            keep, valid, last = self._top_k(m, scores, live)
         else:
-            kept = self._compare(m, scores, live, *self._statistics(m, scores, live))
-        self._words(m, *kept)
-        if self.config.predictor_config.partial:
-            self._kept_scores(m, scores)
+            keep, valid, last = self._compare(m, scores, live, *self._statistics(m, scores, live))
+        config = self.config
+        partial = config.predictor_config.partial
+        m.submodules.indices = indices = KeptKeys(
+            config.predict_lanes, config.max_keys, self.rows * config.predict_words, stored=True,
+            places=self._places if partial else 1)
+        word = Signal(range(config.predict_words))
+        with m.If(valid):
+            m.d.sync += word.eq(Mux(last, 0, word + 1))
+        m.d.comb += [indices.valid.eq(valid), indices.keep.eq(keep), indices.word.eq(word),
+                     indices.last.eq(last)]
+        wiring.connect(m, indices.o, wiring.flipped(self.o))
+        if partial:
+            self._kept_scores(m, scores, indices)
         return m
 
     def _scores(self, m):
@@ -266,70 +276,12 @@ class Prediction(wiring.Component):
             m.d.sync += keep[lane].eq(scored.live[lane] & enough)
         return keep, valid, chosen.last
 
-    def _words(self, m, keep, valid, last):
-        """Queue of the words with kept keys, from the flags of one word after the other."""
-        config = self.config
-        partial = config.predictor_config.partial
-        entry = data.StructLayout({
-            "keep": unsigned(config.predict_lanes), "single": unsigned(1),
-            "word": range(config.predict_words), "final": unsigned(1),
-            # Number of the word, of those in work.
-            "place": range(self._places if partial else 1)})
-        m.submodules.kept_words = words = StoredQueue(entry, self.rows * config.predict_words)
-        # A word with kept keys waits until it is known whether the query has another one.
-        held = Signal(entry)
-        word = Signal(range(config.predict_words))
-        waiting, some, ended, none = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            some.eq(valid & keep.any()), ended.eq(valid & last),
-            none.eq(ended & ~some & (~waiting | held.final)),
-            words.push.eq(waiting & (held.final | some)), words.i.eq(held),
-        ]
-        place, start = Signal.like(held.place), Signal.like(held.place)
-        with m.If(valid):
-            m.d.sync += [word.eq(Mux(last, 0, word + 1)), place.eq(place + 1)]
-            with m.If(last):
-                m.d.sync += start.eq(place + 1)
-        with m.If(some | none):
-            m.d.sync += [waiting.eq(1), held.keep.eq(keep), held.word.eq(word),
-                         held.single.eq(_without_first(keep) == 0), held.final.eq(ended),
-                         held.place.eq(place)]
-            with m.If(none):
-                m.d.sync += [held.keep[0].eq(1), held.word.eq(0), held.place.eq(start)]
-        with m.Elif(words.push):
-            m.d.sync += waiting.eq(0)
-        with m.Elif(ended):
-            m.d.sync += held.final.eq(1)
-        self._indices(m, words.o)
-
-    def _indices(self, m, words):
-        """One index per cycle of the words' kept keys."""
-        self._current = current = Signal(words.payload.shape())
-        valid = Signal()
-        rest = Signal(self.config.predict_lanes)
-        self._lane = lane = Signal(self._lane_bits)
-        for k in reversed(range(self.config.predict_lanes)):
-            with m.If(current.keep[k]):
-                m.d.comb += lane.eq(k)
-        m.d.comb += [
-            rest.eq(_without_first(current.keep)),
-            self.o.valid.eq(valid),
-            self.o.payload.key.eq(Cat(lane, current.word)),
-            self.o.payload.last.eq(current.single & current.final),
-            words.ready.eq(~valid | (self.o.ready & current.single)),
-        ]
-        with m.If(words.ready):
-            m.d.sync += [valid.eq(words.valid), current.eq(words.payload)]
-        with m.Elif(self.o.ready):
-            # A flag of its own, as all that counts rows and keys hangs on it.
-            m.d.sync += [current.keep.eq(rest), current.single.eq(_without_first(rest) == 0)]
-
     @property
     def _places(self):
         """Words of the queries in work, at most, as a power of two."""
         return 1 << (self.rows * self.config.predict_words - 1).bit_length()
 
-    def _kept_scores(self, m, scores):
+    def _kept_scores(self, m, scores, indices):
         """Memory of the scores of all words in work, for those that are kept."""
         at = self._score_cycles(self.config)
         tail = Signal(range(self._places))
@@ -343,13 +295,8 @@ class Prediction(wiring.Component):
                     else "distributed"})
             port, read = kept.write_port(), kept.read_port()
             m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
-                         read.addr.eq(self._current.place)]
+                         read.addr.eq(indices.place)]
             held.append(Signal.like(score, name=f"kept_score_{lane}", reset_less=True))
             m.d.sync += held[-1].eq(read.data)
-        lane = delays(m, self._lane, 2, "kept_lane")[-1]
+        lane = delays(m, indices.lane, 2, "kept_lane")[-1]
         m.d.comb += self.score.eq(Array(held)[lane])
-
-
-def _without_first(bits):
-    """Bits less the lowest one that is set."""
-    return (bits & (bits - 1))[:len(bits)]

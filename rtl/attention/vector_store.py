@@ -36,6 +36,8 @@ class VectorStore(wiring.Component):
         Kind of memory: block RAM, LUT RAM, or by size.
     first : int
         Elements of a vector that are not stored, from the first on.
+    preview : bool
+        Whether there is a second read port, for vectors of any set as soon as they are written.
 
     Members
     -------
@@ -61,11 +63,14 @@ class VectorStore(wiring.Component):
         The elements of that vector that are not stored.
     ends : Out
         Place of the last vector of each of the two sets.
+    preview_word, preview_bank, preview : In, In, Out
+        Second read port, and the set that it reads, if there is one.
     error : Out(1)
         Sticky.
     """
 
-    def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0):
+    def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0,
+                 preview=False):
         self.layout = layout
         self.first = first
         self.vector_beats = vector_beats
@@ -80,7 +85,11 @@ class VectorStore(wiring.Component):
         self.vector = data.StructLayout(members)
         #: Layout of a place in a set.
         self.place_layout = data.StructLayout({"word": range(self.words), "lane": range(lanes)})
+        self._preview = preview
+        second = {"preview_word": In(range(self.words)), "preview_bank": In(1),
+                  "preview": Out(data.ArrayLayout(self.vector, lanes))} if preview else {}
         super().__init__({
+            **second,
             "i": In(stream.Signature(layout)),
             "complete": Out(2),
             "end": Out(self.place_layout),
@@ -159,6 +168,10 @@ class VectorStore(wiring.Component):
                 read.addr.eq(Cat(self.word, reading)),
                 self.o[lane].eq(read.data),
             ]
+            if self._preview:
+                second = vectors.read_port()
+                m.d.comb += [second.addr.eq(Cat(self.preview_word, self.preview_bank)),
+                             self.preview[lane].eq(second.data)]
         return m
 
     def _gather(self, m, transfer, whole):

@@ -65,7 +65,8 @@ class AxiStream(wiring.Component):
     m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid : Out
         Rows out. ``m_axis_tready`` goes the other way.
     error : Out(1)
-        The unit's sticky ``error``.
+        The unit's sticky ``error``. The unit's other ports that are no streams are there too, under
+        their own names.
     """
 
     def __init__(self, core, *, input_slice=False, output_slice=True):
@@ -79,7 +80,9 @@ class AxiStream(wiring.Component):
         members = {}
         for port, flow in ports.items():
             members |= _members(self.buses[port], flow, layouts[port])
-        super().__init__({"aclk": In(1), "aresetn": In(1), **members, "error": Out(1)})
+        self._plain = _plain(core)
+        super().__init__({"aclk": In(1), "aresetn": In(1), **members, **self._plain,
+                          "error": Out(1)})
         self._annotate()
 
     def _annotate(self):
@@ -106,6 +109,9 @@ class AxiStream(wiring.Component):
             self.error.eq(self._core.error),
         ]
         m.submodules.core = self._core
+        for name, member in self._plain.items():
+            ends = getattr(self._core, name), getattr(self, name)
+            m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
         for port, flow in self._flows.items():
             inner = getattr(self._core, port)
             if self._slices[flow]:
@@ -155,6 +161,12 @@ def _ports(core):
     ports = {name: member.flow for name, member in core.signature.members.items()
              if member.is_signature and isinstance(member.signature, stream.Signature)}
     return ports or {"i": In, "o": Out}
+
+
+def _plain(core):
+    """Members of a unit that are neither streams nor its ``error``, by name."""
+    return {name: member for name, member in core.signature.members.items()
+            if member.is_port and name != "error"}
 
 
 def _bus(port, flow):

@@ -122,6 +122,7 @@ class _Bench:
         """Longest that the design may be silent: a set is loaded, and its first query runs."""
         config = self.config
         return (2 * config.max_keys * config.vector_beats + config.vector_beats
+                + 2 * config.sort_cycles(config.max_keys)
                 + config.query_latency(config.max_keys) + 64)
 
     async def start(self) -> None:
@@ -134,6 +135,9 @@ class _Bench:
         await self.reset()
 
     def _idle(self) -> None:
+        if self.config.select == "greedy":
+            for name in "adjust", "iterations", "distance":
+                getattr(self._dut, name).value = 0
         for name in "qkv":
             self.ports[name].set_valid("0")
             self.ports[name].set_payload(self.ports[name].idle)
@@ -287,7 +291,8 @@ async def latency_of_idle_engine(bench):
             bench.beats(name, [keys]))) for name in "kv"]
         for load in loads:
             await load
-        await bench._fall
+        for _ in range(1 + config.sort_cycles(len(keys.k))):
+            await bench._fall
         single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
         query, sink = Source(bench.clock, bench.ports["q"]), Sink(bench.clock, bench.ports["o"])
         sending = cocotb.start_soon(query.run(bench.beats("q", [single])))

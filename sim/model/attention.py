@@ -4,16 +4,20 @@ import dataclasses
 
 import numpy as np
 
+from rtl.attention.column_merge import ColumnMerge
+from rtl.attention.greedy_search import GreedySearch
+
+from . import attention_greedy as greedy
 from . import run as run_unit
 
 
-__all__ = ["Work", "kept", "logits", "predicted", "run", "weights", "work"]
+__all__ = ["Work", "candidates", "kept", "logits", "predicted", "run", "weights", "work"]
 
 # Dot products that are worked on at a time: few enough for the arrays to stay in the cache.
 CHUNK = 1 << 16
 
 
-def run(config, q, k, v, mask=None):
+def run(config, q, k, v, mask=None, *, iterations=None, distance=None):
     """Compute the outputs of queries.
 
     Parameters
@@ -26,6 +30,9 @@ def run(config, q, k, v, mask=None):
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
         True: the key takes no part.
+    iterations, distance : int
+        With ``config.select`` "greedy", what the inputs of these names were set to; by default
+        what they are after reset.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def run(config, q, k, v, mask=None):
         hidden = None if mask is None else mask[number]
         for start in range(0, q.shape[1], step):
             part = slice(start, start + step)
-            w = _weights(config, q[number, part], k[number], hidden, start)
+            w = _weights(config, q[number, part], k[number], hidden, start, iterations, distance)
             result[number, part] = config.output(w.astype(np.int64) @ v[number].astype(np.int64))
     return result.reshape(shape)
 
@@ -58,9 +65,9 @@ def logits(config, q, k):
     return config.logit(q.astype(np.int64) @ k.astype(np.int64).T)
 
 
-def weights(config, q, k, mask=None):
+def weights(config, q, k, mask=None, *, iterations=None, distance=None):
     """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim)."""
-    return _weights(config, q, k, mask, 0)
+    return _weights(config, q, k, mask, 0, iterations, distance)
 
 
 def predicted(config, q, k):
@@ -79,9 +86,19 @@ def predicted(config, q, k):
     return scores
 
 
-def kept(config, q, k, mask=None):
-    """Keys that each query meets: booleans (queries, keys), of queries 0, 1, ... of a set."""
-    return _kept(config, q, k, mask, 0)
+def kept(config, q, k, mask=None, *, iterations=None, distance=None):
+    """Keys that have a weight: booleans (queries, keys), of queries 0, 1, ... of a set."""
+    return _kept(config, q, k, mask, 0, iterations, distance)
+
+
+def candidates(config, q, k, mask=None, *, iterations=None):
+    """Keys that the greedy search finds for each query: booleans (queries, keys)."""
+    live = np.ones(len(k), bool) if mask is None else ~np.asarray(mask)
+    columns = greedy.sort(k, ~live)
+    steps = config.iterations if iterations is None else iterations
+    found = [greedy.search(columns, query, steps, min_skip=config.min_skip) for query in q]
+    return np.array([greedy.candidates(one.scores, live, config.empty) for one in found],
+                    bool).reshape(len(q), len(k))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +114,11 @@ class Work:
     multiplications : float
         Multiplications of dot products and weighted sums.
     terms : float
-        Terms of predicted scores.
+        Terms of predicted scores; products of a greedy search.
     memory_bits : float
-        Bits read from the memories of keys, values and codes.
+        Bits read from the memories of keys, values and codes, or sorted columns.
+    candidates : float
+        Keys that a greedy search found, of which ``kept`` stayed.
     """
 
     seen: float
@@ -108,6 +127,7 @@ class Work:
     multiplications: float
     terms: float
     memory_bits: float
+    candidates: float = 0.0
 
 
 def work(config, q, k, mask=None):
@@ -116,6 +136,8 @@ def work(config, q, k, mask=None):
     Masked keys are read and multiplied as others are, unless they are selected against; keys behind
     a causal query's place are not.
     """
+    if config.select == "greedy":
+        return _greedy_work(config, q, k, mask)
     chosen = _kept(config, q, k, mask, 0)
     places = np.arange(1, len(q) + 1) if config.causal else len(k)
     seen = np.broadcast_to(np.minimum(places, len(k)), len(q))
@@ -139,7 +161,28 @@ def work(config, q, k, mask=None):
                 terms=float(np.mean(terms)), memory_bits=float(np.mean(bits)))
 
 
-def _kept(config, q, k, mask, start):
+def _greedy_work(config, q, k, mask):
+    live = np.ones(len(k), bool) if mask is None else ~np.asarray(mask)
+    columns = greedy.sort(k, ~live)
+    found = candidates(config, q, k, mask).sum(axis=1)
+    stayed = _kept(config, q, k, mask, 0).sum(axis=1)
+    # A query of a set that is masked as a whole meets it all the same, or its first key.
+    met = found if live.any() else np.full(len(q), len(k) if config.empty == "all" else 1)
+    weighed = np.maximum(stayed, 1)
+    taken = [greedy.search(columns, query, config.iterations, min_skip=config.min_skip)
+             for query in q]
+    # The ends of the columns, and one element for each product that was taken.
+    terms = 2 * config.dim * ColumnMerge.HEAD + np.array([one.products for one in taken])
+    vector, element = config.dim * config.bits, config.bits + (len(k) - 1).bit_length()
+    bits = met * (vector + 1) + weighed * vector + terms * element
+    cycles = max(GreedySearch.cycles_of(config, len(k)), met.mean(), config.vector_beats)
+    return Work(seen=float(len(k)), kept=float(stayed.mean()), cycles=float(cycles),
+                multiplications=float(np.mean((met + weighed) * config.dim)),
+                terms=float(terms.mean()), memory_bits=float(bits.mean()),
+                candidates=float(found.mean()))
+
+
+def _kept(config, q, k, mask, start, iterations=None, distance=None):
     live = np.ones((len(q), len(k)), bool) if mask is None else ~np.broadcast_to(
         mask, (len(q), len(k)))
     if config.causal:
@@ -147,6 +190,11 @@ def _kept(config, q, k, mask, start):
         live = live & (np.arange(len(k)) <= np.arange(start, start + len(q))[:, None])
     if config.select == "none":
         return live
+    if config.select == "greedy":
+        steps = config.distance if distance is None else distance
+        chosen = candidates(config, q, k, mask, iterations=iterations)
+        return np.array([greedy.post_score(x, one, steps) for x, one in
+                         zip(logits(config, q, k), chosen, strict=True)], bool).reshape(live.shape)
     scores = predicted(config, q, k)
     largest = np.where(live, scores, 0).max(axis=1, keepdims=True)
     if config.rule == "threshold":
@@ -164,9 +212,9 @@ def _kept(config, q, k, mask, start):
     return live & ((number * scores << config.mean_shift) >= limit)
 
 
-def _weights(config, q, k, mask, start):
+def _weights(config, q, k, mask, start, iterations=None, distance=None):
     return run_unit(config.softmax_config, logits(config, q, k),
-                    ~_kept(config, q, k, mask, start))
+                    ~_kept(config, q, k, mask, start, iterations, distance))
 
 
 def _check(config, q, k, v, mask):

@@ -1,35 +1,21 @@
-"""Study: A3's greedy search for candidates, and post-scoring selection, in integers.
+"""Greedy search for candidates over sorted columns, and post-scoring selection, in integers.
 
-Of approximate attention as in A3 (Ham et al., HPCA 2020). No hardware of this project does it; the
-functions say what it would compute, and what it would take.
-
-The columns of K are sorted once. Each iteration takes the largest of the products that the columns'
-heads make with the query, and adds it to the score of its row; then, unless all that was taken so
-far is negative, the smallest. Rows with a positive score are candidates; of these, those stay whose
-exact logit is near the largest.
+Of approximate attention as in A3 (Ham et al., HPCA 2020). The columns of K are sorted once. Each
+iteration takes the largest of the products that the columns' heads make with the query, and adds it
+to the score of its row; then, unless all that was taken so far is negative, the smallest. Rows with
+a positive score are candidates; of these, those stay whose exact logit is near the largest.
 
 Choices of this project, where the paper's text was not at hand: a product counts only if it has the
 sign that its half looks for; the check for skipping comes between the halves; ties go to the lowest
-dimension, and in the sort to the lowest row; without a candidate the row with the best score is
-taken.
+dimension, and in the sort to the lowest row.
 """
 
 import dataclasses
-import math
 
 import numpy as np
 
-from . import run as run_unit
-from .attention import logits
 
-
-__all__ = ["Columns", "Search", "candidates", "cycles", "post_score", "run", "search", "sort"]
-
-# Scores that are looked at for candidates per cycle.
-SCAN = 16
-
-# Cycles of a pipeline stage on top of what it works on.
-STAGE = 9
+__all__ = ["Columns", "Search", "candidates", "post_score", "search", "sort"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,52 +96,19 @@ def search(columns, q, iterations, *, min_skip=True):
     return Search(scores, products, skipped)
 
 
-def candidates(scores, live):
-    """Rows that are worth an exact dot product: booleans (keys,), one at least if one is live."""
-    chosen = (scores > 0) & live
-    if not chosen.any() and live.any():
-        chosen[int(np.where(live, scores, np.iinfo(np.int64).min).argmax())] = True
-    return chosen
+def candidates(scores, live, empty="all"):
+    """Rows that are worth an exact dot product: booleans (keys,).
 
-
-def post_score(x, chosen, percent, scale):
-    """Candidates whose weight is at least ``percent`` of the largest.
-
-    ``x`` are logits, worth ``scale`` each; the distance allowed is rounded to an integer.
+    Without a positive score, all ``live`` rows or, if ``empty`` is "first", the first of them.
     """
+    chosen = (scores > 0) & live
+    if chosen.any() or not live.any():
+        return chosen
+    return live if empty == "all" else np.arange(len(live)) == live.argmax()
+
+
+def post_score(x, chosen, distance):
+    """Candidates whose logit ``x`` is at most ``distance`` below that of the best of them."""
     if not chosen.any():
         return chosen
-    distance = round(math.log(100 / percent) / scale)
     return chosen & (x >= x[chosen].max() - distance)
-
-
-def run(config, q, k, v, mask=None, *, iterations, percent, min_skip=True):
-    """Compute attention with the search; arguments as in :func:`sim.model.attention.run`.
-
-    Returns
-    -------
-    outputs, chosen, kept
-        Integers (queries, dim); candidates and kept keys, booleans (queries, keys).
-    """
-    q, k, v = (np.asarray(x, np.int64) for x in (q, k, v))
-    live = np.ones(len(k), bool) if mask is None else ~np.asarray(mask)
-    columns, x = sort(k, ~live), logits(config, q, k)
-    chosen = np.array([candidates(search(columns, query, iterations, min_skip=min_skip).scores,
-                                  live) for query in q])
-    kept = np.array([post_score(row, some, percent, config.logit_scale)
-                     for row, some in zip(x, chosen, strict=True)])
-    weights = run_unit(config.softmax_config, x, ~kept).astype(np.int64)
-    return config.output(weights @ v), chosen, kept
-
-
-def cycles(dim, iterations, chosen, kept):
-    """Cycles per query of a pipeline whose slowest stage sets the pace.
-
-    ``chosen`` and ``kept`` are booleans (queries, keys). Stages: search, one iteration a cycle, in
-    no less time than the first products of the next query take, one dimension a cycle, and scan of
-    the scores; dot products of the candidates; exponents and sums of the kept ones.
-    """
-    keys = chosen.shape[1]
-    stages = [np.full(len(chosen), max(dim, iterations) + -(-keys // SCAN) + 6),
-              chosen.sum(axis=1) + STAGE, kept.sum(axis=1) + STAGE]
-    return np.max(stages, axis=0)
