@@ -66,6 +66,7 @@ CONFIGS = [
     LUT2D(lanes=1, max_length=9),
     LUT2D(lanes=4, max_length=30),
     LUT2D(lanes=4, max_length=30, sigma_memory="lut"),
+    LUT2D(lanes=1, max_length=10, bits=2, out_bits=2, rows=24),
     LUT2D(lanes=3, max_length=20, out_bits=15, row_index="round", **ROUNDED),
     LUT2D(lanes=16, max_length=100, sum_fraction_bits=2),
     LUT2D(lanes=2, max_length=12, bits=12, input_scale=0.01, out_bits=4, rows=32,

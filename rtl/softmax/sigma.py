@@ -39,10 +39,11 @@ class _Block:
 
     def outputs(self, m, codes, column):
         config = self.config
-        words = []
+        # As many columns as the index can tell apart: short rows reach the first ones only.
+        size, words = 1 << len(column), []
         for row in range(config.rows):
-            columns = _columns(config, row)
-            words += columns + [0] * ((1 << len(column)) - len(columns))
+            columns = _columns(config, row)[:size]
+            words += columns + [0] * (size - len(columns))
         m.submodules.sigma = table = BlockTable(words, config.out_bits, config.lanes)
         m.d.comb += [index.eq(Cat(column, code))
                      for index, code in zip(table.index, codes, strict=True)]
