@@ -10,11 +10,11 @@ import pathlib
 import re
 import sys
 
+from .report_activity import TABLES as ACTIVITY_TABLES
 from .report_attention import TABLES as ATTENTION_TABLES
 from .report_e2 import TABLES as E2_TABLES
 from .report_family import family
 from .report_layernorm import TABLES as LAYERNORM_TABLES
-from .report_tools import table
 
 
 __all__ = ["TABLES", "main", "update"]
@@ -22,8 +22,8 @@ __all__ = ["TABLES", "main", "update"]
 FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md",
          "docs/layernorm.md")
 
-TABLES = {**E2_TABLES, "softmax-family": family, **ATTENTION_TABLES, **LAYERNORM_TABLES}
-_table = table
+TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION_TABLES,
+          **ACTIVITY_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -1,24 +1,21 @@
-"""Measured tables of the attention engine: cycles, errors and area, as Markdown.
-
-``python -m sim.report_attention`` makes the tables of ``docs/attention.md`` anew.
-"""
+"""Measured tables of the attention engine: cycles, errors and area, as Markdown."""
 
 import functools
 import math
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
 
 from rtl import emit, synth, unit
 
-from . import attention_data, captured, metrics, model, prefix_basis, reference, report
+from . import attention_data, captured, metrics, model, prefix_basis, reference
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
+from .report_tools import table
 from .runner import Design, Simulation
 
-__all__ = ["TABLES", "measured_cycles"]
+__all__ = ["TABLES", "attention_job", "captured_head", "measured_cycles"]
 
 # XC7Z035: LUT, flip-flops, DSP blocks, block RAMs of 36 Kib (DS190).
 DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
@@ -35,15 +32,26 @@ def measured_cycles(config, sets, simulator="icarus"):
 
     ``sets`` are triples of integers ``q``, ``k``, ``v``. The outputs are compared with the model.
     """
-    job = [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
     design = Design.of(config)
     with tempfile.TemporaryDirectory() as folder:
         result, = Simulation(design, simulator, folder).run(
-            AttentionJob(config, job, 0, "core", design.latency), ["sets_back_to_back"],
+            attention_job(config, sets, design.latency), ["sets_back_to_back"],
             module="sim.bench.attention")
     if result.failure:
         raise RuntimeError(result.failure)
     return result.cycles
+
+
+def attention_job(config, sets, latency):
+    """Job for the bench of the engine: sets ``q``, ``k``, ``v``, and what the model makes of them.
+    """
+    job = [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
+    return AttentionJob(config, job, 0, "core", latency)
+
+
+def captured_head(turned=False):
+    """Real ``q``, ``k``, ``v`` of one captured head; ``turned`` into its calibrated basis."""
+    return (_turned_heads() if turned else _heads())[4]
 
 
 def dense_cycles():
@@ -57,7 +65,7 @@ def dense_cycles():
         few, many = (measured_cycles(config, [(q[:count], k, v)]) for count in (4, 8))
         rows.append((keys, lanes, f"{(many - few) / 4:g}", config.query_cycles(keys),
                      config.query_latency(keys)))
-    return report._table(("keys", "lanes", "cycles per query, simulated", "by the configuration",
+    return table(("keys", "lanes", "cycles per query, simulated", "by the configuration",
                           "latency, cycles"), rows)
 
 
@@ -88,7 +96,7 @@ def predict():
                          f"{100 * done.memory_bits / all_of_it.memory_bits:.0f} %",
                          f"{e.relative:.3f} / {e.cosine:.4f}",
                          f"{base.relative:.3f} / {base.cosine:.4f}"))
-    return report._table(("data, beta", "rule", "keys kept", "softmax mass kept",
+    return table(("data, beta", "rule", "keys kept", "softmax mass kept",
                           "cycles per query", "times dense", "multiplications", "memory bits",
                           "error", "error, dense"), rows)
 
@@ -100,11 +108,11 @@ def predict_cycles():
             ("random", 4), ("cluster", 4), ("needle", 4))]
     cases = [(name, vectors, {}) for name, vectors in sets]
     cases += [("random, 4", sets[0][1], {"rule": "top-k"})]
-    real = _heads()[4]
+    real = captured_head()
     keys = len(real[1])
     cases += [("captured head", real, parameters) for parameters in (
         {}, {"rule": "top-k", "top_k": keys // 8}, {"rule": "top-k", "top_k": keys // 2})]
-    cases.append(("captured head, prefix of 8", _turned_heads()[4],
+    cases.append(("captured head, prefix of 8", captured_head(turned=True),
                   {"predictor": "prefix", "rule": "top-k", "top_k": keys // 8}))
     rows = []
     for name, (q, k, v), parameters in cases:
@@ -114,7 +122,7 @@ def predict_cycles():
         done = work(config, q[8:], k)
         rows.append((name, _rule(config), len(k), f"{100 * done.kept / len(k):.1f} %",
                      f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}"))
-    return report._table(("data, beta", "rule", "keys", "keys kept",
+    return table(("data, beta", "rule", "keys", "keys kept",
                           "cycles per query, simulated", "by the model"), rows)
 
 
@@ -184,7 +192,7 @@ def captured_heads():
                           e.relative, e.cosine))
         name = "prefix of 8" if turned else "leading-one"
         _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
-    return report._table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
+    return table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
                           "cycles per query", "times dense", "error",
                           "error of the worst head"), rows).replace("nan", "")
 
@@ -205,7 +213,7 @@ def errors():
             e = metrics.attention_errors(exact, model.run(config, *integers) * config.output_scale)
             cells.append(f"{e.relative:.3f} / {e.cosine:.4f}")
         rows.append(cells)
-    return report._table(("data, beta", "effective keys",
+    return table(("data, beta", "effective keys",
                           *(f"`{s}`" + "".join(f", {n} {x}" for n, x in p.items())
                             for s, p in variants)), rows)
 
@@ -225,15 +233,10 @@ def cost():
                   for figure, total in DEVICE.items()]
         name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
         rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}", config.latency))
-    return report._table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
+    return table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
                           "latency of one key, cycles"), rows)
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
           "attention-captured": captured_heads}
-
-
-if __name__ == "__main__":
-    report.TABLES.update(TABLES)
-    sys.exit(report.main(sys.argv[1:] or ["docs/attention.md"]))
