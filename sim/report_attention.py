@@ -16,6 +16,7 @@ from rtl import emit, synth, unit
 from . import attention_data, captured, metrics, model, prefix_basis, reference, report
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
+from .model.attention_map import AttentionMap
 from .runner import Design, Simulation
 
 __all__ = ["TABLES", "measured_cycles"]
@@ -35,7 +36,12 @@ def measured_cycles(config, sets, simulator="icarus"):
 
     ``sets`` are triples of integers ``q``, ``k``, ``v``. The outputs are compared with the model.
     """
-    job = [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
+    return _simulated(config, [
+        KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets],
+        simulator)
+
+
+def _simulated(config, job, simulator="icarus"):
     design = Design.of(config)
     with tempfile.TemporaryDirectory() as folder:
         result, = Simulation(design, simulator, folder).run(
@@ -189,6 +195,68 @@ def captured_heads():
                           "error of the worst head"), rows).replace("nan", "")
 
 
+def _reuse_cycles(config, q, k, v, reused):
+    """Cycles per query of a set that leads, or of values that reuse its map, simulated."""
+    def cycles(count):
+        sets = [KeySet(q[:count], k, v, np.zeros(len(k), bool),
+                       model.run(config, q[:count], k, v))]
+        if reused:
+            own = v[::-1].copy()
+            sets.append(KeySet(own[:0], own[:0], own, np.zeros(0, bool),
+                               AttentionMap.of(config, q[:count], k).run(config, own), 1))
+        return _simulated(config, sets)
+
+    few, many = cycles(4), cycles(8)
+    return (many - few) / 4
+
+
+def reuse():
+    """Work of a query: dense, predictive, of a set whose map is kept, of values that reuse it."""
+    rows = []
+    q, k, v = attention_data.DATA["random"](np.random.default_rng(0), 128, 320, 64, 4)
+    keys = len(k)
+    leader = None
+    for name, parameters in (
+            ("dense", {}), ("leading-one; mean, 2", {"select": "predict"}),
+            ("leading-one; top-k, 40", {"select": "predict", "rule": "top-k"}),
+            ("prefix of 16; top-k, 40", {"select": "predict", "rule": "top-k",
+                                         "predictor": "prefix", "prefix_dims": 16}),
+            ("map is made and kept", {"reuse": True}), ("map is used again", {"reuse": True})):
+        config = attention_data.fitted(q, k, v, **parameters)
+        integers = attention_data.quantised(config, q, k, v)
+        reused = name == "map is used again"
+        done = work(config, *integers[:2], reused=reused)
+        cycles = "" if not config.reuse else f"{_reuse_cycles(config, *integers, reused):g}"
+        if name == "map is made and kept":
+            leader = cycles
+        elif reused:
+            # What the set that leads takes for as many queries goes.
+            cycles = f"{float(cycles) - float(leader):g}"
+        rows.append((name, f"{done.multiplications:.0f}", f"{done.terms:.0f}",
+                     f"{done.table_reads:.0f}", f"{done.memory_bits / 1000:.1f}",
+                     f"{done.cycles:.1f}", cycles, f"{keys / done.cycles:.1f}"))
+    return report._table(("a query", "multiplications", "terms", "table reads", "memory, kbit",
+                          "cycles", "cycles, simulated", "times dense"), rows)
+
+
+def reuse_errors():
+    """Errors of the engine that keeps its maps, by the width of a code."""
+    rows = []
+    widths = (8, 6, 4)
+    for name, beta in SETS:
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
+        exact = reference.attention(q, k, v)
+        cells = [f"{name}, {beta}"]
+        for parameters in ({}, *({"reuse": True, "code_bits": bits} for bits in widths)):
+            config = attention_data.fitted(q, k, v, **parameters)
+            integers = attention_data.quantised(config, q, k, v)
+            e = metrics.attention_errors(exact, model.run(config, *integers) * config.output_scale)
+            cells.append(f"{e.relative:.3f} / {e.cosine:.4f}")
+        rows.append(cells)
+    return report._table(("data, beta", "dense, `softmax-e2:plus`",
+                          *(f"map of {bits} bits" for bits in widths)), rows)
+
+
 def errors():
     """Errors of the dense engine against float64 attention, 128 queries, 320 keys of 64."""
     rows = []
@@ -218,7 +286,8 @@ def cost():
                        {"select": "predict", "predictor": "sign"},
                        {"select": "predict", "rule": "top-k"},
                        {"select": "predict", "predictor": "prefix"},
-                       {"select": "predict", "predictor": "prefix", "rule": "top-k"}):
+                       {"select": "predict", "predictor": "prefix", "rule": "top-k"},
+                       {"reuse": True}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
@@ -231,7 +300,8 @@ def cost():
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
-          "attention-captured": captured_heads}
+          "attention-captured": captured_heads, "attention-reuse": reuse,
+          "attention-reuse-errors": reuse_errors}
 
 
 if __name__ == "__main__":

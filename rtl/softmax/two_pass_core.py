@@ -92,12 +92,10 @@ class TwoPassDatapath(RowDatapath):
         """Output registers of a beat, from its codes and its row's result."""
         raise NotImplementedError
 
-    def elaborate(self, platform):
-        m = Module()
+    def _first_pass(self, m):
+        """Beats read behind their row's maximum, whether each is its row's first, and distances."""
         config, at = self.config, self.at
         depth = 1 << (config.max_rows - 1).bit_length()
-
-        # Until the maximum is known.
         valids = delays(m, self.valid, max(at.write, at.maximum), "valid")
         ends = delays(m, self.valid & self.end, max(at.write, at.maximum), "end")
         maximum = self._maximum(m, valids[at.candidates])
@@ -115,12 +113,21 @@ class TwoPassDatapath(RowDatapath):
             maxima.i.eq(maximum), maxima.push.eq(ends[at.maximum]),
         ]
         read, first, final = self._read(m, store, beat, maxima, "final")
-
-        # Until the sum is known.
         distances = []
         for k in range(config.lanes):
             distances.append(Signal(config.bits, name=f"distance_{k}"))
             m.d.comb += distances[-1].eq(final - read.beat.data[k])
+        return read, first, distances
+
+    def elaborate(self, platform):
+        m = Module()
+        config, at = self.config, self.at
+        depth = 1 << (config.max_rows - 1).bit_length()
+
+        # Until the maximum is known.
+        read, first, distances = self._first_pass(m)
+
+        # Until the sum is known.
         wait = max(at.late_write, at.result) - at.read
         valids = delays(m, read.valid, wait, "read_valid")
         ends = delays(m, read.valid & read.beat.last, wait, "read_end")

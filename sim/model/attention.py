@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from . import attention_map
 from . import run as run_unit
 
 
@@ -49,7 +50,11 @@ def run(config, q, k, v, mask=None):
         for start in range(0, q.shape[1], step):
             part = slice(start, start + step)
             w = _weights(config, q[number, part], k[number], hidden, start)
-            result[number, part] = config.output(w.astype(np.int64) @ v[number].astype(np.int64))
+            if config.reuse:
+                result[number, part] = attention_map.weighted(config, w, v[number])
+            else:
+                result[number, part] = config.output(
+                    w.astype(np.int64) @ v[number].astype(np.int64))
     return result.reshape(shape)
 
 
@@ -59,7 +64,10 @@ def logits(config, q, k):
 
 
 def weights(config, q, k, mask=None):
-    """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim)."""
+    """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim).
+
+    With ``config.reuse`` they are the codes of the map, which add up to anything.
+    """
     return _weights(config, q, k, mask, 0)
 
 
@@ -95,11 +103,15 @@ class Work:
     cycles : float
         Cycles between one query and the next, once the engine is full.
     multiplications : float
-        Multiplications of dot products and weighted sums.
+        Multiplications of dot products, exact or predicted, and of weighted sums.
     terms : float
-        Terms of predicted scores.
+        Terms of predicted scores that take no multiplication.
+    table_reads : float
+        Words read of tables: an exponential of each key that is met, and where a division ends the
+        query its factor.
     memory_bits : float
-        Bits read from the memories of keys, values and codes.
+        Bits read from the memories of keys, values, codes and scores, and read from or written to
+        that of the maps.
     """
 
     seen: float
@@ -107,19 +119,24 @@ class Work:
     cycles: float
     multiplications: float
     terms: float
+    table_reads: float
     memory_bits: float
 
 
-def work(config, q, k, mask=None):
+def work(config, q, k, mask=None, *, reused=False):
     """Work of queries (queries, dim) of a set of keys (keys, dim).
 
     Masked keys are read and multiplied as others are, unless they are selected against; keys behind
-    a causal query's place are not.
+    a causal query's place are not. With ``reused`` it is the work of values that reuse the map of
+    these queries and keys.
     """
     chosen = _kept(config, q, k, mask, 0)
     places = np.arange(1, len(q) + 1) if config.causal else len(k)
     seen = np.broadcast_to(np.minimum(places, len(k)), len(q))
-    words = terms = 0
+    vector, rule = config.dim * config.bits, config.predictor_config
+    words = 0
+    if reused:
+        return _reused_work(config, seen, chosen)
     if config.select == "none":
         met = seen
         cycles = np.maximum(-(-met // config.lanes), config.vector_beats)
@@ -127,16 +144,35 @@ def work(config, q, k, mask=None):
         # A query without a key that takes part meets one all the same.
         met = np.maximum(chosen.sum(axis=1), 1)
         words = -(-seen // config.predict_lanes)
-        terms = seen * config.dim
         # Queries in work at the same time even out what each of them takes.
         cycles = np.maximum(max(words.mean(), met.mean()), config.vector_beats)
-    vector = config.dim * config.bits
-    code = config.dim * config.predictor_config.code_bits + 1
-    bits = met * (2 * vector + 1) + words * config.predict_lanes * code
-    return Work(seen=float(np.mean(seen)), kept=float(np.mean(chosen.sum(axis=1))),
-                cycles=float(np.mean(cycles)),
-                multiplications=float(np.mean(2 * met * config.dim)),
-                terms=float(np.mean(terms)), memory_bits=float(np.mean(bits)))
+    terms = seen * rule.dims if config.select != "none" else 0
+    known = config.known_dims
+    bits = (met * (2 * vector + 1) + words * config.predict_lanes
+            * (rule.dims * rule.code_bits + 1))
+    if known:
+        bits = bits + met * (rule.score_bits - known * config.bits)
+    if config.reuse:
+        bits = bits + met * config.code_bits + config.division.places[1] + 1
+    return _mean_work(
+        seen=seen, kept=chosen.sum(axis=1), cycles=cycles,
+        multiplications=met * (2 * config.dim - known) + (terms if known else 0),
+        terms=0 if known else terms, table_reads=met + config.reuse, memory_bits=bits)
+
+
+def _reused_work(config, seen, chosen):
+    """Work of values alone: two queries share the cycles, and the values that are read."""
+    pairs = [seen[start:start + 2].max() for start in range(0, len(seen), 2)]
+    gap = 2 * config.reuse_cycles(1)
+    bits = (sum(pairs) * config.dim * config.bits / len(seen) + seen * config.code_bits
+            + config.division.places[1] + 1)
+    return _mean_work(
+        seen=seen, kept=chosen.sum(axis=1), cycles=np.maximum(pairs, gap).sum() / len(seen),
+        multiplications=seen * config.dim, terms=0, table_reads=1, memory_bits=bits)
+
+
+def _mean_work(**figures):
+    return Work(**{name: float(np.mean(values)) for name, values in figures.items()})
 
 
 def _kept(config, q, k, mask, start):
@@ -165,8 +201,10 @@ def _kept(config, q, k, mask, start):
 
 
 def _weights(config, q, k, mask, start):
-    return run_unit(config.softmax_config, logits(config, q, k),
-                    ~_kept(config, q, k, mask, start))
+    x, hidden = logits(config, q, k), ~_kept(config, q, k, mask, start)
+    if config.reuse:
+        return attention_map.codes(config, x, hidden)
+    return run_unit(config.softmax_config, x, hidden)
 
 
 def _check(config, q, k, v, mask):
