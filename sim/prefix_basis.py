@@ -115,7 +115,8 @@ def save(file, bases: Sequence[Basis]) -> None:
     p = np.array([basis.p for basis in bases])
     if not np.abs(p).max() <= np.finfo(np.float16).max:
         raise ValueError("Matrices must be within the range of float16")
-    np.savez_compressed(file, p=p.astype(np.float16), values=np.array([basis.values for basis in bases], np.float32))
+    np.savez_compressed(file, p=p.astype(np.float16),
+                        values=np.array([basis.values for basis in bases], np.float32))
 
 
 def load(path: str | os.PathLike[str]) -> list[Basis]:

@@ -4,7 +4,8 @@ import pathlib
 import tempfile
 
 from . import activity, attention_data
-from .report_attention import attention_job, captured_head
+from .bench.attention import AttentionJob
+from .report_attention import captured_head, key_sets
 from .report_tools import table
 from .runner import Design, Simulation
 
@@ -23,8 +24,9 @@ def toggles(config, q, k, v):
     with tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(design, "verilator", folder, waves=True)
         for count in FEW, MANY:
-            result, = simulation.run(attention_job(config, [(q[:count], k, v)], design.latency),
-                                     ["sets_back_to_back"], module="sim.bench.attention")
+            job = AttentionJob(config, key_sets(config, [(q[:count], k, v)]), 0, "core",
+                               design.latency)
+            result, = simulation.run(job, ["sets_back_to_back"], module="sim.bench.attention")
             if result.failure:
                 raise RuntimeError(result.failure)
             found.append(activity.measure(design, pathlib.Path(folder, "dump.vcd")))

@@ -12,10 +12,11 @@ from rtl import emit, synth, unit
 from . import attention_data, captured, metrics, model, prefix_basis, reference
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
+from .model.attention_map import AttentionMap
 from .report_tools import table
 from .runner import Design, Simulation
 
-__all__ = ["TABLES", "attention_job", "captured_head", "measured_cycles"]
+__all__ = ["TABLES", "captured_head", "key_sets", "measured_cycles"]
 
 # XC7Z035: LUT, flip-flops, DSP blocks, block RAMs of 36 Kib (DS190).
 DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
@@ -32,21 +33,23 @@ def measured_cycles(config, sets, simulator="icarus"):
 
     ``sets`` are triples of integers ``q``, ``k``, ``v``. The outputs are compared with the model.
     """
+    return _simulated(config, key_sets(config, sets), simulator)
+
+
+def _simulated(config, sets, simulator="icarus"):
     design = Design.of(config)
     with tempfile.TemporaryDirectory() as folder:
         result, = Simulation(design, simulator, folder).run(
-            attention_job(config, sets, design.latency), ["sets_back_to_back"],
+            AttentionJob(config, sets, 0, "core", design.latency), ["sets_back_to_back"],
             module="sim.bench.attention")
     if result.failure:
         raise RuntimeError(result.failure)
     return result.cycles
 
 
-def attention_job(config, sets, latency):
-    """Job for the bench of the engine: sets ``q``, ``k``, ``v``, and what the model makes of them.
-    """
-    job = [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
-    return AttentionJob(config, job, 0, "core", latency)
+def key_sets(config, sets):
+    """Sets for the bench of the engine, and what the model makes of them."""
+    return [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
 
 
 def captured_head(turned=False):
@@ -66,7 +69,7 @@ def dense_cycles():
         rows.append((keys, lanes, f"{(many - few) / 4:g}", config.query_cycles(keys),
                      config.query_latency(keys)))
     return table(("keys", "lanes", "cycles per query, simulated", "by the configuration",
-                          "latency, cycles"), rows)
+                  "latency, cycles"), rows)
 
 
 def _rule(config):
@@ -97,8 +100,8 @@ def predict():
                          f"{e.relative:.3f} / {e.cosine:.4f}",
                          f"{base.relative:.3f} / {base.cosine:.4f}"))
     return table(("data, beta", "rule", "keys kept", "softmax mass kept",
-                          "cycles per query", "times dense", "multiplications", "memory bits",
-                          "error", "error, dense"), rows)
+                  "cycles per query", "times dense", "multiplications", "memory bits",
+                  "error", "error, dense"), rows)
 
 
 def predict_cycles():
@@ -123,7 +126,7 @@ def predict_cycles():
         rows.append((name, _rule(config), len(k), f"{100 * done.kept / len(k):.1f} %",
                      f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}"))
     return table(("data, beta", "rule", "keys", "keys kept",
-                          "cycles per query, simulated", "by the model"), rows)
+                  "cycles per query, simulated", "by the model"), rows)
 
 
 @functools.cache
@@ -193,8 +196,70 @@ def captured_heads():
         name = "prefix of 8" if turned else "leading-one"
         _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
     return table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
-                          "cycles per query", "times dense", "error",
-                          "error of the worst head"), rows).replace("nan", "")
+                  "cycles per query", "times dense", "error",
+                  "error of the worst head"), rows).replace("nan", "")
+
+
+def _reuse_cycles(config, q, k, v, reused):
+    """Cycles per query of a set that leads, or of values that reuse its map, simulated."""
+    def cycles(count):
+        sets = [KeySet(q[:count], k, v, np.zeros(len(k), bool),
+                       model.run(config, q[:count], k, v))]
+        if reused:
+            own = v[::-1].copy()
+            sets.append(KeySet(own[:0], own[:0], own, np.zeros(0, bool),
+                               AttentionMap.of(config, q[:count], k).run(config, own), 1))
+        return _simulated(config, sets)
+
+    few, many = cycles(4), cycles(8)
+    return (many - few) / 4
+
+
+def reuse():
+    """Work of a query: dense, predictive, of a set whose map is kept, of values that reuse it."""
+    rows = []
+    q, k, v = attention_data.DATA["random"](np.random.default_rng(0), 128, 320, 64, 4)
+    keys = len(k)
+    leader = None
+    for name, parameters in (
+            ("dense", {}), ("leading-one; mean, 2", {"select": "predict"}),
+            ("leading-one; top-k, 40", {"select": "predict", "rule": "top-k"}),
+            ("prefix of 16; top-k, 40", {"select": "predict", "rule": "top-k",
+                                         "predictor": "prefix", "prefix_dims": 16}),
+            ("map is made and kept", {"reuse": True}), ("map is used again", {"reuse": True})):
+        config = attention_data.fitted(q, k, v, **parameters)
+        integers = attention_data.quantised(config, q, k, v)
+        reused = name == "map is used again"
+        done = work(config, *integers[:2], reused=reused)
+        cycles = "" if not config.reuse else f"{_reuse_cycles(config, *integers, reused):g}"
+        if name == "map is made and kept":
+            leader = cycles
+        elif reused:
+            # What the set that leads takes for as many queries goes.
+            cycles = f"{float(cycles) - float(leader):g}"
+        rows.append((name, f"{done.multiplications:.0f}", f"{done.terms:.0f}",
+                     f"{done.table_reads:.0f}", f"{done.memory_bits / 1000:.1f}",
+                     f"{done.cycles:.1f}", cycles, f"{keys / done.cycles:.1f}"))
+    return table(("a query", "multiplications", "terms", "table reads", "memory, kbit",
+                  "cycles", "cycles, simulated", "times dense"), rows)
+
+
+def reuse_errors():
+    """Errors of the engine that keeps its maps, by the width of a code."""
+    rows = []
+    widths = (8, 6, 4)
+    for name, beta in SETS:
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
+        exact = reference.attention(q, k, v)
+        cells = [f"{name}, {beta}"]
+        for parameters in ({}, *({"reuse": True, "code_bits": bits} for bits in widths)):
+            config = attention_data.fitted(q, k, v, **parameters)
+            integers = attention_data.quantised(config, q, k, v)
+            e = metrics.attention_errors(exact, model.run(config, *integers) * config.output_scale)
+            cells.append(f"{e.relative:.3f} / {e.cosine:.4f}")
+        rows.append(cells)
+    return table(("data, beta", "dense, `softmax-e2:plus`",
+                  *(f"map of {bits} bits" for bits in widths)), rows)
 
 
 def errors():
@@ -214,8 +279,8 @@ def errors():
             cells.append(f"{e.relative:.3f} / {e.cosine:.4f}")
         rows.append(cells)
     return table(("data, beta", "effective keys",
-                          *(f"`{s}`" + "".join(f", {n} {x}" for n, x in p.items())
-                            for s, p in variants)), rows)
+                  *(f"`{s}`" + "".join(f", {n} {x}" for n, x in p.items())
+                    for s, p in variants)), rows)
 
 
 def cost():
@@ -226,7 +291,8 @@ def cost():
                        {"select": "predict", "predictor": "sign"},
                        {"select": "predict", "rule": "top-k"},
                        {"select": "predict", "predictor": "prefix"},
-                       {"select": "predict", "predictor": "prefix", "rule": "top-k"}):
+                       {"select": "predict", "predictor": "prefix", "rule": "top-k"},
+                       {"reuse": True}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
@@ -234,9 +300,10 @@ def cost():
         name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
         rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}", config.latency))
     return table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
-                          "latency of one key, cycles"), rows)
+                  "latency of one key, cycles"), rows)
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
-          "attention-captured": captured_heads}
+          "attention-captured": captured_heads, "attention-reuse": reuse,
+          "attention-reuse-errors": reuse_errors}

@@ -21,9 +21,17 @@ Attention = rtl.unit("attention")
 class Set:
     """Keys, values, mask and queries that belong together."""
 
+    #: What the values are for, where their stream says so.
+    use = 0
+
     def __init__(self, q, k, v, mask=None):
         self.q, self.k, self.v = q, k, v
         self.mask = np.zeros(len(k), bool) if mask is None else mask
+
+    @property
+    def rows(self):
+        """Number of outputs."""
+        return len(self.q)
 
     def expected(self, config):
         return model.run(config, self.q, self.k, self.v, mask=self.mask).tolist()
@@ -37,13 +45,16 @@ def random_set(config, rng, keys=None, queries=None):
 
 
 def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
-    """Stream sets through an engine; returns outputs by set, and cycles of what was transferred."""
+    """Stream sets through an engine; returns outputs by set, and cycles of what was transferred.
+
+    Under ``error`` the cycles have what the output of that name was in the end.
+    """
     config = dut.config
     lanes = config.io_lanes
     outputs, cycles = [[]], {"q": [], "k": [], "v": [], "o": []}
-    total = sum(len(s.q) for s in sets) * config.vector_beats
-    work = sum((len(s.q) + 2 * len(s.k)) * (len(s.k) + config.vector_beats)
-               + config.sort_cycles(len(s.k)) + len(s.q) * config.query_cycles(len(s.k))
+    total = sum(s.rows for s in sets) * config.vector_beats
+    work = sum((s.rows + 2 * len(s.v)) * (len(s.v) + config.vector_beats)
+               + config.sort_cycles(len(s.v)) + s.rows * config.query_cycles(len(s.v))
                for s in sets)
 
     def source(name):
@@ -66,6 +77,9 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
                             "last": final and number == len(vectors) - 1}
                     if name == "k":
                         beat["mask"] = int(s.mask[number]) if final else rng.randrange(2)
+                    if name == "v" and config.reuse:
+                        use = s.use if beat["last"] else rng.randrange(1 << 9)
+                        beat["use"] = stream.payload.shape()["use"].shape.from_bits(use)
                     ctx.set(stream.payload, beat)
                     ctx.set(stream.valid, 1)
                     await ctx.tick().until(stream.ready)
@@ -74,6 +88,7 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
     async def watch(ctx):
         for cycle in range(1000 + int(work * (1 + 3 * gaps) / (1.0001 - stalls))):
             if len(cycles["o"]) == total:
+                cycles["error"] = ctx.get(dut.error)
                 break
             sampled = await ctx.tick().sample(
                 *(getattr(getattr(dut, port), wire) for port in "qkvo"
@@ -311,6 +326,7 @@ class Late(wiring.Component):
         for port in "kv":
             wiring.connect(m, wiring.flipped(getattr(self, port)), getattr(core, port))
         wiring.connect(m, core.o, wiring.flipped(self.o))
+        m.d.comb += self.error.eq(core.error)
         left = Signal(range(self.cycles + 1), init=self.cycles)
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)

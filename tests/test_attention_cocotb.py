@@ -1,5 +1,7 @@
 """The attention engine against its model, emitted and simulated: core and AXI4-Stream ports."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import rtl
 from sim import model, runner
 from sim.attention_data import integers
 from sim.bench.attention import AttentionJob, KeySet
+from sim.model.attention_map import AttentionMap
 
 Attention = rtl.unit("attention")
 
@@ -19,6 +22,7 @@ FAST = [
                       top_k=5), "core"),
     (Attention.preset("conservative", dim=6, io_lanes=2, max_keys=27, bits=5, scan_lanes=4,
                       query_scale=0.3), "core"),
+    (Attention(reuse=True, dim=6, io_lanes=3, max_keys=13, maps=2), "core"),
 ]
 SLOW = [
     (Attention(dim=64, max_keys=40), "core"),
@@ -36,6 +40,9 @@ SLOW = [
     (Attention.preset("conservative", dim=5, io_lanes=5, max_keys=13, bits=4, start_lanes=1,
                       scan_lanes=2, empty="first", min_skip=False, memory="distributed",
                       iterations_per_key=5.0), "core"),
+    (Attention(reuse=True, dim=16, max_keys=40, causal=True, maps=4, map_queries=5), "axis"),
+    (Attention(reuse=True, dim=5, io_lanes=1, max_keys=60, bits=6, code_bits=10, value_scale=0.3,
+               out_bits=12, memory="block"), "core"),
     (Attention(dim=3, io_lanes=3, max_keys=1, logit_bits=6, logit_scale=0.3), "core"),
     (Attention(dim=16, io_lanes=16, max_keys=70, lanes=1, bits=4, query_scale=0.5,
                softmax="softmax-e2:paper", causal=True), "core"),
@@ -48,6 +55,36 @@ def make_set(config, random, keys=None):
     q, k, v = integers(config, random, int(random.integers(1, 9)), keys)
     mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
     return KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask))
+
+
+def make_sets(config, random):
+    sets = [make_set(config, random, keys) for keys in (None, 1, config.max_keys)]
+    sets += [make_set(config, random) for _ in range(9)]
+    return with_reuse(config, random, sets) if config.reuse else sets
+
+
+def with_reuse(config, random, leaders):
+    """The sets, each behind the third followed by values that reuse the map of one of the last."""
+    sets, stored = [], {}
+    for place, leader in enumerate(leaders):
+        number, tag = int(random.integers(config.maps)), int(random.integers(256))
+        # A map has so many rows at most.
+        leader = dataclasses.replace(leader, q=leader.q[:config.map_rows],
+                                     y=leader.y[:config.map_rows], use=of_use(config, number, tag))
+        sets.append(leader)
+        stored[number] = leader, tag
+        for _ in range(int(random.integers(3)) if place > 1 else 0):
+            number = int(random.choice(list(stored)))
+            one, tag = stored[number]
+            v = random.integers(*config.element_range, one.v.shape)
+            y = AttentionMap.of(config, one.q, one.k, one.mask).run(config, v)
+            sets.append(KeySet(v[:0], v[:0], v, np.zeros(0, bool), y,
+                               1 | of_use(config, number, tag)))
+    return sets
+
+
+def of_use(config, number, tag):
+    return number << 1 | tag << config.maps.bit_length()
 
 
 def cases():
@@ -73,8 +110,7 @@ def test_equals_model(config, ports, simulator, tmp_path, store):
     except runner.SimulatorError as error:
         pytest.skip(str(error))
     random = np.random.default_rng(1)
-    sets = [make_set(config, random, keys) for keys in (None, 1, config.max_keys)]
-    sets += [make_set(config, random) for _ in range(9)]
+    sets = make_sets(config, random)
     design = runner.Design.of(config, ports)
     job = AttentionJob(config, sets, 1, ports, design.latency)
     simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)

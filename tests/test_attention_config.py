@@ -71,13 +71,14 @@ def test_files_and_names():
                        {"select": "predict"}, {"select": "predict", "predictor": "4-bit"},
                        {"select": "predict", "rule": "top-k"},
                        {"select": "predict", "rule": "top-k", "top_k": 9},
-                       {"select": "predict", "predictor": "prefix"}):
+                       {"select": "predict", "predictor": "prefix"},
+                       {"reuse": True}, {"reuse": True, "maps": 2}):
         config = Attention(**parameters)
         assert UnitConfig.from_toml(config.to_toml()) == config
         assert UnitConfig.from_json(config.to_json()) == config
         assert config.name.isidentifier()
         names.add(config.name)
-    assert len(names) == 12
+    assert len(names) == 14
 
 
 @pytest.mark.parametrize("bits, dim, dot_bits", [(8, 64, 22), (4, 1, 8), (5, 3, 11)])
@@ -210,6 +211,14 @@ def test_axi_ports():
         "ASSOCIATED_BUSIF s_axis_q:s_axis_k:s_axis_v:m_axis, ")
     assert shell.s_axis_k_tuser.attrs["X_INTERFACE_INFO"] == \
         "xilinx.com:interface:axis:1.0 s_axis_k TUSER"
+
+
+def test_axi_port_of_the_values_says_what_they_are_for():
+    config = Attention(reuse=True, dim=6, io_lanes=3, max_keys=5, maps=8)
+    shell = AxiStream(emit.BlackBox(config.create(), config.name))
+    widths = {name: member.shape for name, member in shell.signature.members.items()}
+    assert widths["s_axis_v_tuser"] == 1 + 3 + 8 and widths["s_axis_k_tuser"] == 1
+    assert "s_axis_q_tuser" not in widths
 
 
 def test_every_parameter_is_in_the_hash():

@@ -14,13 +14,17 @@ from amaranth import signed
 
 from ..config import UnitConfig, register, unit, units
 from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
+from ..softmax.exponentials import ExponentialsConfig
 from .column_sort import ColumnSort
 from .dense import DenseAttention
 from .greedy import GreedyAttention
 from .greedy_search import GreedySearch
+from .map_store import MapUse
 from .predictive import PredictiveAttention
 from .predictor import PREDICTORS, predictor
 from .requantise import Requantiser
+from .reuse import ReuseAttention
+from .row_division import RowDivision
 from .stream import VectorLayout
 
 
@@ -134,7 +138,8 @@ class AttentionConfig(UnitConfig):
     UNIT = "attention"
     PRESETS = {"dense": {}, "predict": {"select": "predict"},
                "conservative": {"select": "greedy"},
-               "aggressive": {"select": "greedy", "iterations_per_key": 0.125, "percent": 10.0}}
+               "aggressive": {"select": "greedy", "iterations_per_key": 0.125, "percent": 10.0},
+               "reuse": {"reuse": True}}
     STREAMS = ("q", "k", "v", "o")
 
     bits: int = parameter(8, Integer(4, 8), tag="b",
@@ -205,8 +210,22 @@ class AttentionConfig(UnitConfig):
     scan_lanes: int = parameter(16, Choice((2, 4, 8, 16, 32)), tag="sc",
                                 help="greedy: scores per cycle that are looked at for candidates")
 
+    reuse: bool = parameter(False, Flag(), tag="ru",
+                            help="attention maps are kept, for values of further layers")
+    maps: int = parameter(1, Choice((1, 2, 4, 8, 16, 32, 64)), tag="ma",
+                          help="reuse: maps that are kept, one for each head")
+    map_queries: int = parameter(0, Integer(0, 4096), tag="mq",
+                                 help="reuse: queries of a map at most; 0: as many as max_keys")
+    code_bits: int = parameter(8, Integer(4, 12), tag="cb",
+                               help="reuse: width of a code of the map, which takes the place of "
+                                    "softmax and weight_bits")
+
     def __post_init__(self):
         super().__post_init__()
+        if self.reuse and self.select != "none":
+            raise ConfigError(f"Parameter select must be none for reuse, not {self.select!r}")
+        if self.reuse and self.lanes != 1:
+            raise ConfigError(f"Parameter lanes must be 1 for reuse, not {self.lanes}")
         if self.select != "none" and self.lanes != 1:
             raise ConfigError(f"Parameter lanes must be 1 for select \"{self.select}\", "
                               f"not {self.lanes}")
@@ -220,7 +239,12 @@ class AttentionConfig(UnitConfig):
             self._check_greedy()
         # Beyond these all results would be 0, or all but 0 saturate.
         self._check_ratio("logit_scale", self._logit_square)
-        self._check_ratio("output_scale", self._output_square)
+        if self.reuse:
+            if not Fraction(1, 1 << 24) <= self._division_ratio <= 1 << 16:
+                raise ConfigError(f"Parameter output_scale must be 2^-16 to 2^24 times value_scale "
+                                  f"for reuse, not {self.output_scale!r}")
+        else:
+            self._check_ratio("output_scale", self._output_square)
 
     def _check_greedy(self):
         if self.causal:
@@ -244,7 +268,11 @@ class AttentionConfig(UnitConfig):
 
     @functools.cached_property
     def softmax_config(self):
-        """Configuration of the softmax unit."""
+        """Configuration of the softmax unit; for reuse, of its exponentials."""
+        if self.reuse:
+            return ExponentialsConfig(
+                bits=self.logit_bits, input_scale=self.logit_scale, out_bits=self.code_bits,
+                lanes=1, max_length=self.max_keys)
         return SoftmaxChoice.config(
             self.softmax, bits=self.logit_bits, input_scale=self.logit_scale,
             out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
@@ -277,10 +305,15 @@ class AttentionConfig(UnitConfig):
         return scale ** 2 / self.dim
 
     @property
+    def weight_width(self):
+        """Width of what the values are multiplied by, unsigned."""
+        return self.code_bits if self.reuse else self.weight_bits
+
+    @property
     def sum_range(self):
         """Least and largest weighted sum."""
         low, high = self.element_range
-        most = self.max_keys * ((1 << self.weight_bits) - 1)
+        most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high
 
     @property
@@ -298,6 +331,16 @@ class AttentionConfig(UnitConfig):
         """Square of what a step of the weighted sum is worth, in output steps."""
         return (Fraction(self.softmax_config.output_scale) * Fraction(self.value_scale)
                 / Fraction(self.output_scale)) ** 2
+
+    @property
+    def _division_ratio(self):
+        return Fraction(self.value_scale) / Fraction(self.output_scale)
+
+    @functools.cached_property
+    def division(self):
+        """Division of weighted sums by the sum of a row's codes, to outputs, for reuse."""
+        most = (1 << self.code_bits) - 1
+        return RowDivision(self._division_ratio, most, self.max_keys * most, self.out_bits)
 
     @functools.cached_property
     def predictor_config(self):
@@ -349,8 +392,14 @@ class AttentionConfig(UnitConfig):
 
     @property
     def vector_layout(self):
-        """Layout of a beat of Q and of V: ``data`` and ``last``."""
+        """Layout of a beat of Q: ``data`` and ``last``."""
         return VectorLayout(signed(self.bits), self.io_lanes)
+
+    @property
+    def value_layout(self):
+        """Layout of a beat of V: ``data``, ``last`` and, for reuse, ``use``."""
+        return VectorLayout(signed(self.bits), self.io_lanes,
+                            use=MapUse(self.maps) if self.reuse else None)
 
     @property
     def key_layout(self):
@@ -365,7 +414,7 @@ class AttentionConfig(UnitConfig):
     @property
     def stream_layouts(self):
         """Layout of the beats of each stream, by its name."""
-        return {"q": self.vector_layout, "k": self.key_layout, "v": self.vector_layout,
+        return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
                 "o": self.output_layout}
 
     @property
@@ -399,6 +448,15 @@ class AttentionConfig(UnitConfig):
         """Cycles that a greedy search's columns of a set take to be sorted, from set to set."""
         return ColumnSort.cycles_of(self, keys) if self.select == "greedy" else 0
 
+    @property
+    def map_rows(self):
+        """Queries of a map at most."""
+        return self.map_queries or self.max_keys
+
+    def reuse_cycles(self, keys):
+        """Cycles per query of values that reuse a map: two queries at a time."""
+        return max(keys, ReuseAttention.pair_gap(self) + self.vector_beats) / 2
+
     def create(self):
         """Create the unit's hardware."""
         return self._engine(self)
@@ -406,5 +464,7 @@ class AttentionConfig(UnitConfig):
     @property
     def _engine(self):
         """Class of the hardware."""
+        if self.reuse:
+            return ReuseAttention
         return {"none": DenseAttention, "predict": PredictiveAttention,
                 "greedy": GreedyAttention}[self.select]

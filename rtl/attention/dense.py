@@ -41,8 +41,9 @@ class DenseAttention(wiring.Component):
 
     Members
     -------
-    q, v : In(stream.Signature(config.vector_layout))
+    q : In(stream.Signature(config.vector_layout))
     k : In(stream.Signature(config.key_layout))
+    v : In(stream.Signature(config.value_layout))
     o : Out(stream.Signature(config.output_layout))
         One vector per query, ``last`` in the last beat of a set's last one.
     error : Out(1)
@@ -59,7 +60,7 @@ class DenseAttention(wiring.Component):
             **self._controls(config),
             "q": In(stream.Signature(config.vector_layout)),
             "k": In(stream.Signature(config.key_layout)),
-            "v": In(stream.Signature(config.vector_layout)),
+            "v": In(stream.Signature(config.value_layout)),
             "o": Out(stream.Signature(config.output_layout)),
             "error": Out(1),
         })
@@ -83,10 +84,14 @@ class DenseAttention(wiring.Component):
         """From a row's last weights to the sum of the row."""
         return 1 + MultiplyAccumulate.stages(config.lanes)
 
-    @staticmethod
-    def _output_cycles(config):
+    @classmethod
+    def _output_cycles(cls, config):
         """From the sum of a row to its first beat of outputs."""
-        return (config.vector_beats > 1) + 1 + RequantiserPipeline.stages(config.output)
+        return (config.vector_beats > 1) + 1 + cls._requantise_stages(config)
+
+    @staticmethod
+    def _requantise_stages(config):
+        return RequantiserPipeline.stages(config.output)
 
     @classmethod
     def latency_of(cls, config):
@@ -104,7 +109,7 @@ class DenseAttention(wiring.Component):
             config.key_layout, *sizes, memory=config.memory, first=config.known_dims,
             preview=self.PREVIEW)
         m.submodules.values = self._values = VectorStore(
-            config.vector_layout, *sizes, memory=config.memory)
+            config.value_layout, *sizes, memory=config.memory)
         m.submodules.softmax = softmax = config.softmax_config.create()
         connect = wiring.connect
         connect(m, wiring.flipped(self.k), self._keys.i)
@@ -131,7 +136,7 @@ class DenseAttention(wiring.Component):
         with m.Elif(popped & ~issue):
             m.d.sync += room.eq(room + 1)
 
-        query, last, end = self._rows(m, issue, room != 0)
+        query, last, end = self._rows(m, issue, self._may_issue(room != 0))
 
         # The query leaves its register when the keys leave the memory.
         element = signed(config.bits)
@@ -142,12 +147,11 @@ class DenseAttention(wiring.Component):
         known = config.known_dims
         addend, offset = self._known(m)
         for lane in range(config.lanes):
-            m.submodules[f"dot_{lane}"] = dot = DotProduct(
-                element, element, config.dim - known, len(addend))
+            m.submodules[f"dot_{lane}"] = dot = self._dot_product(
+                element, config.dim - known, len(addend))
             m.submodules[f"logit_{lane}"] = requantise = RequantiserPipeline(
                 config.logit, low, high, unsigned(len(dot.o)), dot.offset + offset)
-            m.d.comb += [dot.a[j].eq(query[known + j]) for j in range(config.dim - known)]
-            m.d.comb += [dot.b[j].eq(keys.o[lane].data[j]) for j in range(config.dim - known)]
+            self._operands(m, dot, query[known:], keys.o[lane].data)
             m.d.comb += dot.addend.eq(addend)
             m.d.comb += [
                 requantise.i.eq(dot.o), entry.data[lane].eq(requantise.o),
@@ -159,6 +163,19 @@ class DenseAttention(wiring.Component):
             queue.push.eq(delays(m, issue, latency, "issued")[-1]),
         ]
         return queue.o
+
+    def _may_issue(self, room):
+        """Whether keys may be read, if there is room for what is made of them."""
+        return room
+
+    def _dot_product(self, element, count, addend_bits):
+        """Array that makes the dot products."""
+        return DotProduct(element, element, count, addend_bits)
+
+    def _operands(self, m, dot, query, key):
+        """Give the array the elements of the query and of the key that was read."""
+        m.d.comb += [port.eq(query[j]) for j, port in enumerate(dot.a)]
+        m.d.comb += [port.eq(key[j]) for j, port in enumerate(dot.b)]
 
     def _known(self, m):
         """What is known of the dot products before, a cycle after the elements, and its offset."""
@@ -183,7 +200,7 @@ class DenseAttention(wiring.Component):
         if config.causal:
             seen = Signal(keys.place_layout)
             end = seen
-        start = pending_full & (keys.complete != 0) & (self._values.complete > ahead)
+        start = pending_full & (keys.complete != 0) & self._may_start(ahead)
         m.d.comb += [
             first.eq(word == 0), last.eq(word == end.word), keys.word.eq(word),
             taken.eq(issue & first),
@@ -205,6 +222,10 @@ class DenseAttention(wiring.Component):
 
         self._note_row(m, issue & last, set_end)
         return active, last, end
+
+    def _may_start(self, ahead):
+        """Whether the values allow a query to start, ``ahead`` sets before theirs being in use."""
+        return self._values.complete > ahead
 
     @staticmethod
     def _between(m, enters, leaves, name):
@@ -259,34 +280,16 @@ class DenseAttention(wiring.Component):
     def _weighted_sum(self, m, weights):
         """Weighted sums of the values, requantised, as the engine's output stream."""
         config, values = self.config, self._values
-        beats = config.vector_beats
         cycles = self._sum_cycles(config)
-        # A row's beats leave the queue so many cycles after its last weights came.
-        total = cycles + self._output_cycles(config) + beats + 2
-        rows = -(-total // beats) + 1
-        m.submodules.outputs = queue = PipelineQueue(config.output_layout, rows * beats)
 
         # A row may end when its sums find the output free, and its outputs the queue.
         accept, end = Signal(), Signal()
-        room = Signal(range(rows + 1), init=rows)
-        spacing = Signal(range(max(beats, 2)))
-        left, leaving = Signal(range(beats)), Signal()
+        queue, room, spacing = self._output_queue(m, end)
         m.d.comb += [
             weights.ready.eq(~weights.payload.last | ((spacing == 0) & (room != 0))),
             accept.eq(weights.valid & weights.ready),
             end.eq(accept & weights.payload.last),
-            leaving.eq(self.o.valid & self.o.ready & (left == beats - 1)),
         ]
-        with m.If(end):
-            m.d.sync += spacing.eq(beats - 1)
-        with m.Elif(spacing != 0):
-            m.d.sync += spacing.eq(spacing - 1)
-        with m.If(end & ~leaving):
-            m.d.sync += room.eq(room - 1)
-        with m.Elif(leaving & ~end):
-            m.d.sync += room.eq(room + 1)
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += left.eq(Mux(left == beats - 1, 0, left + 1))
 
         # Values are read while the weights wait; a weight of 0 stands for none.
         starts, first = Signal(init=1), Signal()
@@ -298,19 +301,53 @@ class DenseAttention(wiring.Component):
                      first.eq(accept & starts)]
         with m.If(accept):
             m.d.sync += starts.eq(weights.payload.last)
-        low, high = config.sum_range
-        sums = []
-        for j in range(config.dim):
-            m.submodules[f"sum_{j}"] = accumulator = MultiplyAccumulate(
-                unsigned(config.weight_bits), signed(config.bits), config.lanes, low, high)
-            m.d.comb += accumulator.first.eq(first)
-            m.d.comb += [accumulator.a[k].eq(held[k]) for k in range(config.lanes)]
-            m.d.comb += [accumulator.b[k].eq(values.o[k].data[j]) for k in range(config.lanes)]
-            sums.append(accumulator.o)
+        sums = self._accumulators(m, held, first)
         done = delays(m, end, cycles, "done")[-1]
         last = delays(m, end & self._set_ends.o, cycles, "set_done")[-1]
         self._outputs(m, sums, done, last, queue)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
+
+    def _output_queue(self, m, end, further=0):
+        """Queue of the outputs, its room in rows, and the cycles until the sums of a row may end.
+
+        It is made for rows whose beats come up to so many cycles later than others, and takes part
+        in the output stream as it goes.
+        """
+        config = self.config
+        beats = config.vector_beats
+        # A row's beats leave the queue so many cycles after its last weights came.
+        total = self._sum_cycles(config) + self._output_cycles(config) + beats + 2 + further
+        rows = -(-total // beats) + 1
+        m.submodules.outputs = queue = PipelineQueue(config.output_layout, rows * beats)
+        room = Signal(range(rows + 1), init=rows)
+        spacing = Signal(range(max(beats, 2)))
+        left, leaving = Signal(range(beats)), Signal()
+        m.d.comb += leaving.eq(self.o.valid & self.o.ready & (left == beats - 1))
+        with m.If(end):
+            m.d.sync += spacing.eq(beats - 1)
+        with m.Elif(spacing != 0):
+            m.d.sync += spacing.eq(spacing - 1)
+        with m.If(end & ~leaving):
+            m.d.sync += room.eq(room - 1)
+        with m.Elif(leaving & ~end):
+            m.d.sync += room.eq(room + 1)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += left.eq(Mux(left == beats - 1, 0, left + 1))
+        return queue, room, spacing
+
+    def _accumulators(self, m, weights, first):
+        """Running sums of the values that were read, by these weights."""
+        config, values = self.config, self._values
+        low, high = config.sum_range
+        sums = []
+        for j in range(config.dim):
+            m.submodules[f"sum_{j}"] = accumulator = MultiplyAccumulate(
+                unsigned(config.weight_width), signed(config.bits), config.lanes, low, high)
+            m.d.comb += accumulator.first.eq(first)
+            m.d.comb += [accumulator.a[k].eq(weights[k]) for k in range(config.lanes)]
+            m.d.comb += [accumulator.b[k].eq(values.o[k].data[j]) for k in range(config.lanes)]
+            sums.append(accumulator.o)
+        return sums
 
     def _outputs(self, m, sums, done, last, queue):
         """Requantise the sums of a row, a beat of outputs per cycle, into the queue."""
@@ -334,16 +371,19 @@ class DenseAttention(wiring.Component):
             valid, last = emitting, ending & (group == beats - 1)
         else:
             chosen, valid = sums, done
-        low, high = config.sum_range
         for k, total in enumerate(chosen):
             selected = Signal.like(sums[0], name=f"selected_{k}", reset_less=True)
-            m.submodules[f"output_{k}"] = requantise = RequantiserPipeline(
-                config.output, low, high, selected.shape())
+            m.submodules[f"output_{k}"] = requantise = self._requantiser(m, selected.shape())
             m.d.sync += selected.eq(total)
             m.d.comb += [requantise.i.eq(selected), queue.i.data[k].eq(requantise.o)]
-        cycles = 1 + RequantiserPipeline.stages(config.output)
+        cycles = 1 + self._requantise_stages(config)
         m.d.comb += [queue.push.eq(delays(m, valid, cycles, "output_valid")[-1]),
                      queue.i.last.eq(delays(m, last, cycles, "output_last")[-1])]
+
+    def _requantiser(self, m, shape):
+        """Pipeline from a sum to an output element."""
+        low, high = self.config.sum_range
+        return RequantiserPipeline(self.config.output, low, high, shape)
 
     def _mismatch(self, m):
         """Whether a set that has become complete has other numbers of keys and values."""

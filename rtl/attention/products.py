@@ -49,18 +49,6 @@ def _product(m, a, b, delay, name):
     return product
 
 
-def _chain(m, pairs, start, bounds, name):
-    """Sum of the products of a few pairs, ``start + len(pairs) + 2`` cycles later."""
-    total = None
-    for k, (a, b) in enumerate(pairs):
-        product = _product(m, a, b, start + k, f"{name}_{k}")
-        low, high = ((k + 1) * bound for bound in bounds)
-        link = Signal(signed(signed_width(low, high)), name=f"{name}_{k}_p", reset_less=True)
-        m.d.sync += link.eq(product if total is None else product + total)
-        total = link
-    return total
-
-
 class DotProduct(wiring.Component):
     """``o = sum_k a[k] * b[k] + addend + offset``, exact, never negative.
 
@@ -93,9 +81,12 @@ class DotProduct(wiring.Component):
         self.addend_bits = addend_bits
         #: Width of the sum of a chain.
         self.partial_bits = _partial_bits(a_shape, b_shape, self.chain)
-        super().__init__({"a": In(self.a_shape).array(count), "b": In(self.b_shape).array(count),
-                          "addend": In(addend_bits),
-                          "o": Out(self.width(a_shape, b_shape, count, addend_bits))})
+        super().__init__(self._ports())
+
+    def _ports(self):
+        width = self.width(self.a_shape, self.b_shape, self.count, self.addend_bits)
+        return {"a": In(self.a_shape).array(self.count), "b": In(self.b_shape).array(self.count),
+                "addend": In(self.addend_bits), "o": Out(width)}
 
     @staticmethod
     def width(a_shape, b_shape, count, addend_bits=0):
@@ -130,13 +121,13 @@ class DotProduct(wiring.Component):
         m = Module()
         m.submodules.tree = tree = AdderTree(max(self.partial_bits, self.addend_bits),
                                              self.groups + (self.addend_bits > 0))
+        self._start(m)
         pairs = list(zip(self.a, self.b, strict=True))
         for group in range(self.groups):
             members = pairs[group * self.chain:(group + 1) * self.chain]
             # A chain that is short of links starts later, so that all end together.
             total = Signal(signed(self.partial_bits), name=f"partial_{group}")
-            m.d.comb += total.eq(_chain(m, members, self.chain - len(members), self._bounds,
-                                        f"chain_{group}"))
+            m.d.comb += total.eq(self._chain(m, members, f"chain_{group}"))
             # Half the range on top makes a signed number unsigned: its sign bit is turned.
             m.d.comb += tree.i[group].eq(Cat(total[:-1], ~total[-1]))
         if self.addend_bits:
@@ -144,6 +135,25 @@ class DotProduct(wiring.Component):
                 delays(m, self.addend, self.chain + 1, "addend")[-1])
         m.d.comb += self.o.eq(tree.o)
         return m
+
+    def _start(self, m):
+        """Before the chains."""
+
+    def _chain(self, m, pairs, name):
+        """Sum of the products of a few pairs, as long after them as a whole chain takes."""
+        start = self.chain - len(pairs)
+        total = None
+        for k, (a, b) in enumerate(pairs):
+            product = _product(m, a, b, start + k, f"{name}_{k}")
+            total = self._link(m, product, total, k, start + k, name)
+        return total
+
+    def _link(self, m, product, before, k, delay, name):
+        """Sum, a cycle later, of a product and what the link before hands on."""
+        low, high = ((k + 1) * bound for bound in self._bounds)
+        link = Signal(signed(signed_width(low, high)), name=f"{name}_{k}_p", reset_less=True)
+        m.d.sync += link.eq(product if before is None else product + before)
+        return link
 
 
 class MultiplyAccumulate(wiring.Component):

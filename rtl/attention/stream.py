@@ -20,6 +20,8 @@ class VectorLayout(data.StructLayout):
         Elements per beat.
     mask : bool
         Whether the beat carries a mask.
+    use : ShapeLike or None
+        Shape of what the beat says of its set, if it says anything.
 
     Members
     -------
@@ -27,14 +29,18 @@ class VectorLayout(data.StructLayout):
         The elements.
     mask : unsigned(1)
         The vector takes no part. Looked at in a vector's last beat.
+    use : use
+        What the set is for. Looked at in a set's last beat.
     last : unsigned(1)
         The beat ends the last vector of its set.
     """
 
-    def __init__(self, element, lanes, *, mask=False):
+    def __init__(self, element, lanes, *, mask=False, use=None):
         self.element = Shape.cast(element)
         self.lanes = lanes
         members = {"data": data.ArrayLayout(self.element, lanes)}
         if mask:
             members["mask"] = unsigned(1)
+        if use is not None:
+            members["use"] = use
         super().__init__({**members, "last": unsigned(1)})

@@ -65,6 +65,8 @@ class VectorStore(wiring.Component):
         Place of the last vector of each of the two sets.
     preview_word, preview_bank, preview : In, In, Out
         Second read port, and the set that it reads, if there is one.
+    use : Out
+        What the set that is read is for, if the stream says so.
     error : Out(1)
         Sticky.
     """
@@ -103,6 +105,7 @@ class VectorStore(wiring.Component):
             "unstored": Out(data.ArrayLayout(layout.element, first)),
             "ends": Out(data.ArrayLayout(self.place_layout, 2)),
             "error": Out(1),
+            **({"use": Out(layout["use"].shape)} if "use" in layout.members else {}),
         })
 
     @property
@@ -148,6 +151,12 @@ class VectorStore(wiring.Component):
             m.d.sync += [cutting.eq(0), place.eq(0), writing.eq(~writing)]
         with m.If((finished & ~whole) | (transfer & cutting)):
             m.d.sync += self.error.eq(1)
+        if "use" in self.layout.members:
+            uses = Signal(data.ArrayLayout(self.layout["use"].shape, 2))
+            m.d.comb += self.use.eq(Mux(reading, uses[1], uses[0]))
+            for bank in range(2):
+                with m.If(finished & (writing == bank)):
+                    m.d.sync += uses[bank].eq(self.i.payload.use)
         with m.If(self.release):
             m.d.sync += reading.eq(~reading)
         with m.If(finished & ~self.release):

@@ -1,6 +1,6 @@
 """AXI4-Stream shell: a unit behind ports that FPGA tools recognise by themselves."""
 
-from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal
+from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,7 +33,7 @@ class AxiStream(wiring.Component):
       lowest byte is; the master keeps all bytes of a lane or none. All ones except in a row's last
       beat, where the low lanes are kept, one at least. Without it all bytes of a beat are used.
     * TUSER (slave only, and only if the unit takes a mask): bit k masks lane k, or the only bit
-      what the beat belongs to.
+      what the beat belongs to. Where a beat says what its packet is for, TUSER says that.
     * TLAST ends a row, and is always there.
 
     A master's ``ready`` may reach a slave's combinationally within the unit, so that a chain of
@@ -50,7 +50,7 @@ class AxiStream(wiring.Component):
     ----------
     core : Component
         The unit: ``error``, and streams of beats, which have ``data`` (an array of elements),
-        ``last`` and maybe ``keep`` and ``mask``.
+        ``last`` and maybe ``keep``, and ``mask`` or ``use``.
     input_slice : bool
         Whether a register slice stands before the unit, at each slave.
     output_slice : bool
@@ -137,7 +137,8 @@ class AxiStream(wiring.Component):
         if tkeep is not None:
             m.d.comb += [i.p.keep[k].eq(tkeep[k * size]) for k in range(layout.lanes)]
         if tuser is not None:
-            m.d.comb += i.p.mask.eq(tuser)
+            field = i.p.mask if "mask" in layout.members else i.p.use
+            m.d.comb += Value.cast(field).eq(tuser)
         m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready)]
 
     def _master(self, m, bus, o):
@@ -190,7 +191,8 @@ def _members(bus, flow, layout):
     members = {f"{bus}_tdata": flow(8 * size)}
     if "keep" in layout.members:
         members[f"{bus}_tkeep"] = flow(size)
-    if flow is In and "mask" in layout.members:
-        members[f"{bus}_tuser"] = flow(layout["mask"].width)
+    for name in ("mask", "use"):
+        if flow is In and name in layout.members:
+            members[f"{bus}_tuser"] = flow(layout[name].width)
     return {**members, f"{bus}_tlast": flow(1), f"{bus}_tvalid": flow(1),
             f"{bus}_tready": flow.flip()(1)}

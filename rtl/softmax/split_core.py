@@ -12,7 +12,7 @@ from ..row_unit import RowUnit
 from .two_pass_core import Stages, TwoPassDatapath
 
 
-__all__ = ["SplitSoftmax", "stages"]
+__all__ = ["SplitDatapath", "SplitSoftmax", "stages"]
 
 # Steps of the division of 1 between two registers.
 STEPS = 2
@@ -49,10 +49,10 @@ class SplitSoftmax(RowUnit):
     """
 
     def __init__(self, config):
-        super().__init__(config, _Datapath(config))
+        super().__init__(config, SplitDatapath(config))
 
 
-class _Datapath(TwoPassDatapath):
+class SplitDatapath(TwoPassDatapath):
     @property
     def largest_term(self):
         return 1 << self.config.fraction_bits

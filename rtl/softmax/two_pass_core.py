@@ -92,11 +92,10 @@ class TwoPassDatapath(RowDatapath):
         """Schedule of the pipeline for a configuration."""
         return Schedule(config)
 
-    def elaborate(self, platform):
-        m = Module()
+    def _first_pass(self, m):
+        """Buffer of the beats behind their row's maximum, and distances of the beat on its output.
+        """
         config, at = self.config, self.at
-
-        # Until the maximum is known.
         valids = delays(m, self.valid, max(at.write, at.maximum), "valid")
         ends = delays(m, self.valid & self.end, max(at.write, at.maximum), "end")
         m.submodules.logits = rows = self._buffer(
@@ -110,12 +109,21 @@ class TwoPassDatapath(RowDatapath):
             rows.maximum_i.eq(self._maximum(m, valids[at.candidates])),
             rows.maximum_push.eq(ends[at.maximum]),
         ]
-
-        # Until the sum is known.
-        read, distances = rows.o, []
+        distances = []
         for k in range(config.lanes):
             distances.append(Signal(config.bits, name=f"distance_{k}"))
-            m.d.comb += distances[-1].eq(rows.maximum - read.data[k])
+            m.d.comb += distances[-1].eq(rows.maximum - rows.o.data[k])
+        return rows, distances
+
+    def elaborate(self, platform):
+        m = Module()
+        config, at = self.config, self.at
+
+        # Until the maximum is known.
+        rows, distances = self._first_pass(m)
+
+        # Until the sum is known.
+        read = rows.o
         wait = max(at.late_write, at.result) - at.read
         valids = delays(m, rows.valid, wait, "read_valid")
         ends = delays(m, rows.valid & read.last, wait, "read_end")

@@ -86,6 +86,10 @@ class Rows:
 
 # Beats
 
+# Members that are integers; the others are flags.
+_INTEGERS = ("data", "use")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Field:
     """A member of a beat: ``lanes`` integers of ``width`` bits from bit ``offset`` on."""
@@ -118,7 +122,7 @@ class BeatFormat:
     lanes : int
         Elements per beat.
     fields : dict of str to _Field
-        ``data``, ``keep``, ``last`` and, if the port has one, ``mask``.
+        ``data``, ``keep``, ``last`` and, if the port has them, ``mask`` and ``use``.
     signals : tuple of (name, width)
         Signals that carry the payload, lowest bits first.
     valid, ready : str
@@ -137,17 +141,18 @@ class BeatFormat:
         return sum(width for _, width in self.signals)
 
     def encode(self, data: np.ndarray, keep: np.ndarray | None, last: np.ndarray,
-               mask: np.ndarray | None = None) -> list[str]:
-        """Return beats from arrays (beats, lanes), ``last`` from (beats,).
+               mask: np.ndarray | None = None, use: np.ndarray | None = None) -> list[str]:
+        """Return beats from arrays (beats, lanes), ``last`` and ``use`` from (beats,).
 
         A member that the format does not have may be None.
         """
-        members = {"data": data, "keep": keep, "last": last[:, None], "mask": mask}
+        members = {"data": data, "keep": keep, "last": last[:, None], "mask": mask,
+                   "use": None if use is None else use[:, None]}
         bits = np.zeros((len(data), self.width), np.uint8)
         for name, field in self.fields.items():
             values = np.asarray(members[name], np.int64)
             # A flag of more than one bit (a byte strobe) has its bits equal: -1 or 0.
-            values = values if name == "data" else -values
+            values = values if name in _INTEGERS else -values
             bits[:, field.offset:field.offset + field.width * field.lanes] = field.bits(values)
         text = (bits[:, ::-1] + ord("0")).tobytes().decode("ascii")
         return [text[k:k + self.width] for k in range(0, len(text), self.width)]
@@ -156,7 +161,7 @@ class BeatFormat:
         """Return the members of beats by name; unknown digits count as 0."""
         digits = np.frombuffer("".join(beats).encode("ascii"), np.uint8)
         bits = (digits.reshape(len(beats), self.width)[:, ::-1] == ord("1")).astype(np.uint8)
-        return {name: field.integers(bits) if name == "data" else field.integers(bits) != 0
+        return {name: field.integers(bits) if name in _INTEGERS else field.integers(bits) != 0
                 for name, field in self.fields.items()}
 
     def from_rows(self, rows: Rows, junk: np.random.Generator | None = None) -> list[str]:
@@ -211,6 +216,8 @@ def _axis(layout, port: str) -> BeatFormat:
         members.append(("keep", "tkeep", size))
     if "mask" in layout.members:
         members.append(("mask", "tuser", 1))
+    if "use" in layout.members:
+        members.append(("use", "tuser", layout["use"].width))
     fields, signals, offset = {}, [], 0
     for name, signal, width in members:
         count = _lanes(layout, name)
@@ -225,7 +232,8 @@ def _axis(layout, port: str) -> BeatFormat:
 
 def _lanes(layout, name: str) -> int:
     """Number of a beat's lanes that have a member: all, or one that stands for the beat."""
-    return layout.lanes if layout[name].width % layout.lanes == 0 and name != "last" else 1
+    return (layout.lanes if layout[name].width % layout.lanes == 0 and name not in ("last", "use")
+            else 1)
 
 
 def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:

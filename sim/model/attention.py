@@ -8,6 +8,7 @@ from rtl.attention.column_merge import ColumnMerge
 from rtl.attention.greedy_search import GreedySearch
 
 from . import attention_greedy as greedy
+from . import attention_map
 from . import run as run_unit
 
 
@@ -56,7 +57,11 @@ def run(config, q, k, v, mask=None, *, iterations=None, distance=None):
         for start in range(0, q.shape[1], step):
             part = slice(start, start + step)
             w = _weights(config, q[number, part], k[number], hidden, start, iterations, distance)
-            result[number, part] = config.output(w.astype(np.int64) @ v[number].astype(np.int64))
+            if config.reuse:
+                result[number, part] = attention_map.weighted(config, w, v[number])
+            else:
+                result[number, part] = config.output(
+                    w.astype(np.int64) @ v[number].astype(np.int64))
     return result.reshape(shape)
 
 
@@ -66,7 +71,10 @@ def logits(config, q, k):
 
 
 def weights(config, q, k, mask=None, *, iterations=None, distance=None):
-    """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim)."""
+    """Weights, each worth ``config.softmax_config.output_scale``, of (queries, dim) (keys, dim).
+
+    With ``config.reuse`` they are the codes of the map, which add up to anything.
+    """
     return _weights(config, q, k, mask, 0, iterations, distance)
 
 
@@ -112,11 +120,15 @@ class Work:
     cycles : float
         Cycles between one query and the next, once the engine is full.
     multiplications : float
-        Multiplications of dot products and weighted sums.
+        Multiplications of dot products, exact or predicted, and of weighted sums.
     terms : float
-        Terms of predicted scores; products of a greedy search.
+        Terms of predicted scores that take no multiplication; products of a greedy search.
+    table_reads : float
+        Words read of tables: an exponential of each key that is met, and where a division ends the
+        query its factor.
     memory_bits : float
-        Bits read from the memories of keys, values and codes, or sorted columns.
+        Bits read from the memories of keys, values, codes and scores, or sorted columns, and read
+        from or written to that of the maps.
     candidates : float
         Keys that a greedy search found, of which ``kept`` stayed.
     """
@@ -126,22 +138,27 @@ class Work:
     cycles: float
     multiplications: float
     terms: float
+    table_reads: float
     memory_bits: float
     candidates: float = 0.0
 
 
-def work(config, q, k, mask=None):
+def work(config, q, k, mask=None, *, reused=False):
     """Work of queries (queries, dim) of a set of keys (keys, dim).
 
     Masked keys are read and multiplied as others are, unless they are selected against; keys behind
-    a causal query's place are not.
+    a causal query's place are not. With ``reused`` it is the work of values that reuse the map of
+    these queries and keys.
     """
     if config.select == "greedy":
         return _greedy_work(config, q, k, mask)
     chosen = _kept(config, q, k, mask, 0)
     places = np.arange(1, len(q) + 1) if config.causal else len(k)
     seen = np.broadcast_to(np.minimum(places, len(k)), len(q))
-    words = terms = 0
+    vector, rule = config.dim * config.bits, config.predictor_config
+    words = 0
+    if reused:
+        return _reused_work(config, seen, chosen)
     if config.select == "none":
         met = seen
         cycles = np.maximum(-(-met // config.lanes), config.vector_beats)
@@ -149,16 +166,35 @@ def work(config, q, k, mask=None):
         # A query without a key that takes part meets one all the same.
         met = np.maximum(chosen.sum(axis=1), 1)
         words = -(-seen // config.predict_lanes)
-        terms = seen * config.dim
         # Queries in work at the same time even out what each of them takes.
         cycles = np.maximum(max(words.mean(), met.mean()), config.vector_beats)
-    vector = config.dim * config.bits
-    code = config.dim * config.predictor_config.code_bits + 1
-    bits = met * (2 * vector + 1) + words * config.predict_lanes * code
-    return Work(seen=float(np.mean(seen)), kept=float(np.mean(chosen.sum(axis=1))),
-                cycles=float(np.mean(cycles)),
-                multiplications=float(np.mean(2 * met * config.dim)),
-                terms=float(np.mean(terms)), memory_bits=float(np.mean(bits)))
+    terms = seen * rule.dims if config.select != "none" else 0
+    known = config.known_dims
+    bits = (met * (2 * vector + 1) + words * config.predict_lanes
+            * (rule.dims * rule.code_bits + 1))
+    if known:
+        bits = bits + met * (rule.score_bits - known * config.bits)
+    if config.reuse:
+        bits = bits + met * config.code_bits + config.division.places[1] + 1
+    return _mean_work(
+        seen=seen, kept=chosen.sum(axis=1), cycles=cycles,
+        multiplications=met * (2 * config.dim - known) + (terms if known else 0),
+        terms=0 if known else terms, table_reads=met + config.reuse, memory_bits=bits)
+
+
+def _reused_work(config, seen, chosen):
+    """Work of values alone: two queries share the cycles, and the values that are read."""
+    pairs = [seen[start:start + 2].max() for start in range(0, len(seen), 2)]
+    gap = 2 * config.reuse_cycles(1)
+    bits = (sum(pairs) * config.dim * config.bits / len(seen) + seen * config.code_bits
+            + config.division.places[1] + 1)
+    return _mean_work(
+        seen=seen, kept=chosen.sum(axis=1), cycles=np.maximum(pairs, gap).sum() / len(seen),
+        multiplications=seen * config.dim, terms=0, table_reads=1, memory_bits=bits)
+
+
+def _mean_work(**figures):
+    return Work(**{name: float(np.mean(values)) for name, values in figures.items()})
 
 
 def _greedy_work(config, q, k, mask):
@@ -176,10 +212,9 @@ def _greedy_work(config, q, k, mask):
     vector, element = config.dim * config.bits, config.bits + (len(k) - 1).bit_length()
     bits = met * (vector + 1) + weighed * vector + terms * element
     cycles = max(GreedySearch.cycles_of(config, len(k)), met.mean(), config.vector_beats)
-    return Work(seen=float(len(k)), kept=float(stayed.mean()), cycles=float(cycles),
-                multiplications=float(np.mean((met + weighed) * config.dim)),
-                terms=float(terms.mean()), memory_bits=float(bits.mean()),
-                candidates=float(found.mean()))
+    return _mean_work(seen=len(k), kept=stayed, cycles=cycles,
+                      multiplications=(met + weighed) * config.dim, terms=terms,
+                      table_reads=weighed, memory_bits=bits, candidates=found)
 
 
 def _kept(config, q, k, mask, start, iterations=None, distance=None):
@@ -213,8 +248,11 @@ def _kept(config, q, k, mask, start, iterations=None, distance=None):
 
 
 def _weights(config, q, k, mask, start, iterations=None, distance=None):
-    return run_unit(config.softmax_config, logits(config, q, k),
-                    ~_kept(config, q, k, mask, start, iterations, distance))
+    x = logits(config, q, k)
+    hidden = ~_kept(config, q, k, mask, start, iterations, distance)
+    if config.reuse:
+        return attention_map.codes(config, x, hidden)
+    return run_unit(config.softmax_config, x, hidden)
 
 
 def _check(config, q, k, v, mask):
