@@ -12,9 +12,9 @@ class RowInput(wiring.Component):
     """Framing of the rows of an input stream. Combinational, but for what it remembers.
 
     A row of more than ``max_length`` elements is cut there: it ends with its ``max_length``-th
-    element, and its further beats are swallowed. That, a row of less than ``least_length`` elements,
-    a beat before the last one that is not full, and a beat whose kept lanes are not the low ones
-    raise :attr:`error`, which stays set until reset. None of it touches another row.
+    element, and its further beats are swallowed. That, a row of less than ``least_length``
+    elements, a beat before the last one that is not full, and a beat whose kept lanes are not the
+    low ones raise :attr:`error`, which stays set until reset. None of it touches another row.
 
     Parameters
     ----------
