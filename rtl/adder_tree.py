@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-__all__ = ["AdderTree"]
+__all__ = ["LEVELS_PER_STAGE", "AdderTree"]
 
 # Additions between two registers. The second carry chain starts while the first one still runs, so
 # that two cost little more time than one.

@@ -19,8 +19,7 @@ def cost():
     """Cost of E2Softmax: presets and options at 1 to 32 lanes, rows of up to 1024 elements."""
     options = (("paper", "paper", {}), ("plus", "plus", {}),
                ("plus, two partial sums", "plus", {"partial_sums": 2}),
-               ("plus, two partial sums, LUT RAM", "plus",
-                {"partial_sums": 2, "memory": "distributed"}))
+               ("plus, two partial sums, deep", "plus", {"partial_sums": 2, "pipeline": "deep"}))
     variants = [(f"`softmax-e2` {title}",
                  unit("softmax-e2").preset(preset, lanes=lanes, max_length=1024, **parameters))
                 for title, preset, parameters in options for lanes in (1, 4, 16, 32)]

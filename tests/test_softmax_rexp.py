@@ -108,6 +108,7 @@ def test_exact_scaling_is_rounded_division():
      "Parameter input_scale must be at most 16 for a running reference, not 17.0"),
     ({"code_fraction_bits": 2},
      "Parameter code_fraction_bits must be 0 for the final maximum, not 2"),
+    ({"pipeline": "deep"}, "Parameter pipeline must be short for the final maximum, not 'deep'"),
     ({"partial_sums": 2}, "Parameter partial_sums must be 1 for the final maximum, not 2"),
 ])
 def test_refused(parameters, message):

@@ -44,6 +44,9 @@ CONFIGS = [
     E2(lanes=1, max_length=40, partial_sums=2, correction="absolute"),
     E2.preset("plus", lanes=1, max_length=40, partial_sums=2),
     E2.preset("plus", lanes=16, max_length=200, partial_sums=2),
+    E2(lanes=5, max_length=40, pipeline="deep"),
+    E2.preset("plus", lanes=3, max_length=40, partial_sums=2, pipeline="deep"),
+    E2.preset("plus", lanes=4, max_length=30, code_bits=3, code_fraction_bits=0, pipeline="deep"),
     REXP(lanes=1, max_length=9),
     REXP(lanes=4, max_length=30),
     REXP(lanes=3, max_length=20, out_bits=15, **ROUNDED),
@@ -60,6 +63,7 @@ CONFIGS = [
     REXP.preset("plus", lanes=9, max_length=90, bits=10, input_scale=0.003),
     REXP.preset("online", lanes=1, max_length=9),
     REXP.preset("online", lanes=5, max_length=60, partial_sums=2),
+    REXP.preset("online", lanes=6, max_length=60, pipeline="deep"),
     REXP.preset("online", lanes=3, max_length=30, out_bits=16, bits=12, input_scale=0.01),
     REXP.preset("online", lanes=4, max_length=30, out_bits=2, code_fraction_bits=0),
     REXP.preset("online", lanes=16, max_length=70, input_scale=3.0, multiplier="lut"),
@@ -81,6 +85,7 @@ CONFIGS = [
     LUT2D.preset("plus", lanes=9, max_length=90, bits=10, input_scale=0.003),
     LUT2D.preset("online", lanes=1, max_length=9),
     LUT2D.preset("online", lanes=5, max_length=60, partial_sums=2, sigma_memory="lut"),
+    LUT2D.preset("online", lanes=2, max_length=30, partial_sums=2, pipeline="deep"),
     LUT2D.preset("online", lanes=3, max_length=30, out_bits=12, bits=12, input_scale=0.01),
     LUT2D.preset("online", lanes=4, max_length=30, out_bits=2, code_fraction_bits=0, rows=5),
     SPLIT(lanes=1, max_length=9),
@@ -112,6 +117,7 @@ CONFIGS = [
     SOFTERMAX.preset("plus", lanes=6, max_length=40, out_bits=16, position_fraction_bits=6),
     SOFTERMAX(lanes=1, max_length=40, partial_sums=2),
     SOFTERMAX.preset("plus", lanes=5, max_length=40, partial_sums=2),
+    SOFTERMAX(lanes=7, max_length=40, partial_sums=2, pipeline="deep"),
 ]
 
 

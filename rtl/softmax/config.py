@@ -9,7 +9,7 @@ from ..parameter import Choice, Integer, PositiveReal, parameter
 from ..stream import BeatLayout
 
 
-__all__ = ["SoftmaxConfig", "partial_sums"]
+__all__ = ["SoftmaxConfig", "partial_sums", "pipeline"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,3 +58,10 @@ def partial_sums():
     return parameter(1, Integer(1, 2), tag="ps",
                      help="running sums of a row: one, or two of every second beat each, which is "
                           "a cycle more of latency and a shorter path")
+
+
+def pipeline():
+    """Parameter of the methods with a running reference."""
+    return parameter("short", Choice(("short", "deep")), tag="pi",
+                     help="few cycles of latency, or short paths: digits of the maximum, additions "
+                          "of a beat's sum and normalisation of a row's in cycles of their own")

@@ -19,7 +19,7 @@ from ..parameter import Choice, Integer, parameter
 from ..row_unit import RowUnit
 from ..tables import exp2_words, log2_ratio, reciprocal_words
 from .axis import InputAxis, OctaveAxis, round_shift
-from .config import SoftmaxConfig, partial_sums
+from .config import SoftmaxConfig, partial_sums, pipeline
 from .e2_input import InputDatapath
 from .e2_octave import OctaveDatapath
 
@@ -78,6 +78,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
         2, Choice((0, 2, 4, 8)), tag="d",
         help="constants of the division; 0 subtracts logarithms (input codes)")
     partial_sums: int = partial_sums()
+    pipeline: str = pipeline()
     output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
                                      help="rounding of the output")
 

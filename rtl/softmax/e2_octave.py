@@ -2,7 +2,6 @@
 
 from amaranth import Cat, Mux, Signal
 
-from ..leading_one import normalised
 from ..lookup import constant_multiple, lookup
 from ..max_tree import MaxTree
 from ..pipeline import delays
@@ -86,8 +85,7 @@ class OctaveDatapath(OnlineDatapath):
         return self._clipped_code(m, rise, "late_code")
 
     def _result(self, m, total):
-        place, fraction = normalised(m, total, self.config.smallest_place,
-                                     self.config.mantissa_bits)
+        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
         return Cat(fraction, place)
 
     def _outputs(self, m, late, result):

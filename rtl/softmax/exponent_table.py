@@ -8,7 +8,7 @@ from fractions import Fraction
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
 from ..tables import exp2_words, exp_words
 from .axis import InputAxis
-from .config import partial_sums
+from .config import partial_sums, pipeline
 from .two_pass import TwoPassConfig
 
 
@@ -62,6 +62,7 @@ class ExponentTableConfig(TwoPassConfig):
         0, Integer(0, 4), tag="kf",
         help="running reference: log2 of the table's entries per octave, to the nearest")
     partial_sums: int = partial_sums()
+    pipeline: str = pipeline()
 
     def __post_init__(self):
         super().__post_init__()
@@ -71,6 +72,7 @@ class ExponentTableConfig(TwoPassConfig):
             self._require("code_fraction_bits", self.code_fraction_bits == 0,
                           "0 for the final maximum")
             self._require("partial_sums", self.partial_sums == 1, "1 for the final maximum")
+            self._require("pipeline", self.pipeline == "short", "short for the final maximum")
         if self.exp_words:
             self._require("exp_entries", self.exp_entries == 0,
                           "0 where exp_words gives the table")

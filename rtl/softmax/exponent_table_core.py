@@ -98,8 +98,7 @@ class RunningDatapath(InputCodeDatapath):
     """Exponents relative to a running reference, a floating index of the sum."""
 
     def _result(self, m, total):
-        place, fraction = normalised(m, total, self.config.smallest_place,
-                                     self.config.sum_mantissa_bits)
+        place, fraction = self._normalised(m, total, self.config.sum_mantissa_bits)
         return Cat(fraction, place)
 
     def late_words(self, m, late, words, name):

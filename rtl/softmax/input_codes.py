@@ -7,7 +7,7 @@ from ..lookup import constant_multiple, lookup
 from ..max_radix import MaxRadix
 from ..running_max import RunningMax
 from .axis import round_shift
-from .online_core import TABLE_BITS, OnlineDatapath
+from .online_core import TABLE_BITS, OnlineDatapath, levels
 
 
 __all__ = ["InputCodeDatapath"]
@@ -25,13 +25,14 @@ class InputCodeDatapath(OnlineDatapath):
         axis = config.axis
         # Unrounded logits are positions already, but for the sign bit.
         return {"position": int(axis.factors[1] > 0),
-                "candidates": MaxRadix.stages(axis.bucket_bits),
-                "distance": 0, "beat_sum": AdderTree.stages(config.lanes)}
+                "candidates": MaxRadix.stages(axis.bucket_bits, config.pipeline == "deep"),
+                "distance": 0, "beat_sum": AdderTree.stages(config.lanes, levels(config))}
 
     def _references(self, m, positions):
         config, at = self.config, self.at
         axis = config.axis
-        m.submodules.maximum = maximum = RunningMax(axis.bucket_bits, config.lanes, radix=True)
+        m.submodules.maximum = maximum = RunningMax(axis.bucket_bits, config.lanes, radix=True,
+                                                    relaxed=config.pipeline == "deep")
         m.d.comb += [
             *(word.eq(x[axis.bucket_shift:])
               for word, x in zip(maximum.data, positions, strict=True)),
@@ -82,7 +83,7 @@ class InputCodeDatapath(OnlineDatapath):
         config = self.config
         largest = config.terms[0]
         m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.lanes,
-                                                 largest=largest)
+                                                 largest=largest, levels=levels(config))
         # The terms come from the distances, not from the codes, and are there a stage sooner.
         for k, distance in enumerate(distances):
             term = Signal(largest.bit_length(), name=f"term_{k}", reset_less=True)

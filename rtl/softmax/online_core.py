@@ -3,6 +3,8 @@
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
+from ..adder_tree import LEVELS_PER_STAGE
+from ..leading_one import normalised
 from ..lookup import constant_multiple, lookup
 from ..online_sum import OnlineSum
 from ..pipeline import delays
@@ -11,17 +13,22 @@ from ..row_unit import RowDatapath
 from .axis import round_shift
 
 
-__all__ = ["TABLE_BITS", "OnlineDatapath", "Schedule"]
+__all__ = ["TABLE_BITS", "OnlineDatapath", "Schedule", "levels"]
 
 # Functions of up to this many bits are looked up; wider ones are computed.
 TABLE_BITS = 8
 
 
+def levels(config):
+    """Additions of a beat's sum between two registers."""
+    return 1 if config.pipeline == "deep" else LEVELS_PER_STAGE
+
+
 class Schedule:
     """Pipeline stages: how many cycles after a beat is accepted a register holds what it became.
 
-    Rows are written as late as the sum allows: a row is read as soon as it is complete, and its
-    first beat meets the sum in the cycle in which that is known.
+    Rows are written as late as their result allows: a row's first beat is read so that it meets
+    that in the cycle in which it is known.
 
     Parameters
     ----------
@@ -37,11 +44,14 @@ class Schedule:
         From the codes to the sum over the beat.
     partial_sums : int
         As of :class:`rtl.online_sum.OnlineSum`.
+    result : int
+        From the sum of a row to the row's result.
     outputs : int
         From a beat read to the output.
     """
 
-    def __init__(self, *, position, candidates, distance, beat_sum, partial_sums, outputs, code=1):
+    def __init__(self, *, position, candidates, distance, beat_sum, partial_sums, result, outputs,
+                 code=1):
         self.position = position
         self.candidates = self.position + candidates
         self.reference = self.candidates + 1
@@ -51,7 +61,8 @@ class Schedule:
         self.rise = max(self.distance, self.tree - OnlineSum.lead(partial_sums))
         self.beat_sum = self.rise + OnlineSum.lead(partial_sums)
         self.sum = self.beat_sum + partial_sums
-        self.write = max(self.sum - LATENCY, self.code)
+        self.result = self.sum + result
+        self.write = max(self.result - LATENCY, self.code)
         self.read = self.write + LATENCY
         self.output = self.read + outputs
 
@@ -75,12 +86,22 @@ class OnlineDatapath(RowDatapath):
     def schedule(cls, config):
         """Schedule of the pipeline for a configuration."""
         return Schedule(**cls.first_pass(config), partial_sums=config.partial_sums,
-                        outputs=cls.output_cycles(config))
+                        result=len(cls.rests(config)), outputs=cls.output_cycles(config))
+
+    @staticmethod
+    def rests(config):
+        """Steps after which the normalisation of a sum rests."""
+        return (2,) if config.pipeline == "deep" else ()
+
+    def _normalised(self, m, total, below):
+        """Place of the leading one of a row's sum and the bits below it, at stage ``result``."""
+        config = self.config
+        return normalised(m, total, config.smallest_place, below, rests=self.rests(config))
 
     def elaborate(self, platform):
         m = Module()
         at = self.at
-        longest = max(at.write, at.sum)
+        longest = max(at.write, at.result)
         self.valids = delays(m, self.valid, longest, "valid")
         self.firsts = delays(m, self.first, at.beat_sum, "first")
         self.ends = delays(m, self.valid & self.end, longest, "end")
@@ -150,7 +171,7 @@ class OnlineDatapath(RowDatapath):
         raise NotImplementedError
 
     def _result(self, m, total):
-        """Word of a row, from its sum. Combinational."""
+        """Word of a row, from its sum, at stage ``result``."""
         raise NotImplementedError
 
     def _outputs(self, m, late, result):
@@ -259,7 +280,7 @@ class OnlineDatapath(RowDatapath):
             rows.i.keep.eq(delays(m, self.kept, at.write, "kept")[-1]),
             rows.i.last.eq(self.ends[at.write]), rows.write.eq(self.valids[at.write]),
             rows.reference_i.eq(level), rows.reference_push.eq(self.ends[at.reference]),
-            rows.result_i.eq(result), rows.result_push.eq(self.ends[at.sum]),
+            rows.result_i.eq(result), rows.result_push.eq(self.ends[at.result]),
         ]
         if self.stores_dead:
             dead = delays(m, ~self.lives[at.code], at.write - at.code, "dead")[-1]
@@ -268,12 +289,13 @@ class OnlineDatapath(RowDatapath):
         rise = (rows.reference - self.read.reference)[:self.stored_bits]
         return delays(m, self._late_code(m, rise), 1, "late")[-1]
 
-    def _clipped_sums(self, m, late):
-        """Codes that no longer lack ``late``, at most the top code, two cycles after the beat."""
+    def _clipped_sums(self, m, late, cycles=1):
+        """Codes that no longer lack ``late``, ``cycles`` cycles after the beat, at most the top
+        code; registered."""
         top = self.config.top_code
         codes = []
         for k in range(self.config.lanes):
-            code = delays(m, self.read.code[k], 1, f"read_code_{k}")[-1]
+            code = delays(m, self.read.code[k], cycles, f"read_code_{k}")[-1]
             total = Signal(max(self.code_bits, len(late)) + 1, name=f"late_total_{k}")
             m.d.comb += total.eq(code + late)
             clipped = Signal(self.code_bits, name=f"late_code_{k}")

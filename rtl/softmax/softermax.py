@@ -16,7 +16,7 @@ from ..parameter import Choice, Integer, parameter
 from ..row_unit import RowUnit
 from ..tables import exp2_words, ln2, quotient_word
 from .axis import FractionAxis
-from .config import SoftmaxConfig, partial_sums
+from .config import SoftmaxConfig, partial_sums, pipeline
 from .softermax_core import SoftermaxDatapath
 
 
@@ -60,6 +60,7 @@ class SoftermaxConfig(SoftmaxConfig):
     reciprocal_segments: int = parameter(4, Choice((2, 4, 8, 16)), tag="rs",
                                          help="segments of the reciprocal")
     partial_sums: int = partial_sums()
+    pipeline: str = pipeline()
 
     def __post_init__(self):
         super().__post_init__()

@@ -4,13 +4,12 @@ from amaranth import Cat, Const, Mux, Signal
 
 from ..adder_tree import AdderTree
 from ..barrel_shift import shift_right
-from ..leading_one import normalised
 from ..lookup import lookup
 from ..max_radix import MaxRadix
 from ..max_tree import MaxTree
 from ..pipeline import delays
 from ..running_max import RunningMax
-from .online_core import TABLE_BITS, OnlineDatapath
+from .online_core import TABLE_BITS, OnlineDatapath, levels
 
 
 __all__ = ["SoftermaxDatapath"]
@@ -35,9 +34,10 @@ class SoftermaxDatapath(OnlineDatapath):
     def first_pass(config):
         axis = config.axis
         return {"position": int(axis.factors != (1, 0)),
-                "candidates": (MaxRadix.stages(axis.position_bits)
+                "candidates": (MaxRadix.stages(axis.position_bits, config.pipeline == "deep")
                                if config.lanes >= RADIX_LANES else MaxTree.stages(config.lanes)),
-                "distance": int(not _near(config)), "beat_sum": AdderTree.stages(config.lanes)}
+                "distance": int(not _near(config)),
+                "beat_sum": AdderTree.stages(config.lanes, levels(config))}
 
     @staticmethod
     def output_cycles(config):
@@ -59,7 +59,8 @@ class SoftermaxDatapath(OnlineDatapath):
         config, at = self.config, self.at
         axis = config.axis
         m.submodules.maximum = maximum = RunningMax(axis.position_bits, config.lanes,
-                                                    radix=config.lanes >= RADIX_LANES)
+                                                    radix=config.lanes >= RADIX_LANES,
+                                                    relaxed=config.pipeline == "deep")
         m.d.comb += [
             *(word.eq(x) for word, x in zip(maximum.data, positions, strict=True)),
             maximum.live.eq(self.lives[at.position]),
@@ -100,7 +101,8 @@ class SoftermaxDatapath(OnlineDatapath):
     def _beat_sum(self, m, codes, distances):
         config = self.config
         m.submodules.beat_sum = tree = AdderTree(self.code_bits, config.lanes,
-                                                 largest=1 << config.exp_fraction_bits)
+                                                 largest=1 << config.exp_fraction_bits,
+                                                 levels=levels(config))
         m.d.comb += [operand.eq(term) for operand, term in zip(tree.i, codes, strict=True)]
         return tree.o[config.exp_fraction_bits - config.sum_fraction_bits:]
 
@@ -111,8 +113,7 @@ class SoftermaxDatapath(OnlineDatapath):
         return Mux(rise[bits:].any(), (1 << bits) - 1, rise[:bits])[:bits]
 
     def _result(self, m, total):
-        place, mantissa = normalised(m, total, self.config.smallest_place,
-                                     self.config.mantissa_bits)
+        place, mantissa = self._normalised(m, total, self.config.mantissa_bits)
         return Cat(place, mantissa)
 
     def _outputs(self, m, late, result):
