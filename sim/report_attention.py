@@ -97,6 +97,53 @@ def predict_cycles():
                           "by the model"), rows)
 
 
+def greedy():
+    """A3's search: what it finds, keeps, takes and loses, 128 queries, 320 keys of 64."""
+    rows = []
+    for name, beta in SETS:
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
+        exact = reference.attention(q, k, v)
+        weights = reference.softmax(q @ k.T / 8)
+        dense = attention_data.fitted(q, k, v)
+        for preset in ("conservative", "aggressive"):
+            config = attention_data.fitted(q, k, v, **dense.PRESETS[preset])
+            integers = attention_data.quantised(config, q, k, v)
+            done, all_of_it = (work(c, *integers[:2]) for c in (config, dense))
+            found, base = (
+                metrics.attention_errors(exact, model.run(c, *integers) * c.output_scale)
+                for c in (config, dense))
+            real = metrics.attention_errors(exact, reference.greedy_attention(
+                q, k, v, config.iterations, config.percent))
+            mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
+            rows.append((f"{name}, {beta}", f"`{preset}`", f"{100 * done.candidates / 320:.1f} %",
+                         f"{100 * done.kept / 320:.1f} %", f"{100 * mass:.0f} %",
+                         f"{done.cycles:.1f}", f"{all_of_it.cycles / done.cycles:.1f}",
+                         f"{100 * done.multiplications / all_of_it.multiplications:.0f} %",
+                         f"{100 * done.memory_bits / all_of_it.memory_bits:.0f} %",
+                         *(f"{e.relative:.3f} / {e.cosine:.4f}" for e in (found, real, base))))
+    return report._table(("data, beta", "preset", "candidates", "kept", "softmax mass kept",
+                          "cycles per query", "times dense", "multiplications", "memory bits",
+                          "error", "error of the method in float64", "error, dense"), rows)
+
+
+def greedy_cycles():
+    """Cycles per query with A3's search, simulated, and by the model."""
+    rows = []
+    for name, beta in (("random", 4), ("cluster", 4), ("needle", 4), ("lowrank", 4), ("allneg", 1)):
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 24, 320, 64, beta)
+        for preset in ("conservative", "aggressive"):
+            config = attention_data.fitted(q, k, v, **unit("attention").PRESETS[preset])
+            integers = attention_data.quantised(config, q, k, v)
+            few, many = (measured_cycles(config, [(integers[0][:count], *integers[1:])])
+                         for count in (8, 24))
+            done = work(config, integers[0][8:], integers[1])
+            rows.append((f"{name}, {beta}", f"`{preset}`", f"{100 * done.candidates / 320:.1f} %",
+                         f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}",
+                         f"{16 * 320 / (many - few):.1f}"))
+    return report._table(("data, beta", "preset", "candidates", "cycles per query, simulated",
+                          "by the model", "times dense"), rows)
+
+
 def errors():
     """Errors of the dense engine against float64 attention, 128 queries, 320 keys of 64."""
     rows = []
@@ -123,7 +170,7 @@ def cost():
     rows = []
     for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
                        {"softmax": "softmax-split"}, {"select": "predict"},
-                       {"select": "predict", "predictor": "sign"}):
+                       {"select": "predict", "predictor": "sign"}, {"select": "greedy"}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
@@ -135,7 +182,8 @@ def cost():
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
-          "attention-predict": predict, "attention-predict-cycles": predict_cycles}
+          "attention-predict": predict, "attention-predict-cycles": predict_cycles,
+          "attention-greedy": greedy, "attention-greedy-cycles": greedy_cycles}
 
 
 if __name__ == "__main__":
