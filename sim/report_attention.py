@@ -73,6 +73,8 @@ def dense_cycles():
 
 
 def _rule(config):
+    if config.select == "greedy":
+        return f"{config.iterations_per_key:g} n iterations, {config.percent:g} %"
     return {"mean": f"mean, {config.mean_shift}", "threshold": f"threshold, {config.threshold}",
             "top-k": f"top-k, {config.top_k}"}[config.rule]
 
@@ -177,6 +179,8 @@ def captured_heads():
                        for predictor in ({}, {"predictor": "prefix", "prefix_dims": 8})
                        for rule in ({}, {"mean_shift": 1}, *(
                            {"rule": "top-k", "top_k": keys // part} for part in parts))]
+    presets = unit("attention").PRESETS
+    variants += [presets["conservative"], presets["aggressive"]]
     for parameters in variants:
         found = []
         turned = parameters.get("predictor") == "prefix"
@@ -193,7 +197,8 @@ def captured_heads():
             found.append((chosen.mean(), (reference.softmax(scores) * chosen).sum(axis=1).mean(),
                           ((chosen & best).sum(axis=1) / chosen.sum(axis=1)).mean(), done.cycles,
                           e.relative, e.cosine))
-        name = "prefix of 8" if turned else "leading-one"
+        name = ("prefix of 8" if turned else
+                "A3" if config.select == "greedy" else "leading-one")
         _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
     return table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
                   "cycles per query", "times dense", "error",
@@ -262,6 +267,55 @@ def reuse_errors():
                   *(f"map of {bits} bits" for bits in widths)), rows)
 
 
+def greedy():
+    """A3's search: what it finds, keeps, takes and loses, 128 queries, 320 keys of 64."""
+    rows = []
+    for name, beta in SETS:
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
+        exact = reference.attention(q, k, v)
+        weights = reference.softmax(q @ k.T / 8)
+        dense = attention_data.fitted(q, k, v)
+        for preset in ("conservative", "aggressive"):
+            config = attention_data.fitted(q, k, v, **dense.PRESETS[preset])
+            integers = attention_data.quantised(config, q, k, v)
+            done, all_of_it = (work(c, *integers[:2]) for c in (config, dense))
+            found, base = (
+                metrics.attention_errors(exact, model.run(c, *integers) * c.output_scale)
+                for c in (config, dense))
+            real = metrics.attention_errors(exact, reference.greedy_attention(
+                q, k, v, config.iterations, config.percent))
+            mass = (weights * kept(config, *integers[:2])).sum(axis=1).mean()
+            rows.append((f"{name}, {beta}", f"`{preset}`", f"{100 * done.candidates / 320:.1f} %",
+                         f"{100 * done.kept / 320:.1f} %", f"{100 * mass:.0f} %",
+                         f"{done.cycles:.1f}", f"{all_of_it.cycles / done.cycles:.1f}",
+                         f"{100 * done.multiplications / all_of_it.multiplications:.0f} %",
+                         f"{100 * done.memory_bits / all_of_it.memory_bits:.0f} %",
+                         *(f"{e.relative:.3f} / {e.cosine:.4f}" for e in (found, real, base))))
+    return table(("data, beta", "preset", "candidates", "kept", "softmax mass kept",
+                  "cycles per query", "times dense", "multiplications", "memory bits",
+                  "error", "error of the method in float64", "error, dense"), rows)
+
+
+def greedy_cycles():
+    """Cycles per query with A3's search, simulated, and by the model."""
+    rows = []
+    sets = [(f"{name}, {beta}", attention_data.DATA[name](
+        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in (
+            ("random", 4), ("cluster", 4), ("needle", 4), ("lowrank", 4), ("allneg", 1))]
+    for name, (q, k, v) in [*sets, ("captured head", captured_head())]:
+        for preset in ("conservative", "aggressive"):
+            config = attention_data.fitted(q, k, v, **unit("attention").PRESETS[preset])
+            integers = attention_data.quantised(config, q, k, v)
+            few, many = (measured_cycles(config, [(integers[0][:count], *integers[1:])])
+                         for count in (8, 24))
+            done = work(config, integers[0][8:], integers[1])
+            rows.append((name, f"`{preset}`", len(k), f"{100 * done.candidates / len(k):.1f} %",
+                         f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}",
+                         f"{16 * len(k) / (many - few):.1f}"))
+    return table(("data, beta", "preset", "keys", "candidates", "cycles per query, simulated",
+                  "by the model", "times dense"), rows)
+
+
 def errors():
     """Errors of the dense engine against float64 attention, 128 queries, 320 keys of 64."""
     rows = []
@@ -292,7 +346,7 @@ def cost():
                        {"select": "predict", "rule": "top-k"},
                        {"select": "predict", "predictor": "prefix"},
                        {"select": "predict", "predictor": "prefix", "rule": "top-k"},
-                       {"reuse": True}):
+                       {"select": "greedy"}, {"reuse": True}):
         config = unit("attention")(**parameters)
         f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
@@ -305,5 +359,6 @@ def cost():
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
-          "attention-captured": captured_heads, "attention-reuse": reuse,
+          "attention-captured": captured_heads, "attention-greedy": greedy,
+          "attention-greedy-cycles": greedy_cycles, "attention-reuse": reuse,
           "attention-reuse-errors": reuse_errors}

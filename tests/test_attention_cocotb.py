@@ -7,7 +7,7 @@ import pytest
 
 import rtl
 from sim import model, runner
-from sim.attention_data import integers
+from sim.attention_data import DATA, integers, quantised
 from sim.bench.attention import AttentionJob, KeySet
 from sim.model.attention_map import AttentionMap
 
@@ -119,3 +119,29 @@ def test_equals_model(config, ports, simulator, tmp_path, store):
     assert sum(result.mismatches for result in results) == 0
     assert len(results) == 8 and all(result.outputs for result in results
                                      if not result.test.startswith("latency"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator, preset, keys", [("verilator", "aggressive", 320),
+                                                     ("icarus", "conservative", 50)])
+def test_search_in_structured_data(simulator, preset, keys, tmp_path, store):
+    """Sets of real vectors, from flat to peaked, some of them shorter, some with masked keys."""
+    try:
+        runner.check_simulator(simulator)
+    except runner.SimulatorError as error:
+        pytest.skip(str(error))
+    random = np.random.default_rng(2)
+    config = Attention.preset(preset, max_keys=keys)
+    sets = []
+    for number, make in enumerate(DATA.values()):
+        q, k, v = quantised(config, *make(random, 5, keys - 17 * number % keys // 2, 64, 3))
+        q[number] = 0
+        mask = random.random(len(k)) < (0, 0.2)[number % 2]
+        sets.append(KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask)))
+    design = runner.Design.of(config)
+    simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
+    results = simulation.run(AttentionJob(config, sets, 2, "core", design.latency),
+                             ["sets_back_to_back", "sets_with_gaps_and_stalls"],
+                             module="sim.bench.attention")
+    assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
+    assert len(results) == 2 and all(result.outputs == 5 * 5 * 64 for result in results)

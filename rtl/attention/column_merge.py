@@ -1,5 +1,8 @@
 """Largest product of a query with sorted columns, one after the other: one side of the search."""
 
+import functools
+import operator
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -89,28 +92,45 @@ class ColumnMerge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lane_bits = self.lanes.bit_length() - 1
-        self._column_bits = len(self.i.group) + lane_bits
+        self._column_bits = len(self.i.group) + self.lanes.bit_length() - 1
         # A place: the product, and below it the column's number turned over, for the lowest number
         # to win among equals.
         place = unsigned(self.key_bits + self._column_bits)
-        active, waiting, best = Signal(), Signal(place), Signal(place)
+        active, waiting = Signal(), Signal(place)
         m.d.sync += active.eq(active ^ self.start)
-        self._queues(m, place, waiting, best)
+        heads, chosen = self._queues(m, place, waiting)
+
+        # Which of what waits and the heads has the largest product. Synthesis would take a choice
+        # by multiplexers for leave to choose the addresses first and look up afterwards.
+        flags = [~Cat(chosen).any(), *chosen]
+
+        def best(values):
+            """Value that belongs to the largest product, of one for each."""
+            masked = [Value.cast(value) & flag.replicate(len(value))
+                      for flag, value in zip(flags, values, strict=True)]
+            return functools.reduce(operator.or_, masked)
+
+        # All columns that may have the largest product are looked up while this is found out.
+        columns = [~source[:self._column_bits] for source in (waiting, *heads)]
         column = Signal(self._column_bits)
-        m.d.comb += [column.eq(~best[:self._column_bits]),
-                     self.top.eq(best[self._column_bits:])]
-        lane, group = column[:lane_bits], column[lane_bits:]
-        state = self._states(m, active, lane, group)
-        following = self._products(m, active, lane, group, state)
+        m.d.comb += [column.eq(best(columns)),
+                     self.top.eq(best([source[self._column_bits:]
+                                       for source in (waiting, *heads)]))]
+        states = self._states(m, active, columns, column, best)
+        following = self._products(m, active, columns, column, states, best)
         with m.If(self.start):
             m.d.sync += waiting.eq(0)
         with m.Elif(self.step):
             m.d.sync += waiting.eq(Cat(~column, following))
         return m
 
-    def _queues(self, m, place, waiting, best):
-        """Places of the columns that are loaded and of those that are merged: the ``best``."""
+    def _split(self, column):
+        """Lane and group of a column's number."""
+        bits = self.lanes.bit_length() - 1
+        return column[:bits], column[bits:]
+
+    def _queues(self, m, place, waiting):
+        """Places of the columns; returns the queues' heads, and which of them is the largest."""
         low = self._column_bits
         queues = []
         for lane in range(self.lanes):
@@ -122,59 +142,61 @@ class ColumnMerge(wiring.Component):
             for k, entry in enumerate(loaded):
                 # Equal products stay in the order in which they come.
                 m.d.comb += above[k].eq(entry[low:] >= fresh[low:])
-                with m.If(self.start):
-                    m.d.sync += entry.eq(0)
-                with m.Elif(self.load & ~above[k]):
-                    m.d.sync += entry.eq(Mux(above[k - 1], fresh, loaded[k - 1]) if k else fresh)
+                moved = Mux(above[k - 1], fresh, loaded[k - 1]) if k else fresh
+                with m.If(self.start | (self.load & ~above[k])):
+                    m.d.sync += entry.eq(Mux(self.start, 0, moved))
             queues.append((loaded, [Signal(place, name=f"queue_{lane}_{k}")
                                     for k in range(self.groups)]))
 
-        m.d.comb += best.eq(waiting)
-        heads = [queue[0] for _, queue in queues]
+        heads, largest = [queue[0] for _, queue in queues], []
         second = heads[1] > heads[0] if self.lanes == 2 else Const(0)
         for lane, (loaded, queue) in enumerate(queues):
             before = Signal(self.groups, name=f"before_{lane}")
             chosen = Signal(name=f"chosen_{lane}")
             m.d.comb += [before.eq(Cat(entry > waiting for entry in queue)),
                          chosen.eq(before[0] & (second if lane else ~second))]
-            with m.If(chosen):
-                m.d.comb += best.eq(queue[0])
+            largest.append(chosen)
             for k, entry in enumerate(queue):
-                with m.If(self.start):
-                    m.d.sync += entry.eq(loaded[k])
-                with m.Elif(self.step & chosen & before[k]):
-                    m.d.sync += entry.eq(waiting if k + 1 == self.groups else
-                                         Mux(before[k + 1], queue[k + 1], waiting))
+                moved = waiting if k + 1 == self.groups else \
+                    Mux(before[k + 1], queue[k + 1], waiting)
+                with m.If(self.start | (self.step & chosen & before[k])):
+                    m.d.sync += entry.eq(Mux(self.start, loaded[k], moved))
+        return heads, largest
 
-    def _states(self, m, active, lane, group):
-        """State of the column at hand, which is written back if the column takes a step."""
-        state = Signal(self._state)
-        after = Signal(self._state)
-        m.d.comb += [
-            after.eq(state),
-            after.slot.eq(Mux(state.slot == self.HEAD - 1, 0, state.slot + 1)),
-            after.address.eq(Mux(state.factor < 0, state.address + 1, state.address - 1)),
-            after.left.eq(Mux(state.left == 0, 0, state.left - 1)),
-        ]
+    def _states(self, m, active, columns, column, best):
+        """States of columns, and that of the best, which is written back if it takes a step."""
         loaded = []
-        for column in self.i.columns:
+        for new in self.i.columns:
             fresh = Signal(self._state)
-            m.d.comb += [fresh.slot.eq(1), fresh.address.eq(column.address),
-                         fresh.left.eq(self.i.left), fresh.lane.eq(column.lane),
-                         fresh.factor.eq(column.factor)]
+            m.d.comb += [fresh.slot.eq(1), fresh.address.eq(new.address),
+                         fresh.left.eq(self.i.left), fresh.lane.eq(new.lane),
+                         fresh.factor.eq(new.factor)]
             loaded.append(fresh)
-        m.d.comb += state.eq(self._lookup(
-            m, "state", self._state, active, lane, group,
-            loaded, (self.step, lane, group, after)))
-        return state
+        state, after = Signal(self._state), Signal(self._state, name="after_best")
+        found = [data.View(self._state, one) for one in self._lookup(
+            m, "state", self._state, active, columns, loaded, (self.step, column, after))]
+        steps = []
+        for number, one in enumerate(found):
+            moved = Signal(self._state, name=f"after_{number}")
+            m.d.comb += [
+                moved.eq(one),
+                moved.slot.eq(Mux(one.slot == self.HEAD - 1, 0, one.slot + 1)),
+                moved.address.eq(Mux(one.factor < 0, one.address + 1, one.address - 1)),
+                moved.left.eq(Mux(one.left == 0, 0, one.left - 1)),
+            ]
+            steps.append(moved.as_value())
+        m.d.comb += [state.as_value().eq(best([one.as_value() for one in found])),
+                     after.as_value().eq(best(steps))]
+        return [state, *found]
 
-    def _products(self, m, active, lane, group, state):
+    def _products(self, m, active, columns, column, states, best):
         """Row of the product at hand, and the next product of its column, with what fetches it."""
+        state, *states = states
         # Requests, from the cycle after a product is taken to the one that writes another one.
         held = data.StructLayout({"column": self._column_bits, "state": self._state})
         requests = [Signal(held, name=f"request_{k}") for k in range(4)]
         valid = [Signal(name=f"request_valid_{k}") for k in range(4)]
-        m.d.sync += [requests[0].column.eq(Cat(lane, group)), requests[0].state.eq(state),
+        m.d.sync += [requests[0].column.eq(column), requests[0].state.eq(state),
                      valid[0].eq(self.step & ~self.start)]
         for k in range(1, 4):
             m.d.sync += [requests[k].eq(requests[k - 1]), valid[k].eq(valid[k - 1] & ~self.start)]
@@ -188,8 +210,6 @@ class ColumnMerge(wiring.Component):
                      product.eq(value * factor), rows[0].eq(self.element.key),
                      rows[1].eq(rows[0])]
         final = requests[3]
-        final_lane = final.column[:self.lanes.bit_length() - 1]
-        final_group = final.column[self.lanes.bit_length() - 1:]
         key = Signal(self.key_bits)
         m.d.comb += key.eq(Mux((product > 0) & (final.state.left != 0), product, 0))
 
@@ -198,41 +218,46 @@ class ColumnMerge(wiring.Component):
         for slot in range(self.HEAD):
             at = (slot + 1) % self.HEAD
             keys.append(self._lookup(
-                m, f"key_{slot}", self.key_bits, active, lane, group,
-                [column["keys"][slot] for column in self.i.columns],
-                (valid[3] & (final.state.slot == at), final_lane, final_group, key)))
+                m, f"key_{slot}", self.key_bits, active, columns,
+                [new["keys"][slot] for new in self.i.columns],
+                (valid[3] & (final.state.slot == at), final.column, key)))
             rows_there.append(self._lookup(
-                m, f"row_{slot}", self._rows, active, lane, group,
-                [column.rows[slot - 1] for column in self.i.columns],
-                (valid[3] & (final.state.slot == slot), final_lane, final_group, rows[1])))
+                m, f"row_{slot}", self._rows, active, columns,
+                [new.rows[slot - 1] for new in self.i.columns],
+                (valid[3] & (final.state.slot == slot), final.column, rows[1])))
         following = Signal(self.key_bits)
-        m.d.comb += [following.eq(choose(keys, state.slot)),
-                     self.row.eq(choose(rows_there, state.slot))]
+        m.d.comb += [
+            target.eq(best([choose([slots[k] for slots in found], states[k].slot)
+                            for k in range(len(columns))]))
+            for target, found in ((following, keys), (self.row, rows_there))]
         return following
 
-    def _lookup(self, m, name, shape, active, lane, group, loaded, written):
-        """What a LUT RAM has of a column of the query at hand, whose place is ``lane``, ``group``.
+    def _lookup(self, m, name, shape, active, columns, loaded, written):
+        """What LUT RAM has of columns of the query at hand.
 
         There is one RAM for each of two queries and for each lane. The one that is loaded gets
         ``loaded``, which holds a word for each lane; the other one what is ``written``: whether,
-        the lane, the group and the word.
+        the column and the word.
         """
-        enable, to_lane, to_group, word = written
-        found = []
+        enable, column, word = written
+        to_lane, to_group = self._split(column)
+        found = [[[], []] for _ in columns]
         for query in range(2):
             at_hand = active == query
             for number in range(self.lanes):
                 m.submodules[f"{name}_{query}_{number}"] = ram = memory.Memory(
-                    shape=shape, depth=1 << max(len(group), 1), init=[],
+                    shape=shape, depth=1 << max(len(to_group), 1), init=[],
                     attrs={"ram_style": "distributed"})
-                write, read = ram.write_port(), ram.read_port(domain="comb")
+                write = ram.write_port()
                 m.d.comb += [
                     write.en.eq(Mux(at_hand, enable & (to_lane == number), self.load)),
                     write.addr.eq(Mux(at_hand, to_group, self.i.group)),
                     Value.cast(write.data).eq(Mux(at_hand, word, loaded[number])),
-                    read.addr.eq(group),
                 ]
-                found.append(Value.cast(read.data))
-        by_query = [choose(found[query * self.lanes:(query + 1) * self.lanes], lane)
-                    for query in range(2)]
-        return Mux(active, by_query[1], by_query[0])
+                for place, source in enumerate(columns):
+                    read = ram.read_port(domain="comb")
+                    m.d.comb += read.addr.eq(self._split(source)[1])
+                    found[place][query].append(Value.cast(read.data))
+        return [Mux(active, *(choose(words, self._split(source)[0])
+                              for words in reversed(by_query)))
+                for source, by_query in zip(columns, found, strict=True)]

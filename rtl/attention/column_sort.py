@@ -110,33 +110,34 @@ class ColumnSort(wiring.Component):
         config = self.config
         phase, beat, work, first, last, code = self._sequence(m)
 
-        # Stages: 1 the vector is read, 2 so is the table, 3 it is written, 4 the element is, 5 so
+        # Stages: 1 the vector is read, 2 so is the table, 4 it is written, 5 the element is, 6 so
         # is its copy.
-        phases = delays(m, phase, 3, "phase")
-        works = delays(m, work, 3, "work")
-        firsts = delays(m, first, 3, "first")
+        phases = delays(m, phase, 4, "phase")
+        works = delays(m, work, 4, "work")
+        firsts = delays(m, first, 4, "first")
         codes = delays(m, code, 2, "code")
-        beats = delays(m, beat, 5, "beat")
-        banks = delays(m, self.bank, 5, "bank")
-        keys = delays(m, self.key, 5, "key")
-        m.d.comb += self.done.eq(delays(m, last & (phase == Phase.PLACE), 5, "done")[-1])
-        masked, live = Signal(), Signal()
-        m.d.sync += [masked.eq(self.mask), live.eq(works[2] & ~masked)]
+        beats = delays(m, beat, 6, "beat")
+        banks = delays(m, self.bank, 6, "bank")
+        keys = delays(m, self.key, 6, "key")
+        m.d.comb += self.done.eq(delays(m, last & (phase == Phase.PLACE), 6, "done")[-1])
+        masked = Signal()
+        m.d.sync += masked.eq(self.mask)
+        live = delays(m, works[2] & ~masked, 2, "live")[2]
         self._statistics(m, works[2] & (phases[2] == Phase.COUNT), firsts[2],
                          ~masked & (beats[2] == 0), banks[2], keys[2])
 
-        base = Mux(banks[3], self.words, 0)
+        base = Mux(banks[4], self.words, 0)
         # First place of the columns at hand, and the one behind their last.
         start, end = Signal(range(2 * self.words)), Signal(range(2 * self.words + 1))
-        number = Mux(banks[3], self.count[1], self.count[0])
+        number = Mux(banks[4], self.count[1], self.count[0])
         following = Signal.like(start)
-        m.d.comb += following.eq(Mux(beats[3] == 0, base, start + number))
-        with m.If(works[3] & (phases[3] == Phase.PLACE)):
+        m.d.comb += following.eq(Mux(beats[4] == 0, base, start + number))
+        with m.If(works[4] & (phases[4] == Phase.PLACE)):
             m.d.sync += [start.eq(following), end.eq(following + number)]
 
         by_value = (phases[2] == Phase.CLEAR) | (phases[2] == Phase.SUM)
         placed = Signal()
-        m.d.sync += placed.eq(live & (phases[3] == Phase.PLACE))
+        m.d.sync += placed.eq(live & (phases[4] == Phase.PLACE))
         copied = delays(m, placed, 1, "copied")[1]
         read = []
         for lane in range(self.lanes):
@@ -147,16 +148,16 @@ class ColumnSort(wiring.Component):
             ordered = Cat(element[:-1], ~element[-1])
             address = Cat(Mux(by_value, codes[2], ordered), beats[2][:len(beat)])
             place = Signal(range(2 * self.words), name=f"place_{lane}")
-            m.d.sync += place.eq(self._table(m, lane, address, phases[3], works[3], live,
-                                             firsts[3], base))
-            value = delays(m, element, 3, f"value_{lane}")
+            m.d.sync += place.eq(self._table(m, lane, address, phases[4], works[4], live,
+                                             firsts[4], base))
+            value = delays(m, element, 4, f"value_{lane}")
 
             m.submodules[f"column_{lane}"] = column = memory.Memory(
                 shape=self.element, depth=2 * self.words, init=[],
                 attrs={"ram_style": self._style(2 * self.words)})
             write = column.write_port()
             m.d.comb += [write.addr.eq(place), write.en.eq(placed),
-                         write.data.value.eq(value[2]), write.data.key.eq(keys[4])]
+                         write.data.value.eq(value[3]), write.data.key.eq(keys[5])]
             ports = [column.read_port() for _ in range(2)]
             m.d.comb += [port.addr.eq(address) for port, address in
                          zip(ports, self.address, strict=True)]
@@ -172,9 +173,9 @@ class ColumnSort(wiring.Component):
                         attrs={"ram_style": "distributed"})
                     write, port = copy.write_port(), copy.read_port()
                     m.d.comb += [
-                        write.addr.eq(Cat(beats[5], banks[5])),
+                        write.addr.eq(Cat(beats[6], banks[6])),
                         write.en.eq(copied & (outside == k)),
-                        write.data.value.eq(value[3]), write.data.key.eq(keys[5]),
+                        write.data.value.eq(value[4]), write.data.key.eq(keys[6]),
                         port.addr.eq(Cat(self.head_beat, self.head_bank)),
                         ends[lane][k].eq(port.data),
                     ]
@@ -232,25 +233,33 @@ class ColumnSort(wiring.Component):
                     m.d.sync += earliest.eq(key)
 
     def _table(self, m, lane, address, phase, work, live, first, base):
-        """Table of the columns of a lane; returns the place of the element of stage 3."""
+        """Table of the columns of a lane; returns the place of the element of stage 4."""
         depth = 1 << len(address)
+        shape = range(2 * self.words + 1)
         m.submodules[f"table_{lane}"] = table = memory.Memory(
-            shape=range(2 * self.words + 1), depth=depth, init=[],
-            attrs={"ram_style": self._style(depth)})
+            shape=shape, depth=depth, init=[], attrs={"ram_style": self._style(depth)})
         write = table.write_port()
-        read = table.read_port(transparent_for=[write])
-        held = Signal.like(address, name=f"address_{lane}")
-        running = Signal(range(2 * self.words + 1), name=f"running_{lane}")
+        read = table.read_port()
+        addresses = [address, *(Signal.like(address, name=f"address_{lane}_{k}") for k in (1, 2))]
+        found, running, written = (Signal(shape, name=f"{name}_{lane}")
+                                   for name in ("found", "running", "written"))
+        # What is written while a word of the same address is read, or a cycle later, is forwarded.
+        late, again = Signal(name=f"late_{lane}"), Signal(name=f"again_{lane}")
+        old = Signal(shape, name=f"old_{lane}")
         now = Mux(first, base, running)
-        m.d.sync += held.eq(address)
-        m.d.comb += [read.addr.eq(address), write.addr.eq(held), write.en.eq(work)]
+        m.d.sync += [addresses[1].eq(address), addresses[2].eq(addresses[1]),
+                     found.eq(Mux(late, written, read.data)), written.eq(write.data),
+                     late.eq((address == addresses[2]) & write.en),
+                     again.eq((addresses[1] == addresses[2]) & write.en)]
+        m.d.comb += [read.addr.eq(address), write.addr.eq(addresses[2]), write.en.eq(work),
+                     old.eq(Mux(again, written, found))]
         with m.Switch(phase):
             with m.Case(Phase.CLEAR):
                 m.d.comb += write.data.eq(0)
             with m.Case(Phase.SUM):
                 m.d.comb += write.data.eq(now)
                 with m.If(work):
-                    m.d.sync += running.eq(now + read.data)
+                    m.d.sync += running.eq(now + old)
             with m.Default():
-                m.d.comb += [write.data.eq(read.data + 1), write.en.eq(live)]
-        return read.data
+                m.d.comb += [write.data.eq(old + 1), write.en.eq(live)]
+        return old

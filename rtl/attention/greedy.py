@@ -108,9 +108,9 @@ class GreedyAttention(DenseAttention):
         return active, last, keys.end
 
     def _note_row(self, m, row, set_end):
-        # Rows of a single candidate may fill the ring of the selection.
+        # Rows wait for the selection, too.
         softmax = self.config.softmax_config
-        rows = softmax.max_rows + 2 * softmax.latency + 64 + PostScore.depth_of(self.config)
+        rows = softmax.max_rows + 2 * softmax.latency + 64 + PostScore.ROWS + 1
         m.submodules.set_ends = self._set_ends = RowQueue(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 

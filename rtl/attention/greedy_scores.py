@@ -29,7 +29,8 @@ class GreedyScores(wiring.Component):
     add, take : In
         A product, ``value``, of row ``row``, of query ``query`` (0 or 1, in turns); ``valid``.
     over : In(1)
-        The search of a query is over, from the next cycle on. Queries are over in turns.
+        The search of a query is over, its last product came a cycle ago or earlier. Queries are
+        over in turns.
     end, first : In
         Last key of that query's set, and the first one that takes part in it.
     clean : Out(2)
@@ -69,7 +70,9 @@ class GreedyScores(wiring.Component):
         requested = Signal(2)
         limits = [Signal(data.StructLayout({"end": self.end.shape(), "first": self.first.shape()}),
                          name=f"limits_{k}") for k in range(2)]
-        word, reset = Signal(range(self.words)), Signal(init=1)
+        word = Signal(range(self.words))
+        # Queries whose sums the scan has; after reset both.
+        scanned = Signal(2, init=3)
         found, cleared = Signal(), Signal()
         limit = Mux(turn, limits[1].as_value(), limits[0].as_value())
         limit = data.View(limits[0].shape(), limit)
@@ -89,10 +92,10 @@ class GreedyScores(wiring.Component):
 
         # Sums, and the scan of a word of them, which is compared a cycle later.
         scanning = Signal()
-        positive = self._sums(m, scanning, turn, word, reset)
+        positive = self._sums(m, scanned, turn, word)
         candidates = Signal(self.lanes)
         looked, looked_last, looked_word = Signal(), Signal(), Signal.like(word)
-        m.d.sync += [candidates.eq(positive), looked.eq(scanning & ~reset),
+        m.d.sync += [candidates.eq(positive), looked.eq(scanning),
                      looked_last.eq(word == end_word), looked_word.eq(word)]
         some = Signal()
         m.d.comb += [
@@ -105,14 +108,14 @@ class GreedyScores(wiring.Component):
         m.d.comb += following.eq(word + 1)
         with m.FSM():
             with m.State("RESET"):
-                m.d.comb += scanning.eq(1)
                 m.d.sync += word.eq(following)
                 with m.If(word == self.words - 1):
-                    m.d.sync += [word.eq(0), reset.eq(0), self.clean.eq(3)]
+                    m.d.sync += [word.eq(0), scanned.eq(0), self.clean.eq(3)]
                     m.next = "WAIT"
             with m.State("WAIT"):
                 m.d.sync += found.eq(0)
                 with m.If(Mux(turn, requested[1], requested[0])):
+                    m.d.sync += scanned.eq(Mux(turn, 2, 1))
                     m.next = "SCAN"
             with m.State("SCAN"):
                 m.d.comb += scanning.eq(1)
@@ -120,7 +123,7 @@ class GreedyScores(wiring.Component):
                 with m.If(some):
                     m.d.sync += found.eq(1)
                 with m.If(word == end_word):
-                    m.d.sync += word.eq(0)
+                    m.d.sync += [word.eq(0), scanned.eq(0)]
                     m.next = "LOOK"
             with m.State("LOOK"):
                 with m.If(found | some):
@@ -146,32 +149,40 @@ class GreedyScores(wiring.Component):
                     m.d.sync += [requested[query].eq(0), self.clean[query].eq(1)]
         return m
 
-    def _sums(self, m, scanning, turn, word, reset):
+    def _sums(self, m, scanned, turn, word):
         """Memories of the sums; returns the flags of the word that is scanned."""
         lane_bits = self.lanes.bit_length() - 1
         sums = {}
         for name, product in ("added", self.add), ("taken", self.take):
-            row_lane, row_word = product.row[:lane_bits], product.row[lane_bits:]
-            stored = {}
-            total = Signal(self.sum_bits, name=f"{name}_total")
+            # A sum is read in one cycle and written in the next; one that is read while it is
+            # written is taken on its way.
+            held = Signal.like(product, name=f"{name}_product")
+            before, total = (Signal(self.sum_bits, name=f"{name}_{what}")
+                             for what in ("before", "total"))
+            same = held.valid & (held.row == product.row) & (held.query == product.query)
+            stored = []
             for query in range(2):
-                hit = product.valid & (product.query == query)
-                scanned = scanning & ((turn == query) | reset)
                 for lane in range(self.lanes):
                     m.submodules[f"{name}_{query}_{lane}"] = ram = memory.Memory(
                         shape=self.sum_bits, depth=1 << max(len(word), 1), init=[],
                         attrs={"ram_style": "distributed"})
                     write, read = ram.write_port(), ram.read_port(domain="comb")
-                    place = Signal.like(word, name=f"{name}_place_{query}_{lane}")
+                    mine = held.valid & (held.query == query) & (held.row[:lane_bits] == lane)
                     m.d.comb += [
-                        place.eq(Mux(scanned, word, row_word)), read.addr.eq(place),
-                        write.addr.eq(place), write.data.eq(Mux(scanned, 0, total)),
-                        write.en.eq(scanned | (hit & (row_lane == lane))),
+                        read.addr.eq(Mux(scanned[query], word, product.row[lane_bits:])),
+                        write.addr.eq(Mux(scanned[query], word, held.row[lane_bits:])),
+                        write.data.eq(Mux(scanned[query], 0, total)),
+                        write.en.eq(scanned[query] | mine),
                     ]
-                    stored[query, lane] = sums[name, query, lane] = read.data
-            before = [choose([stored[query, lane] for lane in range(self.lanes)], row_lane)
-                      for query in range(2)]
-            m.d.comb += total.eq(Mux(product.query, before[1], before[0]) + product.value)
+                    stored.append(read.data)
+                    sums[name, query, lane] = read.data
+            found = choose(stored, Cat(product.row[:lane_bits],
+                                       Const(0, max(lane_bits - len(product.row), 0)),
+                                       product.query))
+            # Nothing is added for none, whose row may be any.
+            m.d.sync += [held.eq(product), before.eq(Mux(same, total, found)),
+                         held.valid.eq(product.valid & product.value.any())]
+            m.d.comb += total.eq(before + held.value)
         return Cat(Mux(turn, sums["added", 1, lane] > sums["taken", 1, lane],
                        sums["added", 0, lane] > sums["taken", 0, lane])
                    for lane in range(self.lanes))

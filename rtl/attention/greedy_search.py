@@ -97,7 +97,7 @@ class GreedySearch(wiring.Component):
     def latency_of(cls, config):
         """From a query taken, with one key, to its candidate on ``o``."""
         return (config.dim // config.start_lanes + PREPARE + max(config.iterations, 1) + BEHIND
-                + GreedyScores.cycles_of(config, 1) + 3)
+                + GreedyScores.cycles_of(config, 1) + 4)
 
     def elaborate(self, platform):
         m = Module()
@@ -124,9 +124,9 @@ class GreedySearch(wiring.Component):
             m.d.sync += left.eq(left - 1)
         self._steps(m, start, step, ~turn, scores)
 
-        over_bank = delays(m, searched_bank, BEHIND + 1, "over_bank")[-1]
+        over_bank = delays(m, searched_bank, BEHIND + 2, "over_bank")[-1]
         m.d.comb += [
-            scores.over.eq(delays(m, over, BEHIND + 1, "over")[-1]),
+            scores.over.eq(delays(m, over, BEHIND + 2, "over")[-1]),
             scores.end.eq(Mux(over_bank, self.ends[1], self.ends[0])),
             scores.first.eq(Mux(over_bank, self.first[1], self.first[0])),
         ]

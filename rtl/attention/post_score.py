@@ -14,6 +14,9 @@ __all__ = ["PostScore"]
 # Logits on their way from the ring to the output, or waiting there.
 QUEUE = 8
 
+# Rows that are complete and in the ring.
+ROWS = 16
+
 
 class PostScore(wiring.Component):
     """Passes on what is at most ``distance`` below the largest logit of its row.
@@ -50,17 +53,16 @@ class PostScore(wiring.Component):
     @staticmethod
     def latency():
         """From a row's only logit to its coming out."""
-        return 5
+        return 6
 
-    @staticmethod
-    def depth_of(config):
-        """Logits that the ring holds, a power of two."""
-        return 1 << max((config.max_keys - 1).bit_length() + 1, 2)
+    #: Rows that may be in it: complete, and coming in.
+    ROWS = ROWS + 1
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        depth = self.depth_of(config)
+        # A row that leaves while another one comes has room.
+        depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
         m.submodules.ring = ring = memory.Memory(
             shape=self.layout, depth=depth, init=[], attrs={
                 "ram_style": config.memory if config.memory != "auto" else
@@ -70,11 +72,14 @@ class PostScore(wiring.Component):
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))
         largest, some = Signal(signed(config.logit_bits)), Signal()
         beat, transfer = self.i.payload, Signal()
-        limit = Signal(signed(config.logit_bits + 1))
-        m.submodules.limits = limits = RowQueue(len(limit) + 1, depth)
+        limit = Signal(signed(config.logit_bits + 2))
+        m.submodules.limits = limits = RowQueue(len(limit) + 1, ROWS)
+        rows = Signal(range(ROWS + 1))
         now, now_some = Signal.like(largest), Signal()
+        full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
+        m.d.sync += rows.eq(rows + limits.push - limits.pop)
         m.d.comb += [
-            self.i.ready.eq(Cat(tail[:-1] == head[:-1], tail[-1] != head[-1]) != 3),
+            self.i.ready.eq(~full & (rows != ROWS)),
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail), write.data.eq(beat), write.en.eq(transfer),
             now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
@@ -94,10 +99,10 @@ class PostScore(wiring.Component):
         room = Signal(range(QUEUE + 1), init=QUEUE)
         popped = queue.o.valid & queue.o.ready
         m.d.comb += [issue.eq((head != end) & (room != 0)), read.addr.eq(head), read.en.eq(1)]
-        m.d.sync += [head.eq(head + issue), issued.eq(issue),
-                     room.eq(room - issue + dropped + popped)]
+        entry, keep, reading = Signal(self.layout), Signal(), Signal()
+        m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
+                     entry.eq(read.data), room.eq(room - issue + dropped + popped)]
 
-        entry, keep = read.data, Signal()
         nothing = limits.o[-1]
         near = entry.payload.logit >= limits.o[:-1].as_signed()
         m.submodules.last_kept = filtered = LastKept(self.payload)
