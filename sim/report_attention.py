@@ -216,8 +216,9 @@ def _reuse_cycles(config, q, k, v, reused):
                                AttentionMap.of(config, q[:count], k).run(config, own), 1))
         return _simulated(config, sets)
 
-    few, many = cycles(4), cycles(8)
-    return (many - few) / 4
+    # The next values are there by the end of the first queries.
+    few, many = cycles(24), cycles(32)
+    return (many - few) / 8
 
 
 def reuse():

@@ -57,11 +57,11 @@ class MapStore(wiring.Component):
         Codes of the two rows at hand are read: of the even one, the odd one. What is not taken is
         0.
     codes : Out(code_bits).array(2)
-        What was read a cycle before.
+        What was read two cycles before.
     end_pair : In(1)
         The codes read are the last of both rows.
     totals : Out(sum_bits).array(2)
-        Sums of the two rows whose end was read a cycle before.
+        Sums of the two rows whose end was read two cycles before.
     complete : In(1)
         With ``end``: of the last row; ``keys`` and ``tag`` are to be kept.
     broken : In(1)
@@ -108,9 +108,9 @@ class MapStore(wiring.Component):
             m.d.comb += [
                 port.addr.eq(place), port.data.eq(self.code), port.en.eq(self.write & own),
                 read.addr.eq(place),
-                self.codes[parity].eq(Mux(taken, read.data, 0)),
             ]
-            m.d.sync += taken.eq(self.read & self.take[parity])
+            m.d.sync += [taken.eq(self.read & self.take[parity]),
+                         self.codes[parity].eq(Mux(taken, read.data, 0))]
             with m.If(port.en | (self.read & self.take[parity])):
                 m.d.sync += place.eq(place + 1)
             with m.If(self.begin):
@@ -121,8 +121,9 @@ class MapStore(wiring.Component):
             port, read = sums.write_port(), sums.read_port()
             m.d.comb += [
                 port.addr.eq(pair), port.data.eq(self.total), port.en.eq(ended & own),
-                read.addr.eq(pair), self.totals[parity].eq(read.data),
+                read.addr.eq(pair),
             ]
+            m.d.sync += self.totals[parity].eq(read.data)
         with m.If(ended & room):
             m.d.sync += row.eq(row + 1)
         with m.If(ended & ~room):

@@ -140,15 +140,19 @@ class ReuseAttention(DenseAttention):
 
         # Reusing sets.
         reuse = self._reuse(m, maps, free, room)
+        m.d.comb += self._running.eq(reuse.running)
         word = Signal(range(values.words))
         with m.If(values.release):
             m.d.sync += word.eq(0)
         with m.Elif(accept | reuse.step):
             m.d.sync += word.eq(Mux(Mux(accept, weights.payload.last, reuse.last), 0, word + 1))
-        m.d.comb += [values.word.eq(word), reuse.word.eq(word),
+        m.d.comb += [values.word.eq(word),
                      values.release.eq(set_end | reuse.done)]
 
-        # Second query of a pair.
+        # Second query of a pair. It is the last one if nothing comes after it.
+        pair_final = Signal()
+        with m.If(reuse.pair):
+            m.d.sync += pair_final.eq(reuse.final)
         count = Signal(range(gap + 1))
         with m.If(reuse.pair):
             m.d.sync += [waiting.eq(1), count.eq(gap - 1)]
@@ -184,7 +188,7 @@ class ReuseAttention(DenseAttention):
         m.d.comb += factor.total.eq(Mux(turn[1], later, Mux(reused, maps.totals[0], total)))
         done = delays(m, ends, cycles, "done")[-1]
         last = delays(m, set_end | (reuse.end & reuse.final & ~reuse.pair) | (
-            second & self._pair_final), cycles, "set_done")[-1]
+            second & pair_final), cycles, "set_done")[-1]
         self._factor = Signal.like(factor.o, name="factor_selected")
         if config.vector_beats > 1:
             kept = Signal.like(factor.o, name="factor_held")
@@ -202,13 +206,17 @@ class ReuseAttention(DenseAttention):
         return pipeline
 
     def _reuse(self, m, maps, free, room):
-        """Sequence of the rows of a map that is used again."""
+        """Sequence of the rows of a map that is used again, in step with the values' addresses."""
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
-        signals = _Sequence(range(values.words))
+        # The codes are read a cycle before the values, and are registered meanwhile.
+        now, after = _Sequence("ahead"), _Sequence("reuse")
+        m.d.sync += [getattr(after, name).eq(getattr(now, name)) for name in _Sequence.NAMES]
+        may_end = free & ~after.end
         info = Signal.like(maps.info)
         good = Signal()
         self._refused = Signal()
+        word = Signal(range(values.words), name="map_word")
         row = Signal(range(config.map_rows + 2))
         ends = [Signal(range(config.max_keys), name=f"end_{k}") for k in range(2)]
         exists = Signal()
@@ -219,22 +227,19 @@ class ReuseAttention(DenseAttention):
             m.d.comb += [place.eq(info.keys) for place in ends]
         m.d.comb += [
             exists.eq(row != info.rows),
-            signals.last.eq(signals.word == Mux(exists, ends[1], ends[0])),
-            signals.final.eq(~exists | (row + 1 == info.rows)),
-            maps.read.eq(signals.step & self._running),
-            maps.end_pair.eq(signals.end & self._running),
-            maps.take.eq(Cat(signals.word <= ends[0], exists & (signals.word <= ends[1]))),
+            now.last.eq(word == Mux(exists, ends[1], ends[0])),
+            now.final.eq(~exists | (row + 1 == info.rows)),
+            maps.read.eq(now.step & now.running), maps.end_pair.eq(now.end & now.running),
+            maps.take.eq(Cat(word <= ends[0], exists & (word <= ends[1]))),
         ]
-        # The second of a pair is the last one if nothing comes after it.
-        self._pair_final = Signal()
-        with m.If(signals.pair):
-            m.d.sync += self._pair_final.eq(signals.final)
+        with m.If(now.step):
+            m.d.sync += word.eq(Mux(now.last | ~now.running, 0, word + 1))
 
         with m.FSM():
             with m.State("wait"):
                 m.d.sync += row.eq(0)
                 # What the set before has stored is there two cycles after its end.
-                with m.If(there & use.reuse):
+                with m.If(there & use.reuse & ~after.done):
                     m.next = "look up"
             with m.State("look up"):
                 m.d.sync += info.eq(maps.info)
@@ -251,33 +256,35 @@ class ReuseAttention(DenseAttention):
                     m.next = "refuse"
             with m.State("run"):
                 m.d.comb += [
-                    self._running.eq(1),
-                    signals.step.eq(~signals.last | (free & (room > 1))),
-                    signals.end.eq(signals.step & signals.last),
-                    signals.pair.eq(signals.end & exists),
-                    signals.done.eq(signals.end & signals.final),
+                    now.running.eq(1),
+                    now.step.eq(~now.last | (may_end & (room > 1))),
+                    now.end.eq(now.step & now.last),
+                    now.pair.eq(now.end & exists),
+                    now.done.eq(now.end & now.final),
                 ]
-                with m.If(signals.end):
+                with m.If(now.end):
                     m.d.sync += row.eq(row + 2)
-                with m.If(signals.done):
+                with m.If(now.done):
                     m.next = "wait"
             with m.State("refuse"):
                 # A row of nothing.
-                with m.If(free & (room != 0)):
-                    m.d.comb += [signals.step.eq(1), signals.end.eq(1), signals.final.eq(1),
-                                 signals.done.eq(1)]
+                with m.If(may_end & (room != 0)):
+                    m.d.comb += [now.step.eq(1), now.end.eq(1), now.final.eq(1),
+                                 now.done.eq(1)]
                     m.next = "wait"
-        return signals
+        return after
 
 
 class _Sequence:
     """Signals of the sequence of rows.
 
-    ``step``: a key is read, ``word``; ``last``: it is the last one of its rows; ``end``: of one or
-    two rows, ``pair`` saying the latter; ``final``: they are the map's last; ``done``: it is over.
+    ``running``: the arrays work on rows; ``step``: a key is read; ``last``: it is the last one of
+    its rows; ``end``: of one or two rows, ``pair`` saying the latter; ``final``: they are the
+    map's last; ``done``: it is over.
     """
 
-    def __init__(self, words):
-        self.word = Signal(words, name="reuse_word")
-        for name in ("step", "last", "end", "pair", "final", "done"):
-            setattr(self, name, Signal(name=f"reuse_{name}"))
+    NAMES = ("running", "step", "last", "end", "pair", "final", "done")
+
+    def __init__(self, name):
+        for signal in self.NAMES:
+            setattr(self, signal, Signal(name=f"{name}_{signal}"))
