@@ -210,6 +210,11 @@ class UnitConfig:
         raise NotImplementedError
 
     @property
+    def controls(self):
+        """Names of the unit's inputs that are no streams, which do nothing while they are 0."""
+        return ()
+
+    @property
     def passes(self):
         """Stores that hold a row until it is complete, one behind the other."""
         return 1

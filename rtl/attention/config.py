@@ -418,6 +418,11 @@ class AttentionConfig(UnitConfig):
                 "o": self.output_layout}
 
     @property
+    def controls(self):
+        """Names of the inputs that are no streams."""
+        return ("adjust", "iterations", "distance") if self.select == "greedy" else ()
+
+    @property
     def latency(self):
         """Clock cycles from a query's last beat accepted to its output's first beat valid.
 

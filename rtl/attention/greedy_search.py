@@ -34,9 +34,9 @@ class GreedySearch(wiring.Component):
         candidates = rows with score > 0
 
     as in A3 (Ham et al., HPCA 2020), where two pointers per column of sorted K find the products.
-    Each side has its own pointers: a product may be taken twice if there are more iterations than
-    half of all products. Of equal products the one of the lowest dimension comes first, and within
-    a dimension the one nearer to the end of the sorted column where the pointer starts.
+    Each side has its own pointers, and takes products of one sign only. Of equal products the one
+    of the lowest dimension comes first, and within a dimension the one nearer to the end of the
+    sorted column where the pointer starts.
 
     Throughput: one query in :meth:`cycles_of` cycles, of which it has one iteration per cycle.
     While a query is searched the next one is prepared and the one before is scanned.

@@ -141,9 +141,8 @@ class _Bench:
         await self.reset()
 
     def _idle(self) -> None:
-        if self.config.select == "greedy":
-            for name in "adjust", "iterations", "distance":
-                getattr(self._dut, name).value = 0
+        for name in self.config.controls:
+            getattr(self._dut, name).value = 0
         for name in "qkv":
             self.ports[name].set_valid("0")
             self.ports[name].set_payload(self.ports[name].idle)
