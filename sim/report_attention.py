@@ -279,24 +279,27 @@ def errors():
                             for s, p in variants)), rows)
 
 
+COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
+         {"softmax": "softmax-split"}, {"select": "predict"},
+         {"select": "predict", "predictor": "sign"}, {"select": "predict", "rule": "top-k"},
+         {"select": "predict", "predictor": "prefix"},
+         {"select": "predict", "predictor": "prefix", "rule": "top-k"}, {"reuse": True})
+
+
+def _cost(parameters):
+    """Figures of an engine, with the share of the device."""
+    config = unit("attention")(**parameters)
+    f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
+    shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
+              for figure, total in DEVICE.items()]
+    name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
+    return (name, *shares, f"{f.delay_ps / 1000:.2f}", config.latency)
+
+
 def cost():
     """Area and delay of the engine, with the share of the device."""
-    rows = []
-    for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
-                       {"softmax": "softmax-split"}, {"select": "predict"},
-                       {"select": "predict", "predictor": "sign"},
-                       {"select": "predict", "rule": "top-k"},
-                       {"select": "predict", "predictor": "prefix"},
-                       {"select": "predict", "predictor": "prefix", "rule": "top-k"},
-                       {"reuse": True}):
-        config = unit("attention")(**parameters)
-        f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
-        shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
-                  for figure, total in DEVICE.items()]
-        name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
-        rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}", config.latency))
     return report._table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
-                          "latency of one key, cycles"), rows)
+                          "latency of one key, cycles"), map(_cost, COSTS))
 
 
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
