@@ -7,13 +7,13 @@ import tempfile
 
 import numpy as np
 
-from rtl import emit, synth, unit
+from rtl import unit
 
 from . import attention_data, captured, metrics, model, prefix_basis, reference
 from .bench.attention import AttentionJob, KeySet
 from .model.attention import kept, work
 from .model.attention_map import AttentionMap
-from .report_tools import table
+from .report_tools import measured, table
 from .runner import Design, Simulation
 
 __all__ = ["TABLES", "captured_head", "key_sets", "measured_cycles"]
@@ -338,22 +338,24 @@ def errors():
                     for s, p in variants)), rows)
 
 
+COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
+         {"softmax": "softmax-split"}, {"select": "predict"},
+         {"select": "predict", "predictor": "sign"}, {"select": "predict", "rule": "top-k"},
+         {"select": "predict", "predictor": "prefix"},
+         {"select": "predict", "predictor": "prefix", "rule": "top-k"},
+         {"select": "greedy"}, {"reuse": True})
+
+
 def cost():
     """Area and delay of the engine, with the share of the device."""
     rows = []
-    for parameters in ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
-                       {"softmax": "softmax-split"}, {"select": "predict"},
-                       {"select": "predict", "predictor": "sign"},
-                       {"select": "predict", "rule": "top-k"},
-                       {"select": "predict", "predictor": "prefix"},
-                       {"select": "predict", "predictor": "prefix", "rule": "top-k"},
-                       {"select": "greedy"}, {"reuse": True}):
-        config = unit("attention")(**parameters)
-        f = synth.measure(emit.verilog({config.name: config.create()}), config.name)
+    figures = measured([unit("attention")(**parameters) for parameters in COSTS])
+    for parameters, f in zip(COSTS, figures, strict=True):
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
                   for figure, total in DEVICE.items()]
         name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
-        rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}", config.latency))
+        rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}",
+                     unit("attention")(**parameters).latency))
     return table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
                   "latency of one key, cycles"), rows)
 

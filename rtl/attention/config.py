@@ -133,6 +133,12 @@ class AttentionConfig(UnitConfig):
 
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
+
+    With ``select="predict"`` a query meets those keys only whose predicted score is high
+    (:mod:`~rtl.attention.predictor`, :class:`~rtl.attention.prediction.Prediction`). With ``reuse``
+    the weights are codes of the exponentials, which are kept for values of further layers, and
+    ``y_j = sat(round(a_j * (value_scale / output_scale) / sum_i w_i))``
+    (:class:`~rtl.attention.reuse.ReuseAttention`).
     """
 
     UNIT = "attention"
