@@ -1,7 +1,8 @@
 """Division of a row's results by the row's sum, and requantisation, in one multiplication.
 
-One function for the model (:meth:`RowDivision.__call__`, on integers and arrays) and the hardware
-(:class:`RowFactor`, once a row, and :class:`RowDivisionPipeline`), from the same numbers.
+One description for the model (:meth:`RowDivision.__call__`; on arrays,
+:func:`sim.model.attention_map.divided`) and the hardware (:class:`RowFactor`, once a row, and
+:class:`RowDivisionPipeline`).
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from ..pipeline import delays
 from .requantise import signed_width
 
 
-__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor"]
+__all__ = ["MANTISSA_BITS", "RowDivision", "RowDivisionPipeline", "RowFactor"]
 
 # Bits of a sum below its leading one that are looked at.
 MANTISSA_BITS = 10
@@ -90,21 +91,11 @@ class RowDivision:
         return (1 << (self.bits - 1)) - 1
 
     def __call__(self, x, total):
-        """Result for an integer and its row's sum, or for int64 arrays."""
-        if isinstance(x, int):
-            place = max(total.bit_length() - 1, self.places[0])
-            mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
-            factor = self.factors[mantissa]
-        else:
-            import numpy as np
-            # A sum has less bits than a float holds exactly.
-            place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, self.places[0])
-            mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
-            factor = np.array(self.factors)[mantissa]
-        y = (((x * factor) >> (self.shift + place - self.places[0])) + 1) >> 1
-        if isinstance(x, int):
-            return min(max(y, self.low), self.high)
-        return y.clip(self.low, self.high)
+        """Result for an integer and its row's sum."""
+        place = max(total.bit_length() - 1, self.places[0])
+        mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
+        y = ((x * self.factors[mantissa] >> (self.shift + place - self.places[0])) + 1) >> 1
+        return min(max(y, self.low), self.high)
 
 
 def _factor_layout(division):
@@ -137,7 +128,6 @@ class RowFactor(wiring.Component):
         tail = Cat(Const(0, max(MANTISSA_BITS - least, 0)),
                    total[max(least - MANTISSA_BITS, 0):least])
         place, mantissa = leading_one(m, total[least:], tail, MANTISSA_BITS)
-        # A block RAM of its own output register would be as fast as the register behind it is.
         m.submodules.factors = table = memory.Memory(
             shape=FACTOR_BITS, depth=1 << MANTISSA_BITS, init=division.factors,
             attrs={"ram_style": "block"})

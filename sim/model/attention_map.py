@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from rtl.attention.row_division import MANTISSA_BITS
+
 from .two_pass import distances
 
 
-__all__ = ["AttentionMap", "codes", "weighted"]
+__all__ = ["AttentionMap", "codes", "divided", "weighted"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,5 +57,16 @@ def codes(config, logits, hidden):
 
 def weighted(config, codes, v):
     """Outputs of rows of codes for values."""
-    return config.division(codes.astype(np.int64) @ v.astype(np.int64),
-                           codes.sum(axis=1, keepdims=True, dtype=np.int64))
+    return divided(config.division, codes.astype(np.int64) @ v.astype(np.int64),
+                   codes.sum(axis=1, keepdims=True, dtype=np.int64))
+
+
+def divided(division, x, total):
+    """As ``division(x, total)`` (:class:`~rtl.attention.row_division.RowDivision`), of arrays."""
+    least = division.places[0]
+    # A sum has less bits than a float holds exactly.
+    place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, least)
+    mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
+    factor = np.array(division.factors)[mantissa]
+    y = (((x * factor) >> (division.shift + place - least)) + 1) >> 1
+    return y.clip(division.low, division.high)
