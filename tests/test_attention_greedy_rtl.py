@@ -327,7 +327,8 @@ class Adjusted:
             with m.If((taken == beats - 1) & dut.q.valid & dut.q.ready):
                 m.d.comb += [dut.adjust.eq(1), dut.iterations.eq(iterations),
                              dut.distance.eq(distance)]
-        m.q, m.k, m.v, m.o, m.config = dut.q, dut.k, dut.v, dut.o, self.config
+        m.q, m.k, m.v, m.o, m.error = dut.q, dut.k, dut.v, dut.o, dut.error
+        m.config = self.config
         return run_sets(m, sets)[0]
 
 
