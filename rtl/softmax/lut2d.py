@@ -12,7 +12,6 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
-from ..row_unit import RowUnit
 from ..tables import quotient_word
 from .exponent_table import ExponentTableConfig
 from .lut2d_core import FinalLut2d, RunningLut2d, stages
@@ -168,15 +167,6 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
     def stages(self):
         """Cycles that the method takes for its terms, its row result and its outputs."""
         return stages(self)
-
-    @property
-    def latency(self):
-        """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
-        return self._datapath.schedule(self).output
-
-    def create(self):
-        """Create the unit's hardware."""
-        return RowUnit(self, self._datapath(self))
 
     @property
     def _datapath(self):
