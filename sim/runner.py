@@ -348,14 +348,19 @@ def _reason(log: Path) -> str:
 
 
 class _Runtime:
-    """Store of the object files that are the same in every model: Verilator's and cocotb's part."""
+    """Store of the object files that are the same in every model: those of Verilator's runtime.
+
+    Cocotb's main program is not among them: it makes the model, whose size goes with its ports.
+    """
+
+    FILES = "verilated*.o"
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
         key = [*options, sys.prefix, *map(importlib.metadata.version, ("cocotb", "verilator"))]
         self._store = folder / f"verilator-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
 
     def restore(self, build: Path) -> None:
-        for file in self._store.glob("*.o"):
+        for file in self._store.glob(self.FILES):
             # Copied with the time of the copy, so that make takes it for up to date.
             shutil.copyfile(file, build / file.name)
 
@@ -366,7 +371,7 @@ class _Runtime:
         with tempfile.TemporaryDirectory(dir=self._store.parent) as folder:
             objects = Path(folder) / "objects"
             objects.mkdir()
-            for file in build.glob("verilat*.o"):
+            for file in build.glob(self.FILES):
                 shutil.copyfile(file, objects / file.name)
             # Another process may have been faster.
             with contextlib.suppress(OSError):

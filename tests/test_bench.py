@@ -361,3 +361,22 @@ def test_broken_design_is_refused(icarus, tmp_path):
     design = runner.Design(config, "dut", DUT.replace("endmodule", ""), "core", 1)
     with pytest.raises(runner.SimulatorError, match=r"icarus refuses .*dut\.v: .*error"):
         runner.Simulation(design, "icarus", tmp_path)
+
+
+@pytest.mark.slow
+def test_models_share_the_runtime_only(tmp_path):
+    """The main program makes the model, whose size goes with its ports: each model has its own."""
+    try:
+        runner.check_simulator("verilator")
+    except runner.SimulatorError as error:
+        pytest.skip(str(error))
+    store = tmp_path / "store"
+    design = runner.Design.of(rtl.unit("softmax-e2")(lanes=1, max_length=4))
+    for name in "first", "second":
+        simulation = runner.Simulation(design, "verilator", tmp_path / name, store=store)
+        rows = Rows.of([("row", np.array([1, 2, 3]), None)])
+        result, = simulation.run(runner.make_job(design, rows), ["rows_back_to_back"])
+        assert not result.failure
+    objects = {path.name for path in store.glob("verilator-*/*")}
+    assert "verilated.o" in objects
+    assert all(name.startswith("verilated") for name in objects)
