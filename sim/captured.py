@@ -52,13 +52,31 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Head", "Norm", "Row", "load", "load_heads", "load_norms", "save", "save_heads",
-           "save_norms"]
+__all__ = ["Head", "Norm", "Row", "load", "load_arrays", "load_heads", "load_norms", "save",
+           "save_heads", "save_norms"]
 
 _TYPES = {
     "logits": np.int8, "mask": np.bool_, "length": np.int32,
     "exponent": np.int8, "layer": np.uint8, "head": np.uint8,
 }
+
+
+def load_arrays(path: str | os.PathLike[str], names: Iterable[str],
+                what: str) -> dict[str, np.ndarray]:
+    """Read the arrays of an ``.npz`` by their names.
+
+    Raises
+    ------
+    ValueError
+        If the file is not ``what`` it should be: it is damaged, or lacks an array.
+    """
+    try:
+        # Opened here, since numpy.load leaves a damaged file open.
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            return {name: content[name] for name in names}
+    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{os.fspath(path)} is not {what}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +128,7 @@ def load(path: str | os.PathLike[str]) -> list[Row]:
     ValueError
         If the file is not a capture.
     """
-    try:
-        # Opened here, since numpy.load leaves a damaged file open.
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            arrays = {name: content[name] for name in _TYPES}
-    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{os.fspath(path)} is not a capture of attention logits") from error
+    arrays = load_arrays(path, _TYPES, "a capture of attention logits")
     for name, dtype in _TYPES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != 1:
             raise ValueError(f"{os.fspath(path)}: {name} must be one-dimensional "
@@ -192,13 +204,7 @@ def load_norms(path: str | os.PathLike[str]) -> list[Norm]:
     ValueError
         If the file is not such a capture.
     """
-    try:
-        # Opened here, since numpy.load leaves a damaged file open.
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            arrays = {name: content[name] for name in _NORM_TYPES}
-    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{os.fspath(path)} is not a capture of LayerNorms") from error
+    arrays = load_arrays(path, _NORM_TYPES, "a capture of LayerNorms")
     inputs = arrays["inputs"]
     shapes = {"norms": inputs.shape[:1], "inputs": inputs.shape, "epsilon": inputs.shape[:1],
               "gamma": inputs.shape[::2], "beta": inputs.shape[::2]}
@@ -273,13 +279,7 @@ def load_heads(path: str | os.PathLike[str]) -> list[Head]:
     ValueError
         If the file is not such a capture.
     """
-    try:
-        # Opened here, since numpy.load leaves a damaged file open.
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            arrays = {name: content[name] for name in _HEAD_TYPES}
-    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{os.fspath(path)} is not a capture of attention heads") from error
+    arrays = load_arrays(path, _HEAD_TYPES, "a capture of attention heads")
     count, keys = arrays["layer"].shape[:1], arrays["k"].shape
     shapes = {"q": (*count, *arrays["q"].shape[1:2], *keys[2:]), "k": (*count, *keys[1:]),
               "v": keys, "exponent": (*count, 3), "layer": count, "head": count}

@@ -30,8 +30,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +37,7 @@ from pathlib import Path
 import numpy as np
 
 from sim import capture
+from sim.captured import load_arrays
 
 __all__ = ["Basis", "calibrate", "load", "main", "save"]
 
@@ -127,13 +126,7 @@ def load(path: str | os.PathLike[str]) -> list[Basis]:
     ValueError
         If the file is not of bases.
     """
-    try:
-        # Opened here, since numpy.load leaves a damaged file open.
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            p, values = content["p"], content["values"]
-    except (EOFError, IndexError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{os.fspath(path)} is not a file of bases") from error
+    p, values = load_arrays(path, ("p", "values"), "a file of bases").values()
     if (p.dtype != np.float16 or values.dtype != np.float32 or p.ndim != 3
             or p.shape != (*values.shape, values.shape[-1])):
         raise ValueError(f"{os.fspath(path)}: p or values has the wrong type or shape")
@@ -145,13 +138,11 @@ def load(path: str | os.PathLike[str]) -> list[Basis]:
 def _of_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return queries and keys (heads, tokens, dim) of a file."""
     try:
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            q, k = (np.asarray(content[name], np.float64) for name in "qk")
+        q, k = (np.asarray(array, np.float64)
+                for array in load_arrays(path, "qk", "an .npz of the arrays q and k").values())
     except OSError as error:
         raise capture.CaptureError(f"Cannot read {path}: {error.strerror}") from None
-    except (EOFError, IndexError, KeyError, ValueError, TypeError, zipfile.BadZipFile,
-            zlib.error):
+    except (ValueError, TypeError):
         raise capture.CaptureError(f"{path} must be an .npz of the arrays q and k") from None
     if q.ndim != 3 or k.ndim != 3 or len(q) != len(k):
         raise capture.CaptureError(f"{path}: q and k must be of the shapes (heads, tokens, dim), "

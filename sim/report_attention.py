@@ -155,8 +155,10 @@ def _of_heads(rows, name, found):
     """Add a row of the means of the figures of each head."""
     part, mass, recall, cycles, relative, cosine = np.mean(found, axis=0)
     keys = len(_heads()[0][1])
+    # What only chooses, in float64, takes no cycles.
+    pace = ("", "") if math.isnan(cycles) else (f"{cycles:.1f}", f"{keys / cycles:.1f}")
     rows.append((name, f"{100 * part:.1f} %", f"{100 * mass:.0f} %", f"{100 * recall:.0f} %",
-                 f"{cycles:.1f}", f"{keys / cycles:.1f}", f"{relative:.3f} / {cosine:.4f}",
+                 *pace, f"{relative:.3f} / {cosine:.4f}",
                  f"{max(f[4] for f in found):.3f}"))
 
 
@@ -202,12 +204,12 @@ def captured_heads():
         _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
     return table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
                   "cycles per query", "times dense", "error",
-                  "error of the worst head"), rows).replace("nan", "")
+                  "error of the worst head"), rows)
 
 
-def _reuse_cycles(config, q, k, v, reused):
-    """Cycles per query of a set that leads, or of values that reuse its map, simulated."""
-    def cycles(count):
+def _reuse_cycles(config, q, k, v):
+    """Cycles per query of a set that leads, and of values that reuse its map, simulated."""
+    def cycles(count, reused):
         sets = [KeySet(q[:count], k, v, np.zeros(len(k), bool),
                        model.run(config, q[:count], k, v))]
         if reused:
@@ -217,8 +219,8 @@ def _reuse_cycles(config, q, k, v, reused):
         return _simulated(config, sets)
 
     # The next values are there by the end of the first queries.
-    few, many = cycles(24), cycles(32)
-    return (many - few) / 8
+    leading, both = ((cycles(32, reused) - cycles(24, reused)) / 8 for reused in (False, True))
+    return leading, both - leading
 
 
 def reuse():
@@ -226,26 +228,24 @@ def reuse():
     rows = []
     q, k, v = attention_data.DATA["random"](np.random.default_rng(0), 128, 320, 64, 4)
     keys = len(k)
-    leader = None
+
+    def add(name, done, cycles=""):
+        rows.append((name, f"{done.multiplications:.0f}", f"{done.terms:.0f}",
+                     f"{done.table_reads:.0f}", f"{done.memory_bits / 1000:.1f}",
+                     f"{done.cycles:.1f}", cycles, f"{keys / done.cycles:.1f}"))
+
     for name, parameters in (
             ("dense", {}), ("leading-one; mean, 2", {"select": "predict"}),
             ("leading-one; top-k, 40", {"select": "predict", "rule": "top-k"}),
             ("prefix of 16; top-k, 40", {"select": "predict", "rule": "top-k",
-                                         "predictor": "prefix", "prefix_dims": 16}),
-            ("map is made and kept", {"reuse": True}), ("map is used again", {"reuse": True})):
+                                         "predictor": "prefix", "prefix_dims": 16})):
         config = attention_data.fitted(q, k, v, **parameters)
-        integers = attention_data.quantised(config, q, k, v)
-        reused = name == "map is used again"
-        done = work(config, *integers[:2], reused=reused)
-        cycles = "" if not config.reuse else f"{_reuse_cycles(config, *integers, reused):g}"
-        if name == "map is made and kept":
-            leader = cycles
-        elif reused:
-            # What the set that leads takes for as many queries goes.
-            cycles = f"{float(cycles) - float(leader):g}"
-        rows.append((name, f"{done.multiplications:.0f}", f"{done.terms:.0f}",
-                     f"{done.table_reads:.0f}", f"{done.memory_bits / 1000:.1f}",
-                     f"{done.cycles:.1f}", cycles, f"{keys / done.cycles:.1f}"))
+        add(name, work(config, *attention_data.quantised(config, q, k, v)[:2]))
+    config = attention_data.fitted(q, k, v, reuse=True)
+    integers = attention_data.quantised(config, q, k, v)
+    for name, reused, cycles in zip(("map is made and kept", "map is used again"), (False, True),
+                                    _reuse_cycles(config, *integers), strict=True):
+        add(name, work(config, *integers[:2], reused=reused), f"{cycles:g}")
     return table(("a query", "multiplications", "terms", "table reads", "memory, kbit",
                   "cycles", "cycles, simulated", "times dense"), rows)
 
