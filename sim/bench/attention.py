@@ -1,27 +1,23 @@
 """Tests of the attention engine: exactness, cycles, stream rules, reload, reset and errors.
 
-Run inside the simulator by :mod:`sim.runner`, once for each :class:`AttentionJob`, whose file is
-named by the environment variable ``SIM_JOB``. The report is that of :mod:`sim.bench.row_unit`.
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`AttentionJob`; see
+:mod:`sim.bench.bench`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
 
+from rtl.attention.config import AttentionConfig
 from rtl.config import UnitConfig
 
-from .rows import formats
-from .stream import Port, Sink, Source, Stall, gaps, patient, stalls
+from .bench import Bench, require, tests_of
+from .stream import Sink, Source, Stall, gaps, patient, stalls
 
 __all__ = ["AttentionJob", "KeySet"]
 
@@ -95,33 +91,11 @@ class AttentionJob:
                        str(content["ports"]), int(content["latency"]))
 
 
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
-
-
-@functools.cache
-def _job() -> AttentionJob:
-    return AttentionJob.load(os.environ["SIM_JOB"])
-
-
-class _Bench:
+class _Bench(Bench):
     """The design with its clock, its streams and the job's sets."""
 
-    def __init__(self, dut, test: str) -> None:
-        self.job = _job()
-        self.config = self.job.config
-        self.test = test
-        self.random = np.random.default_rng([self.job.seed, *test.encode()])
-        self._dut = dut
-        axis = self.job.ports == "axis"
-        self.clock, self._reset = (dut.aclk, dut.aresetn) if axis else (dut.clk, dut.rst)
-        self._active = int(not axis)
-        self._fall = FallingEdge(self.clock)
-        self.ports = {name: Port(dut, form) for name, form in
-                      zip(self.config.STREAMS, formats(self.config, self.job.ports), strict=True)}
-        self._report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
-        self._begin = time.perf_counter()
+    JOB = AttentionJob
+    STREAMS = AttentionConfig.STREAMS
 
     @property
     def patience(self) -> int:
@@ -130,35 +104,6 @@ class _Bench:
         return (2 * config.max_keys * config.vector_beats + config.vector_beats
                 + 2 * config.sort_cycles(config.max_keys)
                 + config.query_latency(config.max_keys) + 64)
-
-    async def start(self) -> None:
-        """Start the clock and reset the design, with all its inputs known from the beginning."""
-        self._reset.value = self._active
-        self._idle()
-        self.ports["o"].set_ready("0")
-        Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
-        await self._fall
-        await self.reset()
-
-    def _idle(self) -> None:
-        for name in self.config.controls:
-            getattr(self._dut, name).value = 0
-        for name in "qkv":
-            self.ports[name].set_valid("0")
-            self.ports[name].set_payload(self.ports[name].idle)
-
-    async def reset(self, cycles: int = 1) -> None:
-        """Reset the design, from one falling edge to another."""
-        self._reset.value = self._active
-        self._idle()
-        for _ in range(cycles):
-            await self._fall
-        self._reset.value = 1 - self._active
-
-    async def error(self, expected: int) -> None:
-        """Check the design's error output."""
-        got = str(self._dut.error.value)
-        _require(got == str(expected), f"error is {got} instead of {expected}")
 
     def beats(self, name: str, sets: Sequence[KeySet]) -> list[str]:
         """Return the beats of a stream that carry its part of the sets."""
@@ -222,9 +167,9 @@ class _Bench:
         except AssertionError as error:
             failure = str(error)
         difference = self._compare(sets, expected, sink.beats, set(wrong))
-        self._report["beats"] += len(expected)
-        self._report["cycles"] += sink.cycles[-1] if sink.cycles else 0
-        _require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
+        self.report["beats"] += len(expected)
+        self.report["cycles"] += sink.cycles[-1] if sink.cycles else 0
+        require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
         for task in sending:
             await task
         return {"o": np.array(sink.cycles),
@@ -238,37 +183,19 @@ class _Bench:
             for query in range(len(keys.y)):
                 want, have = expected[place:place + size], got[place:place + size]
                 place += size
-                self._report["outputs"] += self.config.dim
+                self.report["outputs"] += self.config.dim
                 if want == have or len(have) < size or number in wrong:
                     continue
                 left, right = form.decode(want), form.decode(have)
                 elements = (left["data"] != right["data"]).reshape(-1)
-                self._report["mismatches"] += max(int(elements.sum()), 1)
+                self.report["mismatches"] += max(int(elements.sum()), 1)
                 j = int(np.argmax(elements))
                 first = first or (f"set {number} of {len(keys.v)} keys, query {query}: " + (
                     f"element {j} is {right['data'].flat[j]} instead of {left['data'].flat[j]}"
                     if elements.any() else f"{have} instead of {want}"))
         return first
 
-    def finish(self) -> None:
-        self._report["seconds"] = round(time.perf_counter() - self._begin, 4)
-        with open(os.environ["SIM_REPORT"], "a", encoding="utf-8") as file:
-            file.write(json.dumps(self._report) + "\n")
-
-
-def _test(function: Callable):
-    """Make a cocotb test of a coroutine function that takes a running bench."""
-    @functools.wraps(function)
-    async def run(dut):
-        bench = _Bench(dut, function.__name__)
-        try:
-            await bench.start()
-            await function(bench)
-        finally:
-            bench.finish()
-
-    del run.__wrapped__
-    return cocotb.test()(run)
+_test = tests_of(_Bench)
 
 
 # Exactness and timing
@@ -286,16 +213,16 @@ async def sets_back_to_back(bench):
         if not len(keys.q):
             # Two queries of a map that is used again end one behind the other.
             own = own[:-1] + own[1:]
-            _require(config.causal or (own <= 2 * config.reuse_cycles(len(keys.v))).all(),
+            require(config.causal or (own <= 2 * config.reuse_cycles(len(keys.v))).all(),
                      f"set {number} of {len(keys.v)} values: two queries took "
                      f"{max(own, default=0)} cycles")
             continue
         # What a causal query, or one that selects keys, takes is not said by their number.
         if not config.causal and config.select == "none":
-            _require((own <= config.query_cycles(len(keys.k))).all(),
+            require((own <= config.query_cycles(len(keys.k))).all(),
                      f"set {number} of {len(keys.k)} keys: a query took {max(own, default=0)} "
                      f"cycles instead of {config.query_cycles(len(keys.k))}")
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -320,7 +247,7 @@ async def latency_of_idle_engine(bench):
         seen = 1 if config.causal else len(keys.k)
         expected = config.query_latency(seen) + bench.job.latency - config.latency
         latency = sink.cycles[0] - query.accepted[-1]
-        _require(latency == expected,
+        require(latency == expected,
                  f"latency with {seen} keys is {latency} instead of {expected}")
 
 
@@ -328,7 +255,7 @@ async def latency_of_idle_engine(bench):
 async def sets_with_gaps(bench):
     """Gaps at every input: exact."""
     await bench.exchange(bench.job.sets, gap=float(bench.random.choice([0.1, 0.5, 0.8])))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -336,21 +263,21 @@ async def sets_with_stalls(bench):
     """Stalls at the output: exact."""
     await bench.exchange(bench.job.sets,
                          stall=stalls(bench.random, bench.random.choice([0.1, 0.5, 0.9])))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
 async def sets_with_gaps_and_stalls(bench):
     """Gaps and stalls: exact."""
     await bench.exchange(bench.job.sets, gap=0.3, stall=stalls(bench.random, 0.4))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
 async def sets_to_patient_sink(bench):
     """Ready comes after valid only: valid does not wait for ready."""
     await bench.exchange(bench.job.sets[:4], stall=patient(bench.random, 3))
-    await bench.error(0)
+    bench.error(0)
 
 
 # Reset and errors
@@ -369,7 +296,7 @@ async def reset_at_any_time(bench):
             task.cancel()
         await bench.reset(int(bench.random.integers(1, 3)))
         await bench.exchange(sets[:2])
-        await bench.error(0)
+        bench.error(0)
 
 
 @_test
@@ -395,10 +322,10 @@ async def broken_sets(bench):
         else:
             continue
         await bench.exchange(sets[:1])
-        await bench.error(0)
+        bench.error(0)
         await bench.exchange(sets[1:], wrong=[0], beats={name: bad + beats[2]})
-        await bench.error(1)
+        bench.error(1)
         await bench.exchange(sets[:1])
-        await bench.error(1)
+        bench.error(1)
     await bench.reset()
-    await bench.error(0)
+    bench.error(0)

@@ -1,30 +1,26 @@
 """Tests of LayerNorm units whose parameters are loaded, under load and under traffic.
 
-Run inside the simulator by :mod:`sim.runner`, once for each :class:`LoadJob`, whose file is named
-by the environment variable ``SIM_JOB``. The report is that of :mod:`sim.bench.row_unit`.
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`LoadJob`; see
+:mod:`sim.bench.bench`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import os
-import time
 from collections.abc import Sequence
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
 
 from rtl.config import UnitConfig
 from rtl.layernorm.config import LayerNormConfig
 
+from .bench import Bench, require, tests_of
 from .layernorm_pysim import load_beats
 from .row_unit import differences
-from .rows import Rows, formats
-from .stream import Port, Sink, Source, Stall, gaps, stalls
+from .rows import Rows
+from .stream import Sink, Source, Stall, gaps, stalls
 
 __all__ = ["LoadJob"]
 
@@ -53,6 +49,9 @@ class LoadJob:
     expected: np.ndarray
     seed: int = 0
 
+    #: Ports of the design.
+    ports = "core"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the job to an ``.npz`` file."""
         np.savez(path, configs=[config.to_json() for config in (self.config, *self.loads)],
@@ -70,55 +69,20 @@ class LoadJob:
             return cls(config, loads, rows, content["expected"], int(content["seed"]))
 
 
-@functools.cache
-def _job() -> LoadJob:
-    return LoadJob.load(os.environ["SIM_JOB"])
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
-
-
-class _Bench:
+class _Bench(Bench):
     """The design with its clock, its streams and the job's rows."""
 
-    def __init__(self, dut, test: str) -> None:
-        self.job = _job()
-        self.config = self.job.config
-        self.random = np.random.default_rng([self.job.seed, *test.encode()])
-        self._dut = dut
-        self._fall = FallingEdge(dut.clk)
-        self._ports = [Port(dut, form) for form in formats(self.config, "core")]
-        self.i, self.load, self.o = self._ports
-        self.report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
+    JOB = LoadJob
+    STREAMS = ("i", "load", "o")
 
-    async def start(self) -> None:
-        """Start the clock and reset the design."""
-        self.o.set_ready("0")
-        self._dut.rst.value = 1
-        Clock(self._dut.clk, 10, "ns", impl="gpi").start(start_high=False)
-        await self._fall
-        await self.reset()
+    def __init__(self, dut, test: str) -> None:
+        super().__init__(dut, test)
+        self.i, self.load, self.o = self.ports.values()
 
     async def restart(self) -> None:
         """Reset the design and load the config's own parameters, which a reset does not bring."""
         await self.reset()
-        await Source(self._dut.clk, self.load).run(self.beats_of(self.config))
-
-    async def reset(self) -> None:
-        """Reset the design. The parameters in use hold on."""
-        self._dut.rst.value = 1
-        for port in self.i, self.load:
-            port.set_valid("0")
-            port.set_payload(port.idle)
-        await self._fall
-        self._dut.rst.value = 0
-
-    def error(self, expected: int) -> None:
-        """Check the design's error output."""
-        got = str(self._dut.error.value)
-        _require(got == str(expected), f"error is {got} instead of {expected}")
+        await Source(self.clock, self.load).run(self.beats_of(self.config))
 
     def beats_of(self, config: LayerNormConfig) -> list[str]:
         """Beats that load a config's parameters."""
@@ -135,8 +99,8 @@ class _Bench:
         """
         rows, config = self.job.rows, self.config
         beats = self.i.format.from_rows(rows, self.random)
-        source, loader, sink = (Source(self._dut.clk, self.i), Source(self._dut.clk, self.load),
-                                Sink(self._dut.clk, self.o))
+        source, loader, sink = (Source(self.clock, self.i), Source(self.clock, self.load),
+                                Sink(self.clock, self.o))
         tasks = [cocotb.start_soon(source.run(beats, gaps(self.random, len(beats), pauses))),
                  cocotb.start_soon(loader.run(loads, gaps(self.random, len(loads), load_pauses)))]
         patience = 40 * (2 * config.max_beats + config.latency + 16)
@@ -160,26 +124,12 @@ class _Bench:
         self.report["mismatches"] += mismatches
         self.report["beats"] += len(beats)
         self.report["cycles"] += sink.cycles[-1]
-        _require(not difference, difference)
+        require(not difference, difference)
         self.loaded = number
         return accepted
 
 
-def _test(function):
-    """Make a cocotb test of a coroutine function that takes a running bench."""
-    @functools.wraps(function)
-    async def run(dut):
-        bench, begin = _Bench(dut, function.__name__), time.perf_counter()
-        try:
-            await bench.start()
-            await function(bench)
-        finally:
-            bench.report["seconds"] = round(time.perf_counter() - begin, 4)
-            with open(os.environ["SIM_REPORT"], "a", encoding="utf-8") as file:
-                file.write(json.dumps(bench.report) + "\n")
-
-    del run.__wrapped__
-    return cocotb.test()(run)
+_test = tests_of(_Bench)
 
 
 def _all_loads(bench: _Bench) -> list[str]:
@@ -190,7 +140,7 @@ def _all_loads(bench: _Bench) -> list[str]:
 async def rows_without_loads(bench):
     """The config's own parameters hold until a load; the first test, as no reset restores them."""
     await bench.exchange([])
-    _require(not bench.loaded.any(), "a load was taken")
+    require(not bench.loaded.any(), "a load was taken")
     bench.error(0)
 
 
@@ -199,8 +149,8 @@ async def loads_back_to_back(bench):
     """Loads and rows without gaps: exact, and not one input beat waits for a load."""
     await bench.restart()
     accepted = await bench.exchange(_all_loads(bench))
-    _require((np.diff(accepted) == 1).all() or bench.config.variable, "an input beat had to wait")
-    _require(bench.loaded[-1] == len(bench.job.loads), "not all loads were taken")
+    require((np.diff(accepted) == 1).all() or bench.config.variable, "an input beat had to wait")
+    require(bench.loaded[-1] == len(bench.job.loads), "not all loads were taken")
     bench.error(0)
 
 

@@ -1,27 +1,21 @@
 """Tests of any unit that turns rows into rows of equal length: exactness, timing, stream rules.
 
-Run inside the simulator by :mod:`sim.runner`, once for each :class:`sim.bench.rows.Job`, whose file
-is named by the environment variable ``SIM_JOB``. Each test adds a line of JSON to the file named by
-``SIM_REPORT``: ``test``, ``outputs`` (elements compared), ``mismatches``, ``beats``, ``cycles`` and
-``seconds``.
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`sim.bench.rows.Job`; see
+:mod:`sim.bench.bench`.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import math
-import os
-import time
 from collections.abc import Sequence
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from .rows import BeatFormat, Job, Rows, formats
-from .stream import Port, Sink, Source, Stall, gaps, patient, stalls
+from .bench import Bench, require, tests_of
+from .rows import BeatFormat, Job, Rows
+from .stream import Sink, Source, Stall, gaps, patient, stalls
 
 __all__ = ["differences", "early_stalls", "output_schedule"]
 
@@ -104,61 +98,19 @@ def differences(form: BeatFormat, rows: Rows, expected: Sequence[str],
 
 # Bench
 
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
-
-
-@functools.cache
-def _job() -> Job:
-    return Job.load(os.environ["SIM_JOB"])
-
-
-class _Bench:
+class _Bench(Bench):
     """The design with its clock, its streams and the job's rows."""
 
+    JOB = Job
+
     def __init__(self, dut, test: str) -> None:
-        self.job = _job()
-        self.config = self.job.config
-        self.test = test
-        self.random = np.random.default_rng([self.job.seed, *test.encode()])
-        self._dut = dut
-        axis = self.job.ports == "axis"
-        self.clock, self._reset = (dut.aclk, dut.aresetn) if axis else (dut.clk, dut.rst)
-        self._active = int(not axis)
-        self._fall = FallingEdge(self.clock)
-        self.i, self.o = (Port(dut, form) for form in formats(self.config, self.job.ports))
-        self._report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
-        self._begin = time.perf_counter()
+        super().__init__(dut, test)
+        self.i, self.o = self.ports.values()
 
     # Longest that a design may be silent: the longest row on its way in and another on its way out.
     @property
     def patience(self) -> int:
         return (self.config.passes + 1) * self.config.max_beats + self.job.latency + 16
-
-    async def start(self) -> None:
-        """Start the clock and reset the design, with all its inputs known from the beginning."""
-        self._reset.value = self._active
-        self.i.set_valid("0")
-        self.i.set_payload(self.i.idle)
-        self.o.set_ready("0")
-        Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
-        await self._fall
-        await self.reset()
-
-    async def reset(self, cycles: int = 1) -> None:
-        """Reset the design, from one falling edge to another."""
-        self._reset.value = self._active
-        self.i.set_valid("0")
-        self.i.set_payload(self.i.idle)
-        for _ in range(cycles):
-            await self._fall
-        self._reset.value = 1 - self._active
-
-    async def error(self, expected: int) -> None:
-        """Check the design's error output."""
-        got = str(self._dut.error.value)
-        _require(got == str(expected), f"error is {got} instead of {expected}")
 
     async def exchange(self, rows: Rows, outputs: Rows, *, pauses: Sequence[int] | None = None,
                        stall: Stall | None = None, beats: Sequence[str] | None = None,
@@ -200,15 +152,15 @@ class _Bench:
         if ignore is not None:
             ends = np.cumsum(outputs.beats(self.o.format.lanes))
             part = slice(ends[ignore] - outputs.beats(self.o.format.lanes)[ignore], ends[ignore])
-            _require(all(beat[0] == want[0] for beat, want in
+            require(all(beat[0] == want[0] for beat, want in
                          zip(got[part], expected[part], strict=False)), "last is not where it was")
             got[part] = expected[part][:len(got[part])]
         mismatches, difference = differences(self.o.format, outputs, expected, got)
-        self._report["outputs"] += len(outputs.values)
-        self._report["mismatches"] += mismatches
-        self._report["beats"] += len(beats)
-        self._report["cycles"] += sink.cycles[-1] if sink.cycles else 0
-        _require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
+        self.report["outputs"] += len(outputs.values)
+        self.report["mismatches"] += mismatches
+        self.report["beats"] += len(beats)
+        self.report["cycles"] += sink.cycles[-1] if sink.cycles else 0
+        require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
         await sending
         return np.array(source.accepted), np.array(sink.cycles)
 
@@ -223,25 +175,8 @@ class _Bench:
         """Return rows of the job, and what is expected of them."""
         return self.job.rows.take(indices), self.job.outputs.take(indices)
 
-    def finish(self) -> None:
-        self._report["seconds"] = round(time.perf_counter() - self._begin, 4)
-        with open(os.environ["SIM_REPORT"], "a", encoding="utf-8") as file:
-            file.write(json.dumps(self._report) + "\n")
 
-
-def _test(function):
-    """Make a cocotb test of a coroutine function that takes a running bench."""
-    @functools.wraps(function)
-    async def run(dut):
-        bench = _Bench(dut, function.__name__)
-        try:
-            await bench.start()
-            await function(bench)
-        finally:
-            bench.finish()
-
-    del run.__wrapped__
-    return cocotb.test()(run)
+_test = tests_of(_Bench)
 
 
 # Exactness and timing
@@ -274,7 +209,7 @@ async def rows_back_to_back(bench):
         beat = np.searchsorted(accepted, early[0])
         raise AssertionError(f"input beat {beat} had to wait in cycle {early[0]}, with fewer than "
                              f"{limit} rows inside")
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -285,7 +220,7 @@ async def rows_with_gaps(bench):
     pauses = gaps(bench.random, count, bench.random.choice([0.05, 0.3, 0.7]))
     accepted, cycles = await bench.exchange(rows, bench.job.outputs, pauses=pauses)
     _check_schedule(bench, rows, accepted, cycles)
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -293,7 +228,7 @@ async def rows_with_stalls(bench):
     """Stalls at the output, no gaps: exact."""
     await bench.exchange(bench.job.rows, bench.job.outputs,
                          stall=stalls(bench.random, bench.random.choice([0.05, 0.3, 0.7])))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -304,7 +239,7 @@ async def rows_with_gaps_and_stalls(bench):
     gap, stall = bench.random.choice([0.05, 0.3, 0.7], 2)
     await bench.exchange(rows, outputs, pauses=gaps(bench.random, count, gap),
                          stall=stalls(bench.random, stall))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -312,7 +247,7 @@ async def rows_to_patient_sink(bench):
     """Ready comes after valid only: valid does not wait for ready."""
     rows, outputs = bench.some()
     await bench.exchange(rows, outputs, stall=patient(bench.random, 3))
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -359,7 +294,7 @@ async def reset_within_row(bench):
         await bench.reset(int(bench.random.integers(1, 3)))
         rows, outputs = bench.some(FEW_BEATS // 4)
         await bench.exchange(rows, outputs)
-        await bench.error(0)
+        bench.error(0)
 
 
 @_test
@@ -367,7 +302,7 @@ async def over_long_row(bench):
     """A row of more than ``max_length`` elements is cut there, and raises ``error`` for good."""
     config, lanes = bench.config, bench.config.lanes
     whole = np.flatnonzero(bench.job.rows.lengths == config.max_length)
-    _require(len(whole), "the job has no row of max_length elements")
+    require(len(whole), "the job has no row of max_length elements")
     room = config.max_beats * lanes - config.max_length
     excesses = sorted({1, room, lanes, 2 * config.max_beats * lanes + room + 1} - {0})
     for excess in excesses:
@@ -375,7 +310,7 @@ async def over_long_row(bench):
         before, behind = bench.some(FEW_BEATS // 8), bench.some(FEW_BEATS // 8)
         chosen, result = bench.take([bench.random.choice(whole)])
         await bench.exchange(before[0] + chosen, before[1] + result)
-        await bench.error(0)
+        bench.error(0)
         limit = 1 << bench.i.format.fields["data"].width - 1
         # Unsigned elements keep their digits, whatever sign they are given here.
         extra = bench.random.integers(-limit, limit, excess)
@@ -383,11 +318,11 @@ async def over_long_row(bench):
                              np.concatenate([chosen.mask, bench.random.random(excess) < 0.5]))])
         sent = before[0] + too_long + behind[0]
         await bench.exchange(sent, before[1] + result + behind[1])
-        await bench.error(1)
+        bench.error(1)
         await bench.exchange(*behind)
-        await bench.error(1)
+        bench.error(1)
     await bench.reset()
-    await bench.error(0)
+    bench.error(0)
 
 
 @_test
@@ -409,9 +344,9 @@ async def malformed_keep(bench):
         members["keep"][beat] = pattern
         beats = bench.i.format.encode(members["data"], members["keep"], members["last"].ravel(),
                                       members.get("mask"))
-        await bench.error(0)
+        bench.error(0)
         await bench.exchange(rows, outputs, beats=beats, ignore=len(before[0]))
-        await bench.error(1)
+        bench.error(1)
 
 
 def _malformed(lanes: int, max_beats: int):
