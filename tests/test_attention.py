@@ -13,6 +13,7 @@ import rtl
 from rtl.attention.dense import DenseAttention
 from sim import model
 from sim.model import attention as attention_model
+from sim.model.attention_greedy import sort
 from sim.attention_data import integers
 
 Attention = rtl.unit("attention")
@@ -27,6 +28,11 @@ class Set:
     def __init__(self, q, k, v, mask=None):
         self.q, self.k, self.v = q, k, v
         self.mask = np.zeros(len(k), bool) if mask is None else mask
+
+    @property
+    def c(self):
+        """Sorted columns of the keys."""
+        return sort(self.k, self.mask).vectors()
 
     @property
     def rows(self):
@@ -51,7 +57,8 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
     """
     config = dut.config
     lanes = config.io_lanes
-    outputs, cycles = [[]], {"q": [], "k": [], "v": [], "o": []}
+    names = config.STREAMS
+    outputs, cycles = [[]], {name: [] for name in names}
     total = sum(s.rows for s in sets) * config.vector_beats
     work = sum((s.rows + 2 * len(s.v)) * (len(s.v) + config.vector_beats)
                + config.sort_cycles(len(s.v)) + s.rows * config.query_cycles(len(s.v))
@@ -70,7 +77,7 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
             for number, vector in enumerate(vectors):
                 for start in range(0, config.dim, lanes):
                     while rng.random() < gaps:
-                        ctx.set(stream.payload, {"data": [rng.randrange(-3, 3)] * lanes})
+                        ctx.set(stream.payload, {"data": [rng.randrange(3)] * lanes})
                         await ctx.tick()
                     final = start + lanes == config.dim
                     beat = {"data": vector[start:start + lanes].tolist(),
@@ -91,9 +98,9 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
                 cycles["error"] = ctx.get(dut.error)
                 break
             sampled = await ctx.tick().sample(
-                *(getattr(getattr(dut, port), wire) for port in "qkvo"
+                *(getattr(getattr(dut, port), wire) for port in names
                   for wire in ("valid", "ready")))
-            for place, port in enumerate("qkvo"):
+            for place, port in enumerate(names):
                 if sampled[2 + 2 * place] and sampled[3 + 2 * place]:
                     cycles[port].append(cycle)
         else:
@@ -120,7 +127,7 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
-    for name in "qkv":
+    for name in names[:-1]:
         simulator.add_testbench(source(name), background=True)
     simulator.add_testbench(sink, background=True)
     simulator.add_testbench(watch)

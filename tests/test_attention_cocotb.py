@@ -22,6 +22,8 @@ FAST = [
                       top_k=5), "core"),
     (Attention.preset("conservative", dim=6, io_lanes=2, max_keys=27, bits=5, scan_lanes=4,
                       query_scale=0.3), "core"),
+    (Attention.preset("aggressive", dim=4, io_lanes=2, max_keys=21, bits=6, scan_lanes=8,
+                      sort="host"), "axis"),
     (Attention(reuse=True, dim=6, io_lanes=3, max_keys=13, maps=2), "core"),
 ]
 SLOW = [
@@ -40,6 +42,8 @@ SLOW = [
     (Attention.preset("conservative", dim=5, io_lanes=5, max_keys=13, bits=4, start_lanes=1,
                       scan_lanes=2, empty="first", min_skip=False, memory="distributed",
                       iterations_per_key=5.0), "core"),
+    (Attention.preset("conservative", dim=12, io_lanes=4, max_keys=300, memory="block",
+                      empty="first", sort="host"), "core"),
     (Attention(reuse=True, dim=16, max_keys=40, causal=True, maps=4, map_queries=5), "axis"),
     (Attention(reuse=True, dim=5, io_lanes=1, max_keys=60, bits=6, code_bits=10, value_scale=0.3,
                out_bits=12, memory="block"), "core"),

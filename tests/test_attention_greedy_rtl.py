@@ -5,14 +5,17 @@ import random
 import numpy as np
 import pytest
 from amaranth import Module, Signal, signed
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 from amaranth.sim import Simulator
 
 import rtl
+from rtl.attention.column_load import ColumnLoad
 from rtl.attention.column_merge import ColumnMerge
 from rtl.attention.column_sort import ColumnSort
 from rtl.attention.greedy import GreedyAttention
+from rtl.attention.live_keys import LiveKeys
 from rtl.attention.post_score import PostScore
+from rtl.attention.sorted_columns import SortedColumns
 from rtl.bus import AxiStream
 from sim import model
 from sim.model import attention
@@ -37,45 +40,70 @@ def simulate(dut, *benches):
     simulator.run()
 
 
-# Sort -------------------------------------------------------------------------------------------
+# Columns ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("parameters", [
-    {}, {"io_lanes": 4}, {"dim": 6, "io_lanes": 3, "start_lanes": 1, "max_keys": 40, "bits": 5},
-    {"dim": 1, "io_lanes": 1, "start_lanes": 1, "max_keys": 1}])
-def test_column_sort(parameters):
-    config = engine(**parameters)
-    rng = np.random.default_rng(1)
-    dut = ColumnSort(config, 3)
-    low, high = config.element_range
-    sets = []
-    for number in range(6):
-        keys = int(rng.integers(1, config.max_keys + 1))
-        # Ties everywhere, in some sets.
-        k = rng.integers(low, high + 1 if number % 2 else low + 2, (keys, config.dim))
-        sets.append((k, rng.random(keys) < (0, 0.3, 1)[number % 3]))
-    loaded = [None, None]
+HEAD = 3
 
-    async def memory(ctx):
-        async for _, _, key, bank in ctx.tick().sample(dut.key, dut.bank):
-            k, mask = loaded[bank] or (np.zeros((1, config.dim), int), [0])
-            there = min(key, len(k) - 1)
-            ctx.set(dut.vector, k[there].tolist())
-            ctx.set(dut.mask, int(mask[there]))
 
-    async def read(ctx, k, mask, bank):
-        columns = greedy.sort(k, mask)
-        count = columns.values.shape[1]
-        assert ctx.get(dut.count[bank]) == count
-        assert ctx.get(dut.first[bank]) == (np.flatnonzero(~mask)[0] if count else 0)
+class Sorter(wiring.Component):
+    """What makes sorted columns, with their memory and the count of the keys that take part."""
+
+    def __init__(self, config, kind):
+        self.source, self.columns = kind(config), SortedColumns(config, HEAD)
+        self.live = LiveKeys(config.max_keys)
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules += [self.source, self.columns, self.live]
+        m.d.comb += [self.columns.write.eq(self.source.write), self.columns.i.eq(self.source.o)]
+        m.d.comb += [self.source.count[k].eq(self.live.count[k]) for k in range(2)]
+        return m
+
+    async def load_keys(self, ctx, mask, bank, rng):
+        """Keys come one behind the other, at any pace."""
+        source, live = self.source, self.live
+        ctx.set(live.bank, bank)
+        for place, hidden in enumerate(mask):
+            if hasattr(source, "place"):
+                ctx.set(source.place, place)
+            await ctx.tick().repeat(int(rng.integers(1, 4)))
+            last = place == len(mask) - 1
+            ctx.set(live.place, place)
+            ctx.set(live.mask, int(hidden))
+            ctx.set(live.write, 1)
+            if last:
+                ctx.set(source.ends[bank], place)
+                ctx.set(source.finished, 1)
+            await ctx.tick()
+            ctx.set(live.write, 0)
+            ctx.set(source.finished, 0)
+        if hasattr(source, "place"):
+            ctx.set(source.place, 0)
+
+    async def wait(self, ctx, cycles):
+        for _ in range(cycles):
+            if ctx.get(self.source.done):
+                break
+            await ctx.tick()
+        assert ctx.get(self.source.done)
+        await ctx.tick()
+
+    async def read(self, ctx, config, k, mask, bank):
+        """Compare what is read with a stable sort."""
+        dut, sorted_ = self.columns, greedy.sort(k, mask)
+        count = sorted_.values.shape[1]
+        assert ctx.get(self.live.count[bank]) == count
+        assert ctx.get(self.live.first[bank]) == (np.flatnonzero(~mask)[0] if count else 0)
         for j in range(config.dim):
             beat, lane = divmod(j, config.io_lanes)
             ctx.set(dut.head_bank, bank)
             ctx.set(dut.head_beat, beat)
             await ctx.tick()
-            wanted = list(zip(columns.values[j].tolist(), columns.rows[j].tolist(), strict=True))
-            for place, entry in enumerate(wanted[:3]):
+            wanted = list(zip(sorted_.values[j].tolist(), sorted_.rows[j].tolist(), strict=True))
+            for place, entry in enumerate(wanted[:HEAD]):
                 assert as_pair(ctx.get(dut.low[lane][place])) == entry
-            for place, entry in enumerate(wanted[:-4:-1]):
+            for place, entry in enumerate(wanted[:-HEAD - 1:-1]):
                 assert as_pair(ctx.get(dut.high[lane][place])) == entry
             for place, entry in enumerate(wanted):
                 side = place % 2
@@ -84,30 +112,109 @@ def test_column_sort(parameters):
                 await ctx.tick()
                 assert as_pair(ctx.get(dut.o[side])) == entry
 
+
+def column_sets(config, rng):
+    low, high = config.element_range
+    for number in range(6):
+        keys = int(rng.integers(1, config.max_keys + 1))
+        # Ties everywhere, in some sets; nothing that takes part, in others.
+        k = rng.integers(low, high + 1 if number % 2 else low + 2, (keys, config.dim))
+        yield k, rng.random(keys) < (0, 0.3, 1)[number % 3]
+
+
+COLUMNS = pytest.mark.parametrize("parameters", [
+    {}, {"io_lanes": 4}, {"dim": 6, "io_lanes": 3, "start_lanes": 1, "max_keys": 40, "bits": 5},
+    {"dim": 1, "io_lanes": 1, "start_lanes": 1, "max_keys": 1}])
+
+
+@COLUMNS
+def test_column_sort(parameters):
+    config = engine(**parameters)
+    rng = np.random.default_rng(1)
+    dut = Sorter(config, ColumnSort)
+    sets = [*column_sets(config, rng)]
+    loaded = [None, None]
+
+    async def memory(ctx):
+        async for _, _, key, bank in ctx.tick().sample(dut.source.key, dut.source.bank):
+            k, mask = loaded[bank] or (np.zeros((1, config.dim), int), [0])
+            there = min(key, len(k) - 1)
+            ctx.set(dut.source.vector, k[there].tolist())
+            ctx.set(dut.source.mask, int(mask[there]))
+
     async def bench(ctx):
         for number, (k, mask) in enumerate(sets):
             bank = number % 2
             loaded[bank] = k, mask
-            # The keys come one behind the other, at any pace.
-            for place in range(len(k)):
-                ctx.set(dut.place, place)
-                await ctx.tick().repeat(int(rng.integers(1, 4)))
-            ctx.set(dut.ends[bank], len(k) - 1)
-            ctx.set(dut.finished, 1)
-            await ctx.tick()
-            ctx.set(dut.finished, 0)
-            ctx.set(dut.place, 0)
-            for _ in range(2 * dut.cycles_of(config, len(k))):
-                if ctx.get(dut.done):
-                    break
-                await ctx.tick()
-            assert ctx.get(dut.done)
-            await ctx.tick()
-            await read(ctx, k, mask, bank)
+            await dut.load_keys(ctx, mask, bank, rng)
+            await dut.wait(ctx, 2 * ColumnSort.cycles_of(config, len(k)))
+            await dut.read(ctx, config, k, mask, bank)
             if number:
-                await read(ctx, *sets[number - 1], 1 - bank)
+                await dut.read(ctx, config, *sets[number - 1], 1 - bank)
 
     simulate(dut, memory, bench)
+
+
+@COLUMNS
+def test_column_load(parameters):
+    """Columns that come sorted, between sets that are broken in all ways."""
+    config = engine(**parameters)
+    rng = np.random.default_rng(1)
+    dut = Sorter(config, ColumnLoad)
+    port, lanes = dut.source.i, config.io_lanes
+
+    async def send(ctx, beats):
+        for beat in beats:
+            if rng.random() < 0.5:
+                await ctx.tick()
+            ctx.set(port.payload, beat)
+            ctx.set(port.valid, 1)
+            await ctx.tick().until(port.ready)
+            ctx.set(port.valid, 0)
+
+    def beats_of(vectors):
+        flat = vectors.reshape(-1, lanes)
+        return [{"data": data.tolist(), "last": place == len(flat) - 1}
+                for place, data in enumerate(flat)]
+
+    async def bench(ctx):
+        bank, before, broken_sets = 0, None, 0
+
+        async def one(k, mask, beats, broken):
+            nonlocal bank, before
+            # Columns wait for their keys.
+            assert not ctx.get(port.ready)
+            await dut.load_keys(ctx, mask, bank, rng)
+            await send(ctx, beats)
+            await dut.wait(ctx, 4)
+            assert ctx.get(dut.source.broken[bank]) == broken
+            if not broken:
+                await dut.read(ctx, config, k, mask, bank)
+            if before:
+                await dut.read(ctx, config, *before, 1 - bank)
+            bank, before = 1 - bank, None if broken else (k, mask)
+
+        for k, mask in column_sets(config, rng):
+            vectors = greedy.sort(k, mask).vectors()
+            beats = beats_of(vectors)
+            await one(k, mask, beats, 0)
+            ways = [beats[:-1] + [{**beats[-1], "last": False}] * 2 * config.vector_beats
+                    + beats[-config.vector_beats:]]
+            if config.vector_beats > 1:
+                ways.append(beats[:-2] + beats[-1:])
+            if len(vectors) > 1:
+                ways.append(beats[config.vector_beats:])
+            if not mask.all() and len(k) < config.max_keys:
+                wrong = vectors.copy()
+                wrong[int(rng.integers(len(wrong))), 0] |= 0xff00
+                ways.append(beats_of(wrong))
+            for way in ways:
+                broken_sets += 1
+                await one(k, mask, way, 1)
+                await one(k, mask, beats, 0)
+        assert broken_sets >= 6
+
+    simulate(dut, bench)
 
 
 def as_pair(entry):

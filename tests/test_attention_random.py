@@ -16,7 +16,7 @@ def random_config(rng):
     def draw(*values):
         return values[int(rng.integers(len(values)))]
 
-    kind = draw("dense", "predict", "predict", "predict", "reuse")
+    kind = draw("dense", "predict", "predict", "predict", "greedy", "greedy", "reuse")
     io_lanes = int(rng.integers(1, 5))
     dim = io_lanes * int(rng.integers(1, 4))
     bits = int(rng.integers(4, 9))
@@ -29,12 +29,15 @@ def random_config(rng):
         logit_bits=int(rng.integers(4, 12)), logit_scale=float(2.0 ** rng.integers(-4, 1)),
         softmax=draw("softmax-e2:plus", "softmax-split:plus", "softmax-rexp:paper"),
         weight_bits=int(rng.integers(6, 13)), out_bits=int(rng.integers(4, 13)),
-        causal=draw(False, True), memory=draw("auto", "block", "distributed"),
-        select="predict" if kind == "predict" else "none", reuse=kind == "reuse",
+        causal=draw(False, kind != "greedy"), memory=draw("auto", "block", "distributed"),
+        select=kind if kind in ("predict", "greedy") else "none", reuse=kind == "reuse",
         predictor="sign" if predictor == "prefix" and dim == 1 else predictor,
         prefix_dims=int(rng.integers(1, max(dim, 2))), predict_lanes=draw(1, 2, 4, 8),
         rule=draw("mean", "threshold", "top-k"), mean_shift=int(rng.integers(0, 5)),
         threshold=int(rng.integers(0, 300)), top_k=int(rng.integers(1, 20)),
+        iterations_per_key=float(rng.uniform(0.01, dim)), percent=float(rng.uniform(0.001, 100)),
+        min_skip=draw(False, True), empty=draw("all", "first"), sort=draw("hardware", "host"),
+        start_lanes=1 if io_lanes % 2 else draw(1, 2), scan_lanes=draw(2, 4, 8),
         maps=draw(1, 2, 4), map_queries=draw(0, int(rng.integers(1, 9))),
         code_bits=int(rng.integers(4, 13)))
 
@@ -58,4 +61,6 @@ def test_every_kind_is_drawn():
     assert {config.rule for config in configs if config.select == "predict"} == {
         "mean", "threshold", "top-k"}
     assert {config.predictor for config in configs if config.select == "predict"} == {*PREDICTORS}
+    assert {config.sort for config in configs if config.select == "greedy"} == {
+        "hardware", "host"}
     assert sum(config.reuse for config in configs) > 4

@@ -15,6 +15,7 @@ from amaranth import signed
 from ..config import UnitConfig, register, unit, units
 from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
 from ..softmax.exponentials import ExponentialsConfig
+from .column_load import ColumnLoad
 from .column_sort import ColumnSort
 from .dense import DenseAttention
 from .greedy import GreedyAttention
@@ -146,8 +147,6 @@ class AttentionConfig(UnitConfig):
                "conservative": {"select": "greedy"},
                "aggressive": {"select": "greedy", "iterations_per_key": 0.125, "percent": 10.0},
                "reuse": {"reuse": True}}
-    STREAMS = ("q", "k", "v", "o")
-
     bits: int = parameter(8, Integer(4, 8), tag="b",
                           help="width of an element of Q, K and V, signed")
     query_scale: float = parameter(0.0625, PositiveReal(), tag="qs",
@@ -210,6 +209,9 @@ class AttentionConfig(UnitConfig):
     empty: str = parameter("all", Choice(("all", "first")), tag="e",
                            help="greedy: what a query without a candidate meets: all keys, or the "
                                 "first one that takes part")
+    sort: str = parameter("hardware", Choice(("hardware", "host")), tag="so",
+                          help="greedy: the columns of K are sorted as it is loaded, or come "
+                               "sorted, as a stream of their own")
     start_lanes: int = parameter(2, Choice((1, 2)), tag="sl",
                                  help="greedy: dimensions per cycle that a search is prepared "
                                       "with; must divide io_lanes")
@@ -413,15 +415,29 @@ class AttentionConfig(UnitConfig):
         return VectorLayout(signed(self.bits), self.io_lanes, mask=True)
 
     @property
+    def column_layout(self):
+        """Layout of a beat of sorted columns: ``data`` and ``last``.
+
+        An element has the value in bits 0 to 7, and its key's number from bit 8 on.
+        """
+        return ColumnLoad.layout(self)
+
+    @property
     def output_layout(self):
         """Layout of an output beat: ``data`` and ``last``."""
         return VectorLayout(signed(self.out_bits), self.io_lanes)
 
     @property
     def stream_layouts(self):
-        """Layout of the beats of each stream, by its name."""
+        """Layout of the beats of each stream, by its name; the output comes last."""
+        host = self.select == "greedy" and self.sort == "host"
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
-                "o": self.output_layout}
+                **({"c": self.column_layout} if host else {}), "o": self.output_layout}
+
+    @property
+    def STREAMS(self):
+        """Names of the streams, that of the output last."""
+        return tuple(self.stream_layouts)
 
     @property
     def controls(self):
@@ -456,8 +472,10 @@ class AttentionConfig(UnitConfig):
                    self.vector_beats)
 
     def sort_cycles(self, keys):
-        """Cycles that a greedy search's columns of a set take to be sorted, from set to set."""
-        return ColumnSort.cycles_of(self, keys) if self.select == "greedy" else 0
+        """Cycles until a greedy search's columns of a set are there, from set to set."""
+        if self.select != "greedy":
+            return 0
+        return (ColumnSort if self.sort == "hardware" else ColumnLoad).cycles_of(self, keys)
 
     @property
     def map_rows(self):

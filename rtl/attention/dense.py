@@ -51,13 +51,10 @@ class DenseAttention(wiring.Component):
         values. The set's outputs are wrong; no other set's are. Sticky.
     """
 
-    #: Whether something else reads the keys besides the dot products.
-    PREVIEW = False
-
     def __init__(self, config):
         self.config = config
         super().__init__({
-            **self._controls(config),
+            **self._further_ports(config),
             "q": In(stream.Signature(config.vector_layout)),
             "k": In(stream.Signature(config.key_layout)),
             "v": In(stream.Signature(config.value_layout)),
@@ -66,9 +63,13 @@ class DenseAttention(wiring.Component):
         })
 
     @staticmethod
-    def _controls(config):
-        """Further ports."""
+    def _further_ports(config):
         return {}
+
+    @property
+    def _preview(self):
+        """Whether something else reads the keys besides the dot products."""
+        return False
 
     # Cycles ------------------------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ class DenseAttention(wiring.Component):
         sizes = (config.vector_beats, config.lanes, config.max_keys)
         m.submodules.keys = self._keys = VectorStore(
             config.key_layout, *sizes, memory=config.memory, first=config.known_dims,
-            preview=self.PREVIEW)
+            preview=self._preview)
         m.submodules.values = self._values = VectorStore(
             config.value_layout, *sizes, memory=config.memory)
         m.submodules.softmax = softmax = config.softmax_config.create()

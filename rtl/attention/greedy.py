@@ -1,28 +1,30 @@
 """Approximate attention: exact attention to those keys only that a greedy search finds."""
 
-from amaranth import Mux, Signal, unsigned
-from amaranth.lib import data, stream
+from amaranth import Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from ..row_queue import RowQueue
+from .column_load import ColumnLoad
 from .column_merge import ColumnMerge
 from .column_sort import ColumnSort
-from .dense import DenseAttention
 from .greedy_search import GreedySearch
+from .live_keys import LiveKeys
 from .post_score import PostScore
-from .queue import PipelineQueue
+from .selective import SelectiveAttention
+from .sorted_columns import SortedColumns
 
 
 __all__ = ["GreedyAttention"]
 
 
-class GreedyAttention(DenseAttention):
+class GreedyAttention(SelectiveAttention):
     """Attention of queries to candidates of a greedy search; see :class:`AttentionConfig`.
 
     As :class:`~rtl.attention.dense.DenseAttention`, with three stages more: the columns of the keys
-    are sorted as these are loaded, a search finds candidates, and of their exact logits those stay
-    that are near the largest. As in A3 (Ham et al., HPCA 2020); what the engine does otherwise is
-    said in ``docs/attention.md``.
+    are sorted as these are loaded, or come sorted, a search finds candidates, and of their exact
+    logits those stay that are near the largest. As in A3 (Ham et al., HPCA 2020); what the engine
+    does otherwise is said in ``docs/attention.md``.
 
     Throughput: on average one query in ``config.query_cycles(keys, candidates)`` cycles; up to
     eight queries may be in work, which evens out their numbers. A set is sorted in
@@ -30,18 +32,23 @@ class GreedyAttention(DenseAttention):
 
     Members
     -------
+    c : In(stream.Signature(config.column_layout))
+        Sorted columns, with ``config.sort`` "host": a set's are taken when its keys are there.
     iterations, distance, adjust : In
         With ``adjust`` high, ``iterations`` is taken for the number of iterations, and ``distance``
         for the distance in logit steps, for the queries whose last beat is accepted after this
         cycle. After reset the two are ``config.iterations`` and ``config.distance``.
     """
 
-    PREVIEW = True
-
     @staticmethod
-    def _controls(config):
+    def _further_ports(config):
+        columns = {"c": In(stream.Signature(config.column_layout))} if config.sort == "host" else {}
         return {"adjust": In(1), "iterations": In(config.iteration_bits),
-                "distance": In(config.logit_bits)}
+                "distance": In(config.logit_bits), **columns}
+
+    @property
+    def _preview(self):
+        return self.config.sort == "hardware"
 
     @classmethod
     def latency_of(cls, config):
@@ -70,42 +77,20 @@ class GreedyAttention(DenseAttention):
             kept.payload.mask.eq(post.o.payload.payload.mask), kept.payload.keep.eq(1),
             kept.payload.last.eq(post.o.payload.last),
         ]
-        # As many as the softmax's stores and its pipeline can hold.
-        softmax = config.softmax_config
-        store = 1 << max(softmax.max_beats - 1, 1).bit_length()
-        bound = softmax.passes * (store + softmax.max_beats) + 2 * softmax.latency + 8
-        m.submodules.kept_keys = self._kept_keys = RowQueue(
-            config.max_keys.bit_length(), 1 << (bound - 1).bit_length())
-        m.d.comb += [self._kept_keys.i.eq(post.o.payload.payload.key),
-                     self._kept_keys.push.eq(leaves)]
+        self._note_keys(m, leaves, post.o.payload.payload.key)
         return kept
 
     def _rows(self, m, issue, room):
-        config, keys = self.config, self._keys
-        m.submodules.columns = columns = ColumnSort(config, ColumnMerge.HEAD)
+        config = self.config
+        self._bad_columns = Signal()
+        m.submodules.columns = columns = SortedColumns(config, ColumnMerge.HEAD)
         m.submodules.search = search = GreedySearch(config, columns.element, columns.words)
         queries = self._search(m, columns, search)
-
-        # The exact stages take one candidate after the other.
-        found = search.o
-        active, first = Signal.like(queries.payload.elements), Signal(init=1)
-        active_last, set_end = Signal(), Signal()
-        last = found.payload.last
-        m.d.comb += [
-            issue.eq(room & found.valid), found.ready.eq(room), keys.word.eq(found.payload.key),
-            set_end.eq(Mux(first, queries.payload.last, active_last)),
-            queries.ready.eq(issue & first), keys.release.eq(issue & last & set_end),
-        ]
-        with m.If(issue):
-            m.d.sync += first.eq(last)
-            with m.If(first):
-                m.d.sync += [active.eq(queries.payload.elements),
-                             active_last.eq(queries.payload.last)]
-        self._note_row(m, issue & last, set_end)
         depth = 1 << (2 * self._logit_cycles(config) + 7).bit_length()
-        m.submodules.candidates = self._candidates = RowQueue(len(found.payload.key) + 1, depth)
-        m.d.comb += [self._candidates.i.eq(found.payload.key), self._candidates.push.eq(issue)]
-        return active, last, keys.end
+        key = search.o.payload.key
+        m.submodules.candidates = self._candidates = RowQueue(len(key) + 1, depth)
+        m.d.comb += [self._candidates.i.eq(key), self._candidates.push.eq(issue)]
+        return self._selected_rows(m, issue, room, search.o, queries)
 
     def _note_row(self, m, row, set_end):
         # Rows wait for the selection, too.
@@ -117,19 +102,19 @@ class GreedyAttention(DenseAttention):
     def _search(self, m, columns, search):
         """Sort the sets, and search the queries that come; returns these as a stream."""
         config, keys = self.config, self._keys
+        m.submodules.live = live = LiveKeys(config.max_keys)
+        m.d.comb += [live.write.eq(keys.write), live.bank.eq(keys.bank),
+                     live.place.eq(keys.place.word), live.mask.eq(self.k.payload.mask)]
+        count, done = (self._sort if config.sort == "hardware" else self._load)(m, columns, live)
         m.d.comb += [
-            keys.preview_word.eq(columns.key), keys.preview_bank.eq(columns.bank),
-            columns.vector.eq(keys.preview[0].data), columns.mask.eq(keys.preview[0].mask),
-            columns.finished.eq(keys.finished), columns.place.eq(keys.place.word),
             columns.head_bank.eq(search.head_bank), columns.head_beat.eq(search.head_beat),
             search.low.eq(columns.low), search.high.eq(columns.high),
         ]
         for k in range(2):
             m.d.comb += [
-                columns.ends[k].eq(keys.ends[k].word), search.ends[k].eq(keys.ends[k].word),
-                search.count[k].eq(columns.count[k]), search.first[k].eq(columns.first[k]),
+                search.ends[k].eq(keys.ends[k].word), search.count[k].eq(count[k]),
+                search.first[k].eq(live.first[k]), search.sorted[k].eq(columns.o[k]),
                 columns.address[k].eq(search.address[k]), columns.lane[k].eq(search.lane[k]),
-                search.sorted[k].eq(columns.o[k]),
             ]
 
         # Limits of the search: as they are, and as the query that waits found them.
@@ -143,29 +128,59 @@ class GreedyAttention(DenseAttention):
 
         taken, bank = Signal(), Signal()
         elements, full, set_end = self._queries(m, taken)
-        layout = data.StructLayout({"elements": elements.shape(), "last": unsigned(1)})
-        m.submodules.queries = queries = PipelineQueue(layout, search.ROWS)
+        queries = self._wait(m, elements, set_end, taken, search.ROWS)
         m.submodules.distances = self._distances = RowQueue(
             config.logit_bits, 1 << (search.ROWS + 2 * self._logit_cycles(config) + 7).bit_length())
         in_work = Signal(range(search.ROWS + 1))
-        done = search.o.valid & search.o.ready & search.o.payload.last
-        m.d.sync += in_work.eq(in_work + taken - done)
+        left = search.o.valid & search.o.ready & search.o.payload.last
+        m.d.sync += in_work.eq(in_work + taken - left)
 
         over = taken & set_end
-        ready = self._between(m, columns.done, over, "sorted")
+        ready = self._between(m, done, over, "sorted")
         ahead = self._between(m, over, self._values.release, "ahead")
         m.d.comb += [
             taken.eq((ready != 0) & (self._values.complete > ahead) & full & search.ready
                      & (in_work != search.ROWS)),
             search.take.eq(taken), search.elements.eq(elements),
             search.iterations.eq(own_iterations), search.bank.eq(bank),
-            queries.push.eq(taken), queries.i.elements.eq(elements), queries.i.last.eq(set_end),
             self._distances.i.eq(own_distance), self._distances.push.eq(taken),
         ]
         with m.If(over):
             m.d.sync += bank.eq(~bank)
-        return queries.o
+        return queries
 
-    def _value_word(self, m, accept, last):
-        m.d.comb += self._kept_keys.pop.eq(accept)
-        return self._kept_keys.o
+    def _sort(self, m, columns, live):
+        """Sort the columns.
+
+        Returns the number of elements in those of each set, and whether a set's can be read from
+        the next cycle on.
+        """
+        config, keys = self.config, self._keys
+        m.submodules.sort = sort = ColumnSort(config)
+        m.d.comb += [
+            keys.preview_word.eq(sort.key), keys.preview_bank.eq(sort.bank),
+            sort.vector.eq(keys.preview[0].data), sort.mask.eq(keys.preview[0].mask),
+            sort.place.eq(keys.place.word),
+        ]
+        self._fill(m, columns, sort, live)
+        return live.count, sort.done
+
+    def _load(self, m, columns, live):
+        """Take the columns as they come, with returns as those of :meth:`_sort`."""
+        m.submodules.load = load = ColumnLoad(self.config)
+        wiring.connect(m, wiring.flipped(self.c), load.i)
+        self._fill(m, columns, load, live)
+        m.d.comb += self._bad_columns.eq(load.error)
+        return [Mux(broken, 0, count) for broken, count in
+                zip(load.broken, live.count, strict=True)], load.done
+
+    def _fill(self, m, columns, source, live):
+        """Connect the memory of the columns with what fills it."""
+        keys = self._keys
+        m.d.comb += [source.finished.eq(keys.finished), columns.write.eq(source.write),
+                     columns.i.eq(source.o)]
+        for k in range(2):
+            m.d.comb += [source.ends[k].eq(keys.ends[k].word), source.count[k].eq(live.count[k])]
+
+    def _mismatch(self, m):
+        return super()._mismatch(m) | self._bad_columns

@@ -60,7 +60,7 @@ class GreedySearch(wiring.Component):
     count, first, ends : In
         Number of keys that take part in each of the two sets, the first of them, and the last key.
     head_bank, head_beat, low, high, address, lane, sorted : Out, In
-        As of :class:`~rtl.attention.column_sort.ColumnSort`.
+        As of :class:`~rtl.attention.sorted_columns.SortedColumns`.
     o : Out(stream.Signature)
         Candidates, in order: ``key`` and whether it is the query's ``last`` one.
     """

@@ -1,18 +1,16 @@
 """Predictive attention: exact attention to those keys only whose predicted score is high."""
 
-from amaranth import Cat, Const, Mux, Signal, unsigned
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import data
 
-from ..row_queue import RowQueue
-from .dense import DenseAttention
 from .prediction import Prediction
-from .queue import PipelineQueue
+from .selective import SelectiveAttention
 
 
 __all__ = ["PredictiveAttention"]
 
 
-class PredictiveAttention(DenseAttention):
+class PredictiveAttention(SelectiveAttention):
     """Attention of queries to those keys that a prediction keeps; see :class:`AttentionConfig`.
 
     As :class:`~rtl.attention.dense.DenseAttention`, with a stage more: while the exact stages work
@@ -30,29 +28,11 @@ class PredictiveAttention(DenseAttention):
         return super().latency_of(config) + Prediction.latency_of(config)
 
     def _rows(self, m, issue, room):
-        config, keys = self.config, self._keys
-        m.submodules.prediction = prediction = Prediction(config)
-        self._prediction = prediction
+        m.submodules.prediction = self._prediction = prediction = Prediction(self.config)
         queries = self._predict(m, prediction)
-
-        # The exact stages take one kept key after the other.
-        kept = prediction.o
-        active, first = Signal.like(queries.payload.elements), Signal(init=1)
-        active_last, set_end = Signal(), Signal()
-        last = kept.payload.last
-        m.d.comb += [
-            issue.eq(room & kept.valid), kept.ready.eq(room), keys.word.eq(kept.payload.key),
-            set_end.eq(Mux(first, queries.payload.last, active_last)),
-            queries.ready.eq(issue & first), keys.release.eq(issue & last & set_end),
-        ]
-        with m.If(issue):
-            m.d.sync += first.eq(last)
-            with m.If(first):
-                m.d.sync += [active.eq(queries.payload.elements),
-                             active_last.eq(queries.payload.last)]
-        self._note_row(m, issue & last, set_end)
-        self._note_keys(m, issue, kept.payload.key)
-        return active, last, keys.end
+        # Logits wait in a queue before the softmax.
+        self._note_keys(m, issue, prediction.o.payload.key, 2 * self._logit_cycles(self.config))
+        return self._selected_rows(m, issue, room, prediction.o, queries)
 
     def _predict(self, m, prediction):
         """Words of codes, a query behind the other; returns the stream of predicted queries."""
@@ -60,8 +40,7 @@ class PredictiveAttention(DenseAttention):
         taken = Signal()
         elements, full, set_end = self._queries(m, taken)
         codes, key_codes = self._codes(m, elements)
-        layout = data.StructLayout({"elements": elements.shape(), "last": unsigned(1)})
-        m.submodules.queries = queries = PipelineQueue(layout, prediction.rows)
+        queries = self._wait(m, elements, set_end, taken, prediction.rows)
         active, active_end = Signal(prediction.codes.shape()), Signal()
 
         # Queries in work, from here to their last exact dot product.
@@ -94,7 +73,6 @@ class PredictiveAttention(DenseAttention):
             prediction.issue.eq(~first | start), taken.eq(prediction.issue & first),
             ends.eq(Mux(first, set_end, active_end)),
             over.eq(prediction.issue & last & ends),
-            queries.push.eq(taken), queries.i.elements.eq(elements), queries.i.last.eq(set_end),
             prediction.word.eq(word), prediction.bank.eq(bank), prediction.first.eq(first),
             prediction.last.eq(last), prediction.codes.eq(active),
             prediction.kept.eq(Cat(Const(1, 1), *(
@@ -109,7 +87,7 @@ class PredictiveAttention(DenseAttention):
                 m.d.sync += [active.eq(codes), active_end.eq(set_end)]
         with m.If(over):
             m.d.sync += bank.eq(~bank)
-        return queries.o
+        return queries
 
     def _codes(self, m, elements):
         """Codes of the query that waits, and of the key that is written."""
@@ -133,19 +111,3 @@ class PredictiveAttention(DenseAttention):
     def _known(self, m):
         rule = self.config.predictor_config
         return self._prediction.score, rule.offset if rule.partial else 0
-
-    def _note_keys(self, m, issue, key):
-        """Keep which keys the logits on their way belong to."""
-        config = self.config
-        softmax = config.softmax_config
-        # As many as the logits' queue, the softmax's stores and its pipeline can hold.
-        store = 1 << max(softmax.max_beats - 1, 1).bit_length()
-        bound = (2 * self._logit_cycles(config) + softmax.passes * (store + softmax.max_beats)
-                 + 2 * softmax.latency + 8)
-        m.submodules.kept_keys = self._kept_keys = RowQueue(
-            len(key), 1 << (bound - 1).bit_length())
-        m.d.comb += [self._kept_keys.i.eq(key), self._kept_keys.push.eq(issue)]
-
-    def _value_word(self, m, accept, last):
-        m.d.comb += self._kept_keys.pop.eq(accept)
-        return self._kept_keys.o

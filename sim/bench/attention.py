@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 import cocotb
 import numpy as np
 
-from rtl.attention.config import AttentionConfig
 from rtl.config import UnitConfig
+from sim.model.attention_greedy import sort
 
 from .bench import Bench, require, tests_of
 from .stream import Sink, Source, Stall, gaps, patient, stalls
@@ -45,6 +45,11 @@ class KeySet:
     mask: np.ndarray
     y: np.ndarray
     use: int = 0
+
+    @property
+    def c(self) -> np.ndarray:
+        """Sorted columns of the keys, for an engine that does not sort them itself."""
+        return sort(self.k, self.mask).vectors()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +100,11 @@ class _Bench(Bench):
     """The design with its clock, its streams and the job's sets."""
 
     JOB = AttentionJob
-    STREAMS = AttentionConfig.STREAMS
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the streams in."""
+        return [name for name in self.ports if name != "o"]
 
     @property
     def patience(self) -> int:
@@ -107,27 +116,27 @@ class _Bench(Bench):
 
     def beats(self, name: str, sets: Sequence[KeySet]) -> list[str]:
         """Return the beats of a stream that carry its part of the sets."""
+        return [beat for keys in sets
+                for beat in self.encode(name, getattr(keys, "y" if name == "o" else name), keys)]
+
+    def encode(self, name: str, vectors: np.ndarray, keys: KeySet) -> list[str]:
+        """Return the beats of a stream that carry vectors, as those of a set."""
         form, config = self.ports[name].format, self.config
-        parts = []
-        for keys in sets:
-            vectors = getattr(keys, "y" if name == "o" else name)
-            if not len(vectors):
-                continue
-            last = np.zeros(len(vectors) * config.vector_beats, bool)
-            last[-1] = True
-            mask = None
-            if name == "k":
-                # The mask counts in a vector's last beat only.
-                mask = self.random.random(len(last)) < 0.5
-                mask[config.vector_beats - 1::config.vector_beats] = keys.mask
-                mask = mask[:, None]
-            use = None
-            if "use" in form.fields:
-                # What a set is for counts in its last beat only.
-                use = self.random.integers(0, 1 << form.fields["use"].width, len(last))
-                use[-1] = keys.use
-            parts += form.encode(vectors.reshape(-1, config.io_lanes), None, last, mask, use)
-        return parts
+        if not len(vectors):
+            return []
+        last = np.zeros(len(vectors) * config.vector_beats, bool)
+        last[-1] = True
+        mask = use = None
+        if name == "k":
+            # The mask counts in a vector's last beat only.
+            mask = self.random.random(len(last)) < 0.5
+            mask[config.vector_beats - 1::config.vector_beats] = keys.mask
+            mask = mask[:, None]
+        if "use" in form.fields:
+            # What a set is for counts in its last beat only.
+            use = self.random.integers(0, 1 << form.fields["use"].width, len(last))
+            use[-1] = keys.use
+        return form.encode(vectors.reshape(-1, config.io_lanes), None, last, mask, use)
 
     async def exchange(self, sets: Sequence[KeySet], *, gap: float = 0.0,
                        stall: Stall | None = None, wrong: Iterable[int] = (),
@@ -139,7 +148,7 @@ class _Bench(Bench):
         sets : sequence of KeySet
             What to send.
         gap : float
-            Probability of a cycle without a beat, at each of the three inputs.
+            Probability of a cycle without a beat, at each input.
         stall : callable
             Policy of the sink.
         wrong : iterable of int
@@ -152,7 +161,7 @@ class _Bench(Bench):
         dict of array
             Cycles in which each beat of each stream was transferred.
         """
-        sources = {name: Source(self.clock, self.ports[name]) for name in "qkv"}
+        sources = {name: Source(self.clock, self.ports[name]) for name in self.inputs}
         sending = []
         for name, source in sources.items():
             sent = (beats or {}).get(name) or self.beats(name, sets)
@@ -195,6 +204,7 @@ class _Bench(Bench):
                     if elements.any() else f"{have} instead of {want}"))
         return first
 
+
 _test = tests_of(_Bench)
 
 
@@ -234,7 +244,7 @@ async def latency_of_idle_engine(bench):
             continue
         await bench.reset()
         loads = [cocotb.start_soon(Source(bench.clock, bench.ports[name]).run(
-            bench.beats(name, [keys]))) for name in "kv"]
+            bench.beats(name, [keys]))) for name in bench.inputs if name != "q"]
         for load in loads:
             await load
         for _ in range(1 + config.sort_cycles(len(keys.k))):
@@ -288,7 +298,7 @@ async def reset_at_any_time(bench):
     sets = bench.job.sets
     for _ in range(4):
         tasks = [cocotb.start_soon(Source(bench.clock, bench.ports[name]).run(
-            bench.beats(name, sets))) for name in "qkv"]
+            bench.beats(name, sets))) for name in bench.inputs]
         bench.ports["o"].set_ready("1")
         for _ in range(int(bench.random.integers(1, 2 * bench.patience))):
             await bench._fall
@@ -303,8 +313,10 @@ async def reset_at_any_time(bench):
 async def broken_sets(bench):
     """A set that is too long, broken off or uneven raises ``error`` and hurts no other set."""
     config, sets = bench.config, bench.job.sets[:3]
-    for name, way in (("k", "long"), ("v", "long"), ("k", "short"), ("v", "short"), ("k", "broken"),
-                      ("v", "broken"), ("q", "broken")):
+    ways = [(name, way) for way in ("long", "short", "broken") for name in bench.inputs
+            if name != "q"]
+    ways += [("q", "broken"), *(("c", "beyond") for name in bench.inputs if name == "c")]
+    for name, way in ways:
         await bench.reset()
         beats = [bench.beats(name, [keys]) for keys in sets]
         bad, size = beats[1], config.vector_beats
@@ -313,12 +325,14 @@ async def broken_sets(bench):
             # The top digit of a beat is its last.
             fill = ["0" + beat[1:] for beat in bad]
             bad[:] = (fill * (excess // len(fill) + 1))[:excess] + bad
-        elif way == "short":
-            if len(bad) == size:
-                continue
+        elif way == "short" and len(bad) > size:
             del bad[:size]
-        elif size > 1:
+        elif way == "broken" and size > 1:
             del bad[len(bad) - size]
+        elif way == "beyond" and not sets[1].mask.all() and len(sets[1].k) < config.max_keys:
+            vectors = sets[1].c
+            vectors[bench.random.integers(len(vectors)), -1] = len(sets[1].k) << 8
+            bad[:] = bench.encode(name, vectors, sets[1])
         else:
             continue
         await bench.exchange(sets[:1])

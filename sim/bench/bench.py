@@ -50,17 +50,13 @@ class Bench:
     ----------
     JOB : type
         Class of the job: it loads itself from a file, and has ``config``, ``seed`` and ``ports``.
-    STREAMS : tuple of str
-        Names of the streams, in the order of their formats; ``o`` is the output, all others are
-        inputs.
     ports : dict of Port
-        Ports of the streams, by name.
+        Ports of the streams, by name; ``o`` is the output, all others are inputs.
     report : dict
         What the test's line will say.
     """
 
     JOB: type
-    STREAMS: tuple[str, ...] = ("i", "o")
 
     def __init__(self, dut, test: str) -> None:
         self.job = _job(self.JOB)
@@ -72,7 +68,7 @@ class Bench:
         self._active = int(not axis)
         self._fall = FallingEdge(self.clock)
         self.ports = {name: Port(dut, form) for name, form in
-                      zip(self.STREAMS, formats(self.config, self.job.ports), strict=True)}
+                      zip(self.config.STREAMS, formats(self.config, self.job.ports), strict=True)}
         self.report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
         self._begin = time.perf_counter()
 

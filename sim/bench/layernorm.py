@@ -73,7 +73,6 @@ class _Bench(Bench):
     """The design with its clock, its streams and the job's rows."""
 
     JOB = LoadJob
-    STREAMS = ("i", "load", "o")
 
     def __init__(self, dut, test: str) -> None:
         super().__init__(dut, test)

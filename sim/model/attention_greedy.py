@@ -34,6 +34,15 @@ class Columns:
     rows: np.ndarray
     keys: int
 
+    def vectors(self):
+        """Return what the engine takes of columns that it does not sort: (vectors, dim).
+
+        Vector ``p`` has the element at place ``p`` of each column: the value in bits 0 to 7, the
+        row from bit 8 on. Columns without elements are one vector of zeros.
+        """
+        vectors = ((self.rows << 8) | (self.values & 255)).T
+        return vectors if len(vectors) else np.zeros((1, len(self.values)), np.int64)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Search:
