@@ -10,6 +10,7 @@ from ..online_sum import OnlineSum
 from ..pipeline import delays
 from ..row_buffer import LATENCY, RowBuffer
 from ..row_unit import RowDatapath
+from ..running_max import RunningMax
 from .axis import round_shift
 
 
@@ -85,7 +86,9 @@ class OnlineDatapath(RowDatapath):
     @classmethod
     def schedule(cls, config):
         """Schedule of the pipeline for a configuration."""
-        return Schedule(**cls.first_pass(config), partial_sums=config.partial_sums,
+        return Schedule(**cls.first_pass(config),
+                        candidates=RunningMax.stages(lanes=config.lanes, **cls.search(config)),
+                        partial_sums=config.partial_sums,
                         result=len(cls.rests(config)), outputs=cls.output_cycles(config))
 
     @staticmethod
@@ -135,7 +138,12 @@ class OnlineDatapath(RowDatapath):
 
     @staticmethod
     def first_pass(config):
-        """The :class:`Schedule`'s parameters of the first pass."""
+        """The :class:`Schedule`'s parameters of the first pass, but for ``candidates``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def search(config):
+        """The :class:`~rtl.running_max.RunningMax`'s parameters, but for ``lanes``."""
         raise NotImplementedError
 
     @property
@@ -230,12 +238,26 @@ class OnlineDatapath(RowDatapath):
             distances.append(delays(m, distance, at.distance - at.reference, distance.name)[-1])
         return distances
 
+    def _maximum(self, m, words):
+        """Running maximum of the elements' ``words``, which are there at stage ``position``."""
+        config, at = self.config, self.at
+        m.submodules.maximum = maximum = RunningMax(lanes=config.lanes, **self.search(config))
+        m.d.comb += [
+            *(word.eq(x) for word, x in zip(maximum.data, words, strict=True)),
+            maximum.live.eq(self.lives[at.position]),
+            maximum.valid.eq(self.valids[at.candidates]),
+            maximum.first.eq(self.firsts[at.candidates]),
+        ]
+        return maximum
+
     def _risen(self, m, level):
-        """What ``level`` rises by with each beat, at stage ``reference``."""
+        """What ``level``, of stage ``reference``, rises by with each beat, at stage ``distance``.
+        """
+        at = self.at
         before = Signal.like(level, name="level_before")
-        with m.If(self.valids[self.at.reference]):
+        with m.If(self.valids[at.reference]):
             m.d.sync += before.eq(level)
-        return (level - before)[:len(level)]
+        return delays(m, (level - before)[:len(level)], at.distance - at.reference, "risen")[-1]
 
     def _sum(self, m, rise, beat_sum):
         """Sum of the row, at stage ``sum``."""
