@@ -8,11 +8,10 @@ from ..divider import Divider, SerialDivider
 from ..leading_one import normalised
 from ..lookup import lookup
 from ..pipeline import delays
-from ..row_unit import RowUnit
 from .two_pass_core import Stages, TwoPassDatapath
 
 
-__all__ = ["SplitDatapath", "SplitSoftmax", "stages"]
+__all__ = ["SplitDatapath", "stages"]
 
 # Steps of the division of 1 between two registers.
 STEPS = 2
@@ -41,18 +40,10 @@ def stages(config):
     return Stages(terms, 1 + reciprocal, 4)
 
 
-class SplitSoftmax(RowUnit):
-    """Split softmax unit; :class:`rtl.softmax.split.SplitSoftmaxConfig` says what it computes.
-
-    First pass: maximum. Second pass: exponentials, as products of two table words, and their sum.
-    Third pass: division, or multiplication by the reciprocal.
-    """
-
-    def __init__(self, config):
-        super().__init__(config, SplitDatapath(config))
-
-
 class SplitDatapath(TwoPassDatapath):
+    """First pass: maximum. Second pass: exponentials, as products of two table words, and their
+    sum. Third pass: division, or multiplication by the reciprocal."""
+
     @property
     def largest_term(self):
         return 1 << self.config.fraction_bits
