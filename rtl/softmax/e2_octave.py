@@ -11,6 +11,7 @@ from .online_core import TABLE_BITS, OnlineDatapath
 
 __all__ = ["OctaveDatapath"]
 
+
 class OctaveDatapath(OnlineDatapath):
     """The reference is the running maximum itself; an element stands for ``2**-code``."""
 
@@ -75,10 +76,6 @@ class OctaveDatapath(OnlineDatapath):
 
     def _late_code(self, m, rise):
         return self._clipped_code(m, rise, "late_code")
-
-    def _result(self, m, total):
-        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
-        return Cat(fraction, place)
 
     def _outputs(self, m, late, result):
         config = self.config

@@ -96,11 +96,6 @@ class OnlineDatapath(RowDatapath):
         """Steps after which the normalisation of a sum rests."""
         return (2,) if config.pipeline == "deep" else ()
 
-    def _normalised(self, m, total, below):
-        """Place of the leading one of a row's sum and the bits below it, at stage ``result``."""
-        config = self.config
-        return normalised(m, total, config.smallest_place, below, rests=self.rests(config))
-
     def elaborate(self, platform):
         m = Module()
         at = self.at
@@ -116,7 +111,7 @@ class OnlineDatapath(RowDatapath):
         codes = self._codes(m, distances)
         beat_sum = self._beat_sum(m, codes, distances)
         total = self._sum(m, rise, delays(m, beat_sum, at.beat_sum - at.tree, "beat_sum")[-1])
-        result = self._result(m, total)
+        result = self._normalised(m, total)
         late = self._read(m, codes, level, result)
         outputs = self._outputs(m, late, self.rows.result)
 
@@ -178,9 +173,10 @@ class OnlineDatapath(RowDatapath):
         """Cycles from a beat read to the output."""
         raise NotImplementedError
 
-    def _result(self, m, total):
-        """Word of a row, from its sum, at stage ``result``."""
-        raise NotImplementedError
+    @property
+    def mantissa_bits(self):
+        """Bits below the leading one of a sum that the row's word has."""
+        return self.config.mantissa_bits
 
     def _outputs(self, m, late, result):
         """Output registers of a beat.
@@ -272,6 +268,14 @@ class OnlineDatapath(RowDatapath):
             total.i.eq(beat_sum),
         ]
         return total.o
+
+    def _normalised(self, m, total):
+        """Word of a row, at stage ``result``: bits below the leading one of its sum, and above them
+        the place of that."""
+        config = self.config
+        place, mantissa = normalised(m, total, config.smallest_place, self.mantissa_bits,
+                                     rests=self.rests(config))
+        return Cat(mantissa, place)
 
     # Second pass --------------------------------------------------------------------------------
 

@@ -101,10 +101,6 @@ class SoftermaxDatapath(OnlineDatapath):
         bits = self.code_bits.bit_length()
         return Mux(rise[bits:].any(), (1 << bits) - 1, rise[:bits])[:bits]
 
-    def _result(self, m, total):
-        place, mantissa = self._normalised(m, total, self.config.mantissa_bits)
-        return Cat(place, mantissa)
-
     def _outputs(self, m, late, result):
         config = self.config
         wait = self.output_cycles(config) - 4
@@ -132,7 +128,7 @@ class SoftermaxDatapath(OnlineDatapath):
         """Reciprocal of the sum, shifted left by what its place is below the highest."""
         config = self.config
         bits, width = config.mantissa_bits, config.reciprocal_fraction_bits + 1
-        place, mantissa = index[:len(index) - bits], index[len(index) - bits:]
+        mantissa, place = index[:bits], index[bits:]
         reciprocal = Signal(width)
         if bits <= TABLE_BITS:
             m.d.sync += reciprocal.eq(lookup(m, mantissa, config.reciprocals, name="reciprocal"))
