@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from fractions import Fraction
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,7 @@ from ..barrel_shift import shift_right
 from ..block_table import BlockTable
 from ..leading_one import normalised
 from ..pipeline import delays
-from .requantise import signed_width
+from .requantise import saturated, signed_width
 
 
 __all__ = ["MANTISSA_BITS", "RowDivision", "RowDivisionPipeline", "RowFactor"]
@@ -184,12 +184,5 @@ class RowDivisionPipeline(wiring.Component):
                                ^ negative.replicate(len(value)))
         rounded = Signal(signed(len(shifted) + 1), reset_less=True)
         m.d.sync += rounded.eq((shifted.as_signed() + 1) >> 1)
-        bits = division.bits
-        if len(rounded) <= bits:
-            m.d.sync += self.o.eq(rounded)
-            return m
-        sign, top = rounded[-1], rounded[bits - 1:-1]
-        fits = Mux(sign, top.all(), ~top.any())
-        m.d.sync += self.o.eq(Mux(fits, rounded[:bits],
-                                  Cat((~sign).replicate(bits - 1), sign)).as_signed())
+        m.d.sync += self.o.eq(saturated(rounded, division.bits))
         return m
