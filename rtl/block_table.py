@@ -45,8 +45,8 @@ class BlockTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for start in range(0, self.reads, PORTS):
-            copy = memory.Memory(shape=self.width, depth=len(self.words), init=self.words,
-                                 attrs={"ram_style": "block"})
+            copy = memory.Memory(shape=self.width, depth=max(len(self.words), 2),
+                                 init=self.words, attrs={"ram_style": "block"})
             m.submodules[f"copy_{start // PORTS}"] = copy
             for k in range(start, min(start + PORTS, self.reads)):
                 read = copy.read_port()

@@ -231,10 +231,14 @@ class UnitConfig:
         """:attr:`latency` of a row of ``beats`` beats, in a unit that has nothing else to do."""
         return self.latency + (self.passes - 1) * (beats - 1)
 
-    def _require(self, name, condition, allowed):
-        """Refuse the value of a parameter unless ``condition`` holds."""
+    def _require(self, name, condition, allowed, value=None):
+        """Refuse the value of a parameter unless ``condition`` holds.
+
+        ``value`` is what the message says of it, where that is not the whole value.
+        """
         if not condition:
-            raise ConfigError(f"Parameter {name} must be {allowed}, not {getattr(self, name)!r}")
+            value = repr(getattr(self, name)) if value is None else value
+            raise ConfigError(f"Parameter {name} must be {allowed}, not {value}")
 
     def create(self):
         """Create the unit's hardware: an :class:`amaranth.lib.wiring.Component`."""

@@ -14,8 +14,8 @@ import operator
 from fractions import Fraction
 
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Words", "kind_of",
-           "parameter"]
+__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Real", "Words",
+           "kind_of", "parameter"]
 
 
 class ConfigError(ValueError):
@@ -97,16 +97,16 @@ class Flag:
 
 
 @dataclasses.dataclass(frozen=True)
-class PositiveReal:
-    """A positive, finite number between 2^-64 and 2^64, kept as a float."""
+class Real:
+    """Base of the kinds of number from a ``low`` up to 2^64, kept as a float."""
 
-    allowed = "a positive number between 2^-64 and 2^64"
+    low = None
 
     def normalise(self, value):
         if isinstance(value, bool) or not isinstance(value, numbers.Real | Fraction):
             raise ValueError
         value = float(value)
-        if not 2.0 ** -64 <= value <= 2.0 ** 64:
+        if not self.low <= value <= 2.0 ** 64:
             raise ValueError
         return value
 
@@ -121,6 +121,14 @@ class PositiveReal:
         if mantissa == 0.5:
             return f"2e{exponent - 1}".replace("-", "m")
         return repr(value).replace("-", "m").replace("+", "").replace(".", "p")
+
+
+@dataclasses.dataclass(frozen=True)
+class PositiveReal(Real):
+    """A positive, finite number between 2^-64 and 2^64, kept as a float."""
+
+    allowed = "a positive number between 2^-64 and 2^64"
+    low = 2.0 ** -64
 
 
 @dataclasses.dataclass(frozen=True)

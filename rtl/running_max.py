@@ -55,6 +55,11 @@ class RunningMax(wiring.Component):
             "candidate": Out(width), "update": Out(1), "o": Out(width),
         })
 
+    @staticmethod
+    def stages(width, lanes, *, radix=False, relaxed=False):
+        """Cycles from the elements of a beat to the candidate, for these parameters."""
+        return MaxRadix.stages(width, relaxed) if radix else MaxTree.stages(lanes)
+
     @property
     def candidates(self):
         """Cycles from the elements of a beat to the candidate."""

@@ -375,6 +375,14 @@ def _shuffled_queries(sizes: Sequence[int], generator: random.Random) -> Iterato
                        key=lambda item: -math.log(1 - generator.random()) * sizes[item[0]]))
 
 
+def _checked_lengths(encoder: Encoder, lengths: Sequence[int]) -> list[int]:
+    """``lengths`` in ascending order, each once: of texts that the encoder can take."""
+    lengths = sorted(set(lengths))
+    if not all(3 <= length <= encoder.max_length for length in lengths):
+        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not {lengths}")
+    return lengths
+
+
 def capture(encoder: Encoder, sentences: Sequence[str], *, rows: int,
             lengths: Sequence[int] = LENGTHS, texts: int = 4, seed: int = 0,
             progress: Callable[[int, int], None] | None = None) -> list[Row]:
@@ -398,9 +406,7 @@ def capture(encoder: Encoder, sentences: Sequence[str], *, rows: int,
     progress : callable
         Is given the number of batches done and of all.
     """
-    lengths = sorted(set(lengths))
-    if not all(3 <= length <= encoder.max_length for length in lengths):
-        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not {lengths}")
+    lengths = _checked_lengths(encoder, lengths)
     batches = _make_batches(encoder.tokenize(sentences), lengths, texts)
     places = _choose(batches, encoder.layers, encoder.heads, rows, seed)
 
@@ -452,9 +458,7 @@ def capture_norms(encoder: Encoder, sentences: Sequence[str], *, rows: int = 11,
     lengths, texts, seed
         As of :func:`capture`.
     """
-    lengths = sorted(set(lengths))
-    if not all(3 <= length <= encoder.max_length for length in lengths):
-        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not {lengths}")
+    lengths = _checked_lengths(encoder, lengths)
     found: dict[str, list[np.ndarray]] = {}
     for batch in _make_batches(encoder.tokenize(sentences), lengths, texts):
         ids, mask = encoder.batch(batch)
@@ -480,8 +484,7 @@ def observed_heads(encoder: Encoder, sentences: Sequence[str], *, length: int,
     Each text is put together from whole consecutive sentences, as many as ``length`` tokens hold,
     starting at places that are spread evenly over ``sentences``.
     """
-    if not 3 <= length <= encoder.max_length:
-        raise CaptureError(f"Lengths must be between 3 and {encoder.max_length}, not [{length}]")
+    _checked_lengths(encoder, [length])
     tokens = encoder.tokenize(sentences)
     counts = [len(item) for item in tokens]
     for text in range(texts):

@@ -68,12 +68,8 @@ def test_measure(tmp_path):
 
 
 @pytest.mark.parametrize("unit", ["softmax-e2", "softmax-rexp"])
-def test_simulated(unit, tmp_path):
+def test_simulated(unit, verilator, tmp_path):
     """Every register of a unit is in the waves, and rows that say more toggle more."""
-    try:
-        runner.check_simulator("verilator")
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
     design = runner.Design.of(rtl.unit(unit).preset("plus", lanes=2, max_length=24))
     random = np.random.default_rng(1)
     simulation = runner.Simulation(design, "verilator", tmp_path, waves=True)

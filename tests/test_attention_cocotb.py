@@ -102,17 +102,9 @@ def cases():
                                    marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.getbasetemp().parent / "verilator"
-
-
 @pytest.mark.parametrize("config, ports, simulator", [*cases()])
-def test_equals_model(config, ports, simulator, tmp_path, store):
-    try:
-        runner.check_simulator(simulator)
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
+def test_equals_model(config, ports, simulator, tmp_path, store, require_simulator):
+    require_simulator(simulator)
     random = np.random.default_rng(1)
     sets = make_sets(config, random)
     design = runner.Design.of(config, ports)
@@ -128,12 +120,9 @@ def test_equals_model(config, ports, simulator, tmp_path, store):
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator, preset, keys", [("verilator", "aggressive", 320),
                                                      ("icarus", "conservative", 50)])
-def test_search_in_structured_data(simulator, preset, keys, tmp_path, store):
+def test_search_in_structured_data(simulator, preset, keys, tmp_path, store, require_simulator):
     """Sets of real vectors, from flat to peaked, some of them shorter, some with masked keys."""
-    try:
-        runner.check_simulator(simulator)
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
+    require_simulator(simulator)
     random = np.random.default_rng(2)
     config = Attention.preset(preset, max_keys=keys)
     sets = []

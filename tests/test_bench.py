@@ -333,14 +333,6 @@ def run_dut(folder, text, tests):
     return {result.test: result for result in results}
 
 
-@pytest.fixture(scope="module")
-def icarus():
-    try:
-        runner.check_simulator("icarus")
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
-
-
 def test_bench_passes_what_is_right(icarus, tmp_path):
     results = run_dut(tmp_path, DUT, ALL)
     assert [result.failure for result in results.values()] == [""] * len(ALL)
@@ -364,12 +356,8 @@ def test_broken_design_is_refused(icarus, tmp_path):
 
 
 @pytest.mark.slow
-def test_models_share_the_runtime_only(tmp_path):
+def test_models_share_the_runtime_only(verilator, tmp_path):
     """The main program makes the model, whose size goes with its ports: each model has its own."""
-    try:
-        runner.check_simulator("verilator")
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
     store = tmp_path / "store"
     design = runner.Design.of(rtl.unit("softmax-e2")(lanes=1, max_length=4))
     for name in "first", "second":

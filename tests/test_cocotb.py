@@ -43,18 +43,9 @@ def slow():
         yield from cases(runner.SIMULATORS, "slow", units=[name], count=count, seed=2)
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    # Processes that run the tests side by side have a folder each, in one that they share.
-    return tmp_path_factory.getbasetemp().parent / "verilator"
-
-
 @pytest.mark.parametrize("task", [*fast(), *slow()])
-def test_equals_model(task, tmp_path, store):
-    try:
-        runner.check_simulator(task.simulators[0])
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
+def test_equals_model(task, tmp_path, store, require_simulator):
+    require_simulator(task.simulators[0])
     task = dataclasses.replace(task, folder=tmp_path / "simulation", store=store)
     (outcome,) = regress.run_task(task)
     assert outcome.failures == []

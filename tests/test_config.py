@@ -5,16 +5,13 @@ import json
 import re
 
 import pytest
+from refusal import refused
 
 import rtl
 from rtl import ConfigError, UnitConfig
 from rtl.parameter import Choice, Flag, Integer, PositiveReal, kind_of
 
 E2 = rtl.unit("softmax-e2")
-
-
-def refused(message):
-    return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
 
 
 def test_units():

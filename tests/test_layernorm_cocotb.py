@@ -73,44 +73,40 @@ def cases():
                                    marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.getbasetemp().parent / "verilator"
-
-
-def simulate(config, ports, simulator, rows, tmp_path, store, tests=None):
-    try:
-        runner.check_simulator(simulator)
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
-    design = runner.Design.of(config, ports)
-    simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
-    results = simulation.run(runner.make_job(design, rows), tests)
-    assert {result.test: result.failure for result in results if result.failure} == {}
-    assert sum(result.mismatches for result in results) == 0
-    assert sum(result.outputs for result in results) > 0
+@pytest.fixture
+def simulate(tmp_path, store, require_simulator):
+    """Simulates rows, which have to come out as the model says."""
+    def simulate(config, ports, simulator, rows, tests=None, folder="simulation"):
+        require_simulator(simulator)
+        design = runner.Design.of(config, ports)
+        simulation = runner.Simulation(design, simulator, tmp_path / folder, store=store)
+        results = simulation.run(runner.make_job(design, rows), tests)
+        assert {result.test: result.failure for result in results if result.failure} == {}
+        assert sum(result.mismatches for result in results) == 0
+        assert sum(result.outputs for result in results) > 0
+    return simulate
 
 
 @pytest.mark.parametrize("config, ports, simulator", [*cases()])
-def test_equals_model(config, ports, simulator, tmp_path, store):
-    simulate(config, ports, simulator, rows_of(config, beats=200), tmp_path, store)
+def test_equals_model(config, ports, simulator, simulate):
+    simulate(config, ports, simulator, rows_of(config, beats=200))
 
 
 @pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", UNITS)
-def test_real_activations(name, simulator, tmp_path, store):
+def test_real_activations(name, simulator, simulate):
     norm = captured.load_norms(SAMPLE)[0]
     result = calibrate.calibrate(name, norm.inputs, norm.gamma, norm.beta, epsilon=norm.epsilon,
                                  lanes=16)
     rows = Rows.of((f"token {k}", row, None) for k, row in enumerate(result.quantise(norm.inputs)))
-    simulate(result.config, "core", simulator, rows, tmp_path, store,
+    simulate(result.config, "core", simulator, rows,
              ["rows_back_to_back", "rows_with_gaps_and_stalls"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", runner.SIMULATORS)
 @pytest.mark.parametrize("name", UNITS)
-def test_real_activations_of_every_layer(name, simulator, tmp_path, store):
+def test_real_activations_of_every_layer(name, simulator, simulate):
     """One unit whose parameters are loaded computes layer after layer."""
     norms = captured.load_norms(SAMPLE)
     for number, norm in enumerate(norms[1:], 1):
@@ -118,8 +114,7 @@ def test_real_activations_of_every_layer(name, simulator, tmp_path, store):
                                      epsilon=norm.epsilon, lanes=32)
         rows = Rows.of((f"{norm.name}, token {k}", row, None)
                        for k, row in enumerate(result.quantise(norm.inputs)))
-        simulate(result.config, "core", simulator, rows, tmp_path / str(number), store,
-                 ["rows_with_gaps"])
+        simulate(result.config, "core", simulator, rows, ["rows_with_gaps"], f"layer-{number}")
 
 
 # Parameters loaded at run time
@@ -151,11 +146,8 @@ def load_cases():
 
 
 @pytest.mark.parametrize("config, simulator", [*load_cases()])
-def test_reload_under_load(config, simulator, tmp_path, store):
-    try:
-        runner.check_simulator(simulator)
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
+def test_reload_under_load(config, simulator, tmp_path, store, require_simulator):
+    require_simulator(simulator)
     design = runner.Design.of(config)
     simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
     results = simulation.run(load_job(config, 5, 0), module="sim.bench.layernorm")

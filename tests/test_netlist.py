@@ -10,17 +10,9 @@ import rtl
 from rtl import synth
 from sim.bench import directed, layernorm_rows
 from sim.bench.rows import Rows
-from sim.runner import Design, Simulation, SimulatorError, check_simulator, make_job
+from sim.runner import Design, Simulation, make_job
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def icarus():
-    try:
-        check_simulator("icarus")
-    except SimulatorError as error:
-        pytest.skip(str(error))
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("icarus")]
 
 
 def softmax(name, preset, **parameters):

@@ -1,21 +1,17 @@
 """2D LUT: its tables, the published traps and their repair."""
 
-import re
-
 import numpy as np
 import pytest
+from refusal import refused
 
 import rtl
-from rtl import ConfigError, UnitConfig
+from rtl import UnitConfig
 from rtl.softmax.sigma import places
 from sim import model
 
 LUT2D = rtl.unit("softmax-lut2d")
 
 ROUNDED = {"exp_index": "round", "row_index": "round", "sum_rounding": "round"}
-
-def refused(message):
-    return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
 
 
 def real(config, x):

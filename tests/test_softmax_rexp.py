@@ -1,21 +1,18 @@
 """REXP: its tables, the published traps and their repair."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
+from refusal import refused
 
 import rtl
-from rtl import ConfigError, UnitConfig
+from rtl import UnitConfig
 from sim import model
 
 REXP = rtl.unit("softmax-rexp")
 
 ROUNDED = {"exp_index": "round", "sum_rounding": "round"}
-
-def refused(message):
-    return pytest.raises(ConfigError, match=f"^{re.escape(message)}$")
 
 
 def real(config, x):

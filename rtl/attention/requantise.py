@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-__all__ = ["Requantiser", "RequantiserPipeline", "signed_width"]
+__all__ = ["Requantiser", "RequantiserPipeline", "saturated", "signed_width"]
 
 # Significant bits of a multiplier: what a DSP block's narrow port takes, signed.
 MULTIPLIER_BITS = 16
@@ -22,6 +22,16 @@ MULTIPLIER_BITS = 16
 def signed_width(low, high):
     """Bits of the narrowest signed integer that holds ``low`` and ``high``."""
     return 1 + max(int(high).bit_length(), int(-low - 1).bit_length() if low < 0 else 0)
+
+
+def saturated(value, bits):
+    """Signed value of at most ``bits`` bits: ``value``, or the nearest end. Combinational."""
+    if len(value) <= bits:
+        return value
+    negative, top = value[-1], value[bits - 1:-1]
+    fits = Mux(negative, top.all(), ~top.any())
+    end = Cat((~negative).replicate(bits - 1), negative)
+    return Mux(fits, value[:bits], end).as_signed()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,11 +158,5 @@ class RequantiserPipeline(wiring.Component):
             held = Signal(signed(len(rounded)), reset_less=True)
             m.d.sync += held.eq(rounded)
             rounded = held
-        if len(rounded) <= rule.bits:
-            m.d.sync += self.o.eq(rounded)
-            return m
-        negative, top = rounded[-1], rounded[rule.bits - 1:-1]
-        fits = Mux(negative, top.all(), ~top.any())
-        end = Cat((~negative).replicate(rule.bits - 1), negative)
-        m.d.sync += self.o.eq(Mux(fits, rounded[:rule.bits], end).as_signed())
+        m.d.sync += self.o.eq(saturated(rounded, rule.bits))
         return m

@@ -9,14 +9,15 @@ import dataclasses
 import functools
 from fractions import Fraction
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth import Module, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..barrel_shift import shift_right
-from ..leading_one import leading_one
+from ..block_table import BlockTable
+from ..leading_one import normalised
 from ..pipeline import delays
-from .requantise import signed_width
+from .requantise import saturated, signed_width
 
 
 __all__ = ["MANTISSA_BITS", "RowDivision", "RowDivisionPipeline", "RowFactor"]
@@ -114,7 +115,7 @@ class RowFactor(wiring.Component):
         ``word``, the factor, and ``place`` of the leading one above the least.
     """
 
-    LATENCY = 3
+    LATENCY = 1 + BlockTable.latency
 
     def __init__(self, division):
         self.division = division
@@ -123,17 +124,11 @@ class RowFactor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        division, total = self.division, self.total
-        least = division.places[0]
-        tail = Cat(Const(0, max(MANTISSA_BITS - least, 0)),
-                   total[max(least - MANTISSA_BITS, 0):least])
-        place, mantissa = leading_one(m, total[least:], tail, MANTISSA_BITS)
-        m.submodules.factors = table = memory.Memory(
-            shape=FACTOR_BITS, depth=1 << MANTISSA_BITS, init=division.factors,
-            attrs={"ram_style": "block"})
-        read = table.read_port()
-        m.d.comb += read.addr.eq(delays(m, mantissa, 1, "row_mantissa")[-1])
-        m.d.sync += self.o.word.eq(read.data)
+        division = self.division
+        place, mantissa = normalised(m, self.total, division.places[0], MANTISSA_BITS)
+        m.submodules.factors = table = BlockTable(division.factors, FACTOR_BITS, 1)
+        m.d.comb += [table.index[0].eq(delays(m, mantissa, 1, "row_mantissa")[-1]),
+                     self.o.word.eq(table.o[0])]
         m.d.comb += self.o.place.eq(delays(m, place, self.LATENCY, "row_place")[-1])
         return m
 
@@ -189,12 +184,5 @@ class RowDivisionPipeline(wiring.Component):
                                ^ negative.replicate(len(value)))
         rounded = Signal(signed(len(shifted) + 1), reset_less=True)
         m.d.sync += rounded.eq((shifted.as_signed() + 1) >> 1)
-        bits = division.bits
-        if len(rounded) <= bits:
-            m.d.sync += self.o.eq(rounded)
-            return m
-        sign, top = rounded[-1], rounded[bits - 1:-1]
-        fits = Mux(sign, top.all(), ~top.any())
-        m.d.sync += self.o.eq(Mux(fits, rounded[:bits],
-                                  Cat((~sign).replicate(bits - 1), sign)).as_signed())
+        m.d.sync += self.o.eq(saturated(rounded, division.bits))
         return m

@@ -12,7 +12,7 @@ from fractions import Fraction
 from amaranth import Shape, signed, unsigned
 
 from ..config import UnitConfig
-from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, parameter
+from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..stream import BeatLayout
 from .channels import ChannelWords
 from .kinds import Integers, NonNegativeReal, SignedInteger
@@ -139,11 +139,6 @@ class LayerNormConfig(UnitConfig):
         self._require("beta_fraction_bits", self.beta_fraction_bits <= self.output_shift,
                       f"at most {self.output_shift} with gamma_fraction_bits "
                       f"{self.gamma_fraction_bits}")
-
-    def _require(self, name, condition, allowed, value=None):
-        if not condition:
-            value = repr(getattr(self, name)) if value is None else value
-            raise ConfigError(f"Parameter {name} must be {allowed}, not {value}")
 
     # Rows --------------------------------------------------------------------------------------
 

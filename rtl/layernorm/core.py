@@ -3,9 +3,10 @@
 import dataclasses
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
-from amaranth.lib import data, memory, stream
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from ..block_table import BlockTable
 from ..lookup import lookup
 from ..pipeline import delays
 from ..row_queue import RowQueue
@@ -358,16 +359,13 @@ class Datapath(RowDatapath):
         address = Signal(range(max(len(init), 2)), name="length_index")
         m.d.sync += address.eq(Cat(lane, self.index))
         word = Signal(layout, name="length_word")
+        words = [layout.const(row).as_value().value for row in init]
         if style == "block":
-            m.submodules.lengths = words = memory.Memory(
-                shape=layout, depth=max(len(init), 2), init=init, attrs={"ram_style": style})
-            read = words.read_port()
-            m.d.comb += [read.addr.eq(address), read.en.eq(1)]
-            m.d.sync += word.eq(read.data)
+            m.submodules.lengths = table = BlockTable(words, layout.size, 1)
+            m.d.comb += [table.index[0].eq(address), word.eq(table.o[0])]
         else:
             # Of contents that are only read, Yosys makes no LUT RAM: they are logic.
             read = Signal(layout, name="length_read")
-            words = [layout.const(row).as_value().value for row in init]
             m.d.sync += [read.eq(lookup(m, address, words)), word.eq(read)]
         word = delays(m, word, at.total - 3, "length")[-1]
         return {name: word[name] for name in layout.members}

@@ -2,11 +2,8 @@
 
 import dataclasses
 import hashlib
-import math
-import numbers
-from fractions import Fraction
 
-from ..parameter import Integer
+from ..parameter import Integer, Real
 
 
 __all__ = ["Integers", "NonNegativeReal", "SignedInteger"]
@@ -46,24 +43,8 @@ class Integers:
 
 
 @dataclasses.dataclass(frozen=True)
-class NonNegativeReal:
-    """Zero, or a finite number below 2^64, kept as a float."""
+class NonNegativeReal(Real):
+    """Zero, or a finite number up to 2^64, kept as a float."""
 
     allowed = "a number from 0 up to 2^64"
-
-    def normalise(self, value):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real | Fraction):
-            raise ValueError
-        value = float(value)
-        if not 0.0 <= value <= 2.0 ** 64:
-            raise ValueError
-        return value
-
-    def parse(self, text):
-        return float(Fraction(text)) if "/" in text else float(text)
-
-    def tag(self, value):
-        mantissa, exponent = math.frexp(value)
-        if mantissa == 0.5:
-            return f"2e{exponent - 1}".replace("-", "m")
-        return repr(value).replace("-", "m").replace("+", "").replace(".", "p")
+    low = 0.0

@@ -6,6 +6,7 @@ from amaranth import signed, unsigned
 
 from ..config import UnitConfig
 from ..parameter import Choice, Integer, PositiveReal, parameter
+from ..row_unit import RowUnit
 from ..stream import BeatLayout
 
 
@@ -18,7 +19,13 @@ class SoftmaxConfig(UnitConfig):
 
     A row is up to ``max_length`` signed integers of ``bits`` bits, each worth ``input_scale``; the
     result is as many unsigned integers of ``out_bits`` bits, each worth :attr:`output_scale`.
+
+    A subclass sets ``_datapath``, the class of the method's hardware: a
+    :class:`~rtl.row_unit.RowDatapath` that is made from the configuration, and has its
+    ``schedule``.
     """
+
+    _datapath = None
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of a logit, signed")
     input_scale: float = parameter(0.125, PositiveReal(), tag="s",
@@ -51,6 +58,18 @@ class SoftmaxConfig(UnitConfig):
     def output_layout(self):
         """Layout of one output beat: ``data``, ``keep`` and ``last``."""
         return BeatLayout(unsigned(self.out_bits), self.lanes)
+
+    @property
+    def latency(self):
+        """Clock cycles from a row's last beat accepted to its first beat valid.
+
+        For a row of one beat, where :attr:`passes` is more than 1.
+        """
+        return self._datapath.schedule(self).output
+
+    def create(self):
+        """Create the unit's hardware."""
+        return RowUnit(self, self._datapath(self))
 
 
 def partial_sums():

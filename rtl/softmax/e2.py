@@ -16,7 +16,6 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, parameter
-from ..row_unit import RowUnit
 from ..tables import exp2_words, log2_ratio, reciprocal_words
 from .axis import InputAxis, OctaveAxis, round_shift
 from .config import SoftmaxConfig, partial_sums, pipeline
@@ -239,15 +238,6 @@ class E2SoftmaxConfig(SoftmaxConfig):
         return len(self.outputs[0])
 
     # Hardware ----------------------------------------------------------------------------------
-
-    @property
-    def latency(self):
-        """Clock cycles from a row's last beat accepted to its first beat valid."""
-        return self._datapath.schedule(self).output
-
-    def create(self):
-        """Create the unit's hardware."""
-        return RowUnit(self, self._datapath(self))
 
     @property
     def _datapath(self):

@@ -1,6 +1,6 @@
 """E2Softmax with codes in steps of the input."""
 
-from amaranth import Cat, Signal
+from amaranth import Signal
 
 from ..lookup import lookup
 from ..pipeline import delays
@@ -16,10 +16,6 @@ class InputDatapath(InputCodeDatapath):
     @staticmethod
     def output_cycles(config):
         return 3 + (config.pipeline == "deep")
-
-    def _result(self, m, total):
-        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
-        return Cat(fraction, place)
 
     def _outputs(self, m, late, result):
         config = self.config

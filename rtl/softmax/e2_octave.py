@@ -3,15 +3,14 @@
 from amaranth import Cat, Mux, Signal
 
 from ..lookup import constant_multiple, lookup
-from ..max_tree import MaxTree
 from ..pipeline import delays
 from ..power_sum import PowerSum
-from ..running_max import RunningMax
 from .axis import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath
 
 
 __all__ = ["OctaveDatapath"]
+
 
 class OctaveDatapath(OnlineDatapath):
     """The reference is the running maximum itself; an element stands for ``2**-code``."""
@@ -20,9 +19,12 @@ class OctaveDatapath(OnlineDatapath):
     def first_pass(config):
         # A distance goes straight through a table; where it is multiplied, it rests before.
         return {"position": int(not config.incremental),
-                "candidates": MaxTree.stages(config.lanes),
                 "distance": int(config.incremental and config.axis.position_bits > TABLE_BITS),
                 "beat_sum": PowerSum.stages(config.lanes)}
+
+    @staticmethod
+    def search(config):
+        return {"width": config.axis.position_bits}
 
     @staticmethod
     def output_cycles(config):
@@ -33,18 +35,9 @@ class OctaveDatapath(OnlineDatapath):
         return self.config.top_code < self.config.zero_code
 
     def _references(self, m, positions):
-        config, at = self.config, self.at
-        m.submodules.maximum = maximum = RunningMax(config.axis.position_bits, config.lanes)
-        m.d.comb += [
-            *(word.eq(x) for word, x in zip(maximum.data, positions, strict=True)),
-            maximum.live.eq(self.lives[at.position]),
-            maximum.valid.eq(self.valids[at.candidates]),
-            maximum.first.eq(self.firsts[at.candidates]),
-        ]
-        self.reference = maximum.o
-        wait = at.distance - at.reference
-        rise = delays(m, self._risen(m, maximum.o), wait, "risen")[-1]
-        return maximum.o, self._clipped_code(m, rise, "rise_code")
+        self.reference = self._maximum(m, positions).o
+        rise = self._risen(m, self.reference)
+        return self.reference, self._clipped_code(m, rise, "rise_code")
 
     def _codes(self, m, distances):
         """Codes; the top code for elements that take no part."""
@@ -83,10 +76,6 @@ class OctaveDatapath(OnlineDatapath):
 
     def _late_code(self, m, rise):
         return self._clipped_code(m, rise, "late_code")
-
-    def _result(self, m, total):
-        place, fraction = self._normalised(m, total, self.config.mantissa_bits)
-        return Cat(fraction, place)
 
     def _outputs(self, m, late, result):
         config = self.config

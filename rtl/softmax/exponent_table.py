@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
-from ..row_unit import RowUnit
 from ..tables import exp2_words, exp_words
 from .axis import InputAxis
 from .config import partial_sums, pipeline
@@ -240,22 +239,6 @@ class ExponentTableConfig(TwoPassConfig):
         """Number of floating indices."""
         lowest, highest = self.sum_places
         return (highest - lowest + 1) << self.sum_mantissa_bits
-
-    # Hardware ------------------------------------------------------------------------------------
-
-    @property
-    def _datapath(self):
-        """Class of the datapath."""
-        raise NotImplementedError
-
-    @property
-    def latency(self):
-        """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
-        return self._datapath.schedule(self).output
-
-    def create(self):
-        """Create the unit's hardware."""
-        return RowUnit(self, self._datapath(self))
 
 
 def _decimal(value):

@@ -97,9 +97,9 @@ class FinalDatapath(TwoPassDatapath):
 class RunningDatapath(InputCodeDatapath):
     """Exponents relative to a running reference, a floating index of the sum."""
 
-    def _result(self, m, total):
-        place, fraction = self._normalised(m, total, self.config.sum_mantissa_bits)
-        return Cat(fraction, place)
+    @property
+    def mantissa_bits(self):
+        return self.config.sum_mantissa_bits
 
     def late_words(self, m, late, words, name):
         """Word of each element by its corrected distance, two cycles after the beat was read."""

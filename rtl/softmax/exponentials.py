@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from .exponentials_core import ExponentialsDatapath, latency
 from .split import SplitSoftmaxConfig
 
 
@@ -18,6 +19,8 @@ class ExponentialsConfig(SplitSoftmaxConfig):
     Streams, throughput and errors are those of a softmax unit, and there is one pass less.
     """
 
+    _datapath = ExponentialsDatapath
+
     @property
     def passes(self):
         return 1
@@ -25,7 +28,6 @@ class ExponentialsConfig(SplitSoftmaxConfig):
     @property
     def latency(self):
         """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
-        from .exponentials_core import latency
         return latency(self)
 
     @property
@@ -36,8 +38,3 @@ class ExponentialsConfig(SplitSoftmaxConfig):
     def codes(self):
         """Code of each distance up to the last that is not 0."""
         return tuple(min(word, (1 << self.out_bits) - 1) for word in self.exponentials)
-
-    def create(self):
-        """Create the unit's hardware."""
-        from .exponentials_core import Exponentials
-        return Exponentials(self)

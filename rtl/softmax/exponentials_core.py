@@ -3,12 +3,11 @@
 from amaranth import Cat, Module, Mux
 
 from ..pipeline import delays
-from ..row_unit import RowUnit
 from .split_core import SplitDatapath
 from .two_pass_core import Schedule
 
 
-__all__ = ["Exponentials", "latency"]
+__all__ = ["ExponentialsDatapath", "latency"]
 
 
 def latency(config):
@@ -16,17 +15,9 @@ def latency(config):
     return Schedule(config).term + 1
 
 
-class Exponentials(RowUnit):
-    """Codes of the exponentials; :class:`rtl.softmax.exponentials.ExponentialsConfig` says which.
+class ExponentialsDatapath(SplitDatapath):
+    """First pass: maximum. Second pass: exponentials, as products of two table words."""
 
-    First pass: maximum. Second pass: exponentials, as products of two table words.
-    """
-
-    def __init__(self, config):
-        super().__init__(config, _Datapath(config))
-
-
-class _Datapath(SplitDatapath):
     def elaborate(self, platform):
         m = Module()
         config, at = self.config, self.at

@@ -4,8 +4,6 @@ from amaranth import Cat, Const, Mux, Signal
 
 from ..adder_tree import AdderTree
 from ..lookup import constant_multiple, lookup
-from ..max_radix import MaxRadix
-from ..running_max import RunningMax
 from .axis import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath, levels
 
@@ -22,24 +20,18 @@ class InputCodeDatapath(OnlineDatapath):
 
     @staticmethod
     def first_pass(config):
-        axis = config.axis
         # Unrounded logits are positions already, but for the sign bit.
-        return {"position": int(axis.factors[1] > 0),
-                "candidates": MaxRadix.stages(axis.bucket_bits, config.pipeline == "deep"),
-                "distance": 0, "beat_sum": AdderTree.stages(config.lanes, levels(config))}
+        return {"position": int(config.axis.factors[1] > 0), "distance": 0,
+                "beat_sum": AdderTree.stages(config.lanes, levels(config))}
+
+    @staticmethod
+    def search(config):
+        return {"width": config.axis.bucket_bits, "radix": True,
+                "relaxed": config.pipeline == "deep"}
 
     def _references(self, m, positions):
-        config, at = self.config, self.at
-        axis = config.axis
-        m.submodules.maximum = maximum = RunningMax(axis.bucket_bits, config.lanes, radix=True,
-                                                    relaxed=config.pipeline == "deep")
-        m.d.comb += [
-            *(word.eq(x[axis.bucket_shift:])
-              for word, x in zip(maximum.data, positions, strict=True)),
-            maximum.live.eq(self.lives[at.position]),
-            maximum.valid.eq(self.valids[at.candidates]),
-            maximum.first.eq(self.firsts[at.candidates]),
-        ]
+        axis = self.config.axis
+        maximum = self._maximum(m, [x[axis.bucket_shift:] for x in positions])
         octave = Signal(axis.octave_bits)
         self.reference = Signal(axis.reference_bits)
         with m.If(maximum.update):

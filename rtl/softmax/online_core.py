@@ -10,6 +10,7 @@ from ..online_sum import OnlineSum
 from ..pipeline import delays
 from ..row_buffer import LATENCY, RowBuffer
 from ..row_unit import RowDatapath
+from ..running_max import RunningMax
 from .axis import round_shift
 
 
@@ -85,18 +86,15 @@ class OnlineDatapath(RowDatapath):
     @classmethod
     def schedule(cls, config):
         """Schedule of the pipeline for a configuration."""
-        return Schedule(**cls.first_pass(config), partial_sums=config.partial_sums,
+        return Schedule(**cls.first_pass(config),
+                        candidates=RunningMax.stages(lanes=config.lanes, **cls.search(config)),
+                        partial_sums=config.partial_sums,
                         result=len(cls.rests(config)), outputs=cls.output_cycles(config))
 
     @staticmethod
     def rests(config):
         """Steps after which the normalisation of a sum rests."""
         return (2,) if config.pipeline == "deep" else ()
-
-    def _normalised(self, m, total, below):
-        """Place of the leading one of a row's sum and the bits below it, at stage ``result``."""
-        config = self.config
-        return normalised(m, total, config.smallest_place, below, rests=self.rests(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -113,7 +111,7 @@ class OnlineDatapath(RowDatapath):
         codes = self._codes(m, distances)
         beat_sum = self._beat_sum(m, codes, distances)
         total = self._sum(m, rise, delays(m, beat_sum, at.beat_sum - at.tree, "beat_sum")[-1])
-        result = self._result(m, total)
+        result = self._normalised(m, total)
         late = self._read(m, codes, level, result)
         outputs = self._outputs(m, late, self.rows.result)
 
@@ -135,7 +133,12 @@ class OnlineDatapath(RowDatapath):
 
     @staticmethod
     def first_pass(config):
-        """The :class:`Schedule`'s parameters of the first pass."""
+        """The :class:`Schedule`'s parameters of the first pass, but for ``candidates``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def search(config):
+        """The :class:`~rtl.running_max.RunningMax`'s parameters, but for ``lanes``."""
         raise NotImplementedError
 
     @property
@@ -170,9 +173,10 @@ class OnlineDatapath(RowDatapath):
         """Cycles from a beat read to the output."""
         raise NotImplementedError
 
-    def _result(self, m, total):
-        """Word of a row, from its sum, at stage ``result``."""
-        raise NotImplementedError
+    @property
+    def mantissa_bits(self):
+        """Bits below the leading one of a sum that the row's word has."""
+        return self.config.mantissa_bits
 
     def _outputs(self, m, late, result):
         """Output registers of a beat.
@@ -230,12 +234,26 @@ class OnlineDatapath(RowDatapath):
             distances.append(delays(m, distance, at.distance - at.reference, distance.name)[-1])
         return distances
 
+    def _maximum(self, m, words):
+        """Running maximum of the elements' ``words``, which are there at stage ``position``."""
+        config, at = self.config, self.at
+        m.submodules.maximum = maximum = RunningMax(lanes=config.lanes, **self.search(config))
+        m.d.comb += [
+            *(word.eq(x) for word, x in zip(maximum.data, words, strict=True)),
+            maximum.live.eq(self.lives[at.position]),
+            maximum.valid.eq(self.valids[at.candidates]),
+            maximum.first.eq(self.firsts[at.candidates]),
+        ]
+        return maximum
+
     def _risen(self, m, level):
-        """What ``level`` rises by with each beat, at stage ``reference``."""
+        """What ``level``, of stage ``reference``, rises by with each beat, at stage ``distance``.
+        """
+        at = self.at
         before = Signal.like(level, name="level_before")
-        with m.If(self.valids[self.at.reference]):
+        with m.If(self.valids[at.reference]):
             m.d.sync += before.eq(level)
-        return (level - before)[:len(level)]
+        return delays(m, (level - before)[:len(level)], at.distance - at.reference, "risen")[-1]
 
     def _sum(self, m, rise, beat_sum):
         """Sum of the row, at stage ``sum``."""
@@ -250,6 +268,14 @@ class OnlineDatapath(RowDatapath):
             total.i.eq(beat_sum),
         ]
         return total.o
+
+    def _normalised(self, m, total):
+        """Word of a row, at stage ``result``: bits below the leading one of its sum, and above them
+        the place of that."""
+        config = self.config
+        place, mantissa = normalised(m, total, config.smallest_place, self.mantissa_bits,
+                                     rests=self.rests(config))
+        return Cat(mantissa, place)
 
     # Second pass --------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, parameter
-from ..row_unit import RowUnit
 from ..tables import exp2_words, ln2, quotient_word
 from .axis import FractionAxis
 from .config import SoftmaxConfig, partial_sums, pipeline
@@ -48,6 +47,8 @@ class SoftermaxConfig(SoftmaxConfig):
         "plus": {"position_fraction_bits": 4, "sum_fraction_bits": 15,
                  "reciprocal_fraction_bits": 12, "reciprocal_segments": 16},
     }
+
+    _datapath = SoftermaxDatapath
 
     position_fraction_bits: int = parameter(2, Integer(0, 6), tag="pf",
                                             help="fraction bits of a position")
@@ -157,14 +158,3 @@ class SoftermaxConfig(SoftmaxConfig):
         """Right shift of the product of an exponential and a shifted reciprocal."""
         return (self.exp_fraction_bits + self.reciprocal_fraction_bits + self.factor_shift
                 - 1 - (self.out_bits - 1))
-
-    # Hardware ------------------------------------------------------------------------------------
-
-    @property
-    def latency(self):
-        """Clock cycles from a row's last beat accepted to its first beat valid."""
-        return SoftermaxDatapath.schedule(self).output
-
-    def create(self):
-        """Create the unit's hardware."""
-        return RowUnit(self, SoftermaxDatapath(self))

@@ -5,10 +5,7 @@ from amaranth import Cat, Const, Mux, Signal
 from ..adder_tree import AdderTree
 from ..barrel_shift import shift_right
 from ..lookup import lookup
-from ..max_radix import MaxRadix
-from ..max_tree import MaxTree
 from ..pipeline import delays
-from ..running_max import RunningMax
 from .online_core import TABLE_BITS, OnlineDatapath, levels
 
 
@@ -32,12 +29,14 @@ class SoftermaxDatapath(OnlineDatapath):
 
     @staticmethod
     def first_pass(config):
-        axis = config.axis
-        return {"position": int(axis.factors != (1, 0)),
-                "candidates": (MaxRadix.stages(axis.position_bits, config.pipeline == "deep")
-                               if config.lanes >= RADIX_LANES else MaxTree.stages(config.lanes)),
+        return {"position": int(config.axis.factors != (1, 0)),
                 "distance": int(not _near(config)),
                 "beat_sum": AdderTree.stages(config.lanes, levels(config))}
+
+    @staticmethod
+    def search(config):
+        return {"width": config.axis.position_bits, "radix": config.lanes >= RADIX_LANES,
+                "relaxed": config.pipeline == "deep"}
 
     @staticmethod
     def output_cycles(config):
@@ -56,23 +55,13 @@ class SoftermaxDatapath(OnlineDatapath):
     # First pass ----------------------------------------------------------------------------------
 
     def _references(self, m, positions):
-        config, at = self.config, self.at
-        axis = config.axis
-        m.submodules.maximum = maximum = RunningMax(axis.position_bits, config.lanes,
-                                                    radix=config.lanes >= RADIX_LANES,
-                                                    relaxed=config.pipeline == "deep")
-        m.d.comb += [
-            *(word.eq(x) for word, x in zip(maximum.data, positions, strict=True)),
-            maximum.live.eq(self.lives[at.position]),
-            maximum.valid.eq(self.valids[at.candidates]),
-            maximum.first.eq(self.firsts[at.candidates]),
-        ]
+        axis = self.config.axis
+        maximum = self._maximum(m, positions)
         octave = Signal(axis.octave_bits)
         with m.If(maximum.update):
             m.d.sync += octave.eq(axis.octave(maximum.candidate))
         self.reference = Cat(Const(0, axis.fraction_bits), octave)
-        wait = at.distance - at.reference
-        return octave, delays(m, self._risen(m, octave), wait, "risen")[-1]
+        return octave, self._risen(m, octave)
 
     def _codes(self, m, distances):
         """Exponentials; 0 for elements that take no part."""
@@ -112,10 +101,6 @@ class SoftermaxDatapath(OnlineDatapath):
         bits = self.code_bits.bit_length()
         return Mux(rise[bits:].any(), (1 << bits) - 1, rise[:bits])[:bits]
 
-    def _result(self, m, total):
-        place, mantissa = self._normalised(m, total, self.config.mantissa_bits)
-        return Cat(place, mantissa)
-
     def _outputs(self, m, late, result):
         config = self.config
         wait = self.output_cycles(config) - 4
@@ -143,7 +128,7 @@ class SoftermaxDatapath(OnlineDatapath):
         """Reciprocal of the sum, shifted left by what its place is below the highest."""
         config = self.config
         bits, width = config.mantissa_bits, config.reciprocal_fraction_bits + 1
-        place, mantissa = index[:len(index) - bits], index[len(index) - bits:]
+        mantissa, place = index[:bits], index[bits:]
         reciprocal = Signal(width)
         if bits <= TABLE_BITS:
             m.d.sync += reciprocal.eq(lookup(m, mantissa, config.reciprocals, name="reciprocal"))

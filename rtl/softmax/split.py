@@ -13,6 +13,7 @@ from fractions import Fraction
 from ..config import register
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp_words
+from .split_core import SplitDatapath, stages
 from .two_pass import TwoPassConfig
 
 
@@ -43,6 +44,8 @@ class SplitSoftmaxConfig(TwoPassConfig):
         "paper": {},
         "plus": {"guard_bits": 2, "order": "lazy", "reciprocal": "table"},
     }
+
+    _datapath = SplitDatapath
 
     guard_bits: int = parameter(0, Integer(0, 8), tag="g",
                                 help="bits of an exponential beyond those of the output")
@@ -157,10 +160,4 @@ class SplitSoftmaxConfig(TwoPassConfig):
     @property
     def stages(self):
         """Cycles that the method takes for its terms, its row result and its outputs."""
-        from .split_core import stages
         return stages(self)
-
-    def create(self):
-        """Create the unit's hardware."""
-        from .split_core import SplitSoftmax
-        return SplitSoftmax(self)

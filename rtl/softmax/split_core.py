@@ -1,18 +1,17 @@
 """Hardware of the split softmax."""
 
 from amaranth import Cat, Const, Signal
-from amaranth.lib import memory
 
 from ..barrel_shift import shift_right
+from ..block_table import BlockTable
 from ..divider import Divider, SerialDivider
 from ..leading_one import normalised
 from ..lookup import lookup
 from ..pipeline import delays
-from ..row_unit import RowUnit
 from .two_pass_core import Stages, TwoPassDatapath
 
 
-__all__ = ["SplitDatapath", "SplitSoftmax", "stages"]
+__all__ = ["SplitDatapath", "stages"]
 
 # Steps of the division of 1 between two registers.
 STEPS = 2
@@ -33,7 +32,7 @@ def stages(config):
     if config.order == "weight":
         return Stages(terms, 0, Divider.stages(config.out_bits + 1) + 1)
     if config.reciprocal == "table":
-        reciprocal = 2
+        reciprocal = BlockTable.latency
     elif config.min_length > 1:
         reciprocal = config.row_interval
     else:
@@ -41,18 +40,10 @@ def stages(config):
     return Stages(terms, 1 + reciprocal, 4)
 
 
-class SplitSoftmax(RowUnit):
-    """Split softmax unit; :class:`rtl.softmax.split.SplitSoftmaxConfig` says what it computes.
-
-    First pass: maximum. Second pass: exponentials, as products of two table words, and their sum.
-    Third pass: division, or multiplication by the reciprocal.
-    """
-
-    def __init__(self, config):
-        super().__init__(config, SplitDatapath(config))
-
-
 class SplitDatapath(TwoPassDatapath):
+    """First pass: maximum. Second pass: exponentials, as products of two table words, and their
+    sum. Third pass: division, or multiplication by the reciprocal."""
+
     @property
     def largest_term(self):
         return 1 << self.config.fraction_bits
@@ -104,11 +95,9 @@ class SplitDatapath(TwoPassDatapath):
             normalised(m, total, config.fraction_bits, bits), ("place", "mantissa"), strict=True))
         if config.reciprocal == "table":
             words = [config.reciprocal_of(i) for i in range(1 << bits)]
-            m.submodules.reciprocals = table = memory.Memory(
-                shape=bits + 1, depth=1 << bits, init=words, attrs={"ram_style": "block"})
-            read = table.read_port()
-            m.d.comb += [read.addr.eq(mantissa), read.en.eq(1)]
-            reciprocal, wait = delays(m, read.data, 1, "reciprocal")[-1], 2
+            m.submodules.reciprocals = table = BlockTable(words, bits + 1, 1)
+            m.d.comb += table.index[0].eq(mantissa)
+            reciprocal, wait = table.o[0], table.latency
         else:
             if config.min_length > 1:
                 divider = SerialDivider(bits + 1, bits)

@@ -7,7 +7,6 @@ their sum, and once the sum is known, for the outputs.
 import dataclasses
 
 from .config import SoftmaxConfig
-from .two_pass_core import Schedule
 
 
 __all__ = ["TwoPassConfig"]
@@ -30,8 +29,3 @@ class TwoPassConfig(SoftmaxConfig):
     def stages(self):
         """Cycles that the method takes for its terms, its row result and its outputs."""
         raise NotImplementedError
-
-    @property
-    def latency(self):
-        """Clock cycles from the last beat of a row of one beat accepted to its first beat valid."""
-        return Schedule(self).output

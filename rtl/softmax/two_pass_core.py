@@ -6,8 +6,6 @@ from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
 from ..adder_tree import AdderTree
-from ..max_radix import MaxRadix
-from ..max_tree import MaxTree
 from ..pipeline import delays
 from ..row_buffer import LATENCY, RowBuffer
 from ..row_unit import RowDatapath
@@ -18,6 +16,11 @@ __all__ = ["Schedule", "Stages", "TwoPassDatapath"]
 
 # From this many lanes on, the digit-wise maximum is smaller than the tree.
 RADIX_LANES = 8
+
+
+def _search(config):
+    """How :class:`rtl.running_max.RunningMax` searches a beat."""
+    return {"radix": config.lanes >= RADIX_LANES, "relaxed": True}
 
 
 class Stages(typing.NamedTuple):
@@ -40,9 +43,7 @@ class Schedule:
 
     def __init__(self, config):
         stages = config.stages
-        radix = config.lanes >= RADIX_LANES
-        self.candidates = (MaxRadix.stages(config.bits, relaxed=True) if radix else
-                           MaxTree.stages(config.lanes))
+        self.candidates = RunningMax.stages(config.bits, config.lanes, **_search(config))
         self.maximum = self.candidates + 1
         self.write = max(self.maximum - 1, 1)
         self.read = self.write + LATENCY
@@ -171,9 +172,7 @@ class TwoPassDatapath(RowDatapath):
     def _maximum(self, m, valid):
         """Running maximum of a row."""
         config, at = self.config, self.at
-        radix = config.lanes >= RADIX_LANES
-        m.submodules.maximum = maximum = RunningMax(config.bits, config.lanes, radix=radix,
-                                                    relaxed=radix)
+        m.submodules.maximum = maximum = RunningMax(config.bits, config.lanes, **_search(config))
         m.d.comb += [
             *(word.eq(x) for word, x in zip(maximum.data, self._positions(), strict=True)),
             maximum.live.eq(self.live), maximum.valid.eq(valid),
