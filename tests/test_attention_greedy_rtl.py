@@ -267,10 +267,10 @@ def test_column_merge(parameters, high, pause):
                 ends = columns[j][::-1] if factor > 0 else columns[j]
                 ends = [(max(factor * v, 0), r) for v, r in ends[:head]]
                 ends += [(0, 0)] * (head - len(ends))
-                address = j * keys + (keys - 1 - head if factor > 0 else head)
+                origin = j * keys + (-1 if factor >= 0 else keys)
                 loads.append({"factor": factor, "keys": [p for p, _ in ends],
                               "rows": [r for _, r in ends],
-                              "address": address % (config.dim * keys), "lane": 0})
+                              "origin": origin % (1 << len(dut.address)), "lane": 0})
             ctx.set(dut.i, {"columns": loads, "left": max(keys - head, 0), "group": group})
             ctx.set(dut.load, 1)
             await ctx.tick()

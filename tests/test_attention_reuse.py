@@ -214,7 +214,7 @@ def test_causal_map_takes_the_cycles_of_its_rows():
     outputs, cycles = run_sets(config.create(), sets)
     assert outputs == [s.expected(config) for s in sets]
     pairs = np.diff(cycles["o"][30::2])
-    assert pairs.tolist() == [max(n, 6) for n in range(4, 31, 2)]
+    assert pairs.tolist() == [max(n, 2 * config.reuse_cycles(1)) for n in range(4, 31, 2)]
 
 
 def test_latency(config):

@@ -1,12 +1,14 @@
 """Largest product of a query with sorted columns, one after the other: one side of the search."""
 
 import functools
+import itertools
 import operator
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..pipeline import delays
 from .choose import choose
 
 
@@ -48,8 +50,10 @@ class ColumnMerge(wiring.Component):
         Number of the first of them, by ``lanes``.
     columns : In
         For each lane its ``factor``; the first products (``keys``), each with the ``rows`` that it
-        comes from; the address of what comes behind these, and the ``lane`` there; and, for all of
-        them, ``left``, the number of elements behind these.
+        comes from; ``origin`` and ``lane`` of what comes behind these; and, for all of them,
+        ``left``, the number of elements behind these. The element which is left with so many,
+        itself one of them, is at ``origin + left``, or at ``origin - left`` if the factor is
+        negative.
     start : In(1)
         What was loaded is to be merged from the next cycle on; loading begins anew.
     step : In(1)
@@ -78,11 +82,13 @@ class ColumnMerge(wiring.Component):
                 "factor": factor,
                 "keys": data.ArrayLayout(self.key_bits, self.HEAD),
                 "rows": data.ArrayLayout(self._rows, self.HEAD),
-                "address": range(addresses), "lane": range(config.io_lanes)}), self.lanes),
+                "origin": range(addresses), "lane": range(config.io_lanes)}), self.lanes),
             "left": range(config.max_keys + 1), "group": range(self.groups)})
+        # Elements that are left count up to 0, and on for a head that the column does not have.
         self._state = data.StructLayout({
-            "slot": range(self.HEAD), "address": range(addresses),
-            "left": range(config.max_keys + 1), "lane": range(config.io_lanes), "factor": factor})
+            "slot": range(self.HEAD), "minus_left": range(-config.max_keys, self.HEAD + 1)})
+        self._source = data.StructLayout({
+            "origin": range(addresses), "lane": range(config.io_lanes), "factor": factor})
         super().__init__({
             "load": In(1), "i": In(self.load_layout), "start": In(1), "step": In(1),
             "top": Out(self.key_bits), "row": Out(self._rows),
@@ -165,25 +171,17 @@ class ColumnMerge(wiring.Component):
 
     def _states(self, m, active, columns, column, best):
         """States of columns, and that of the best, which is written back if it takes a step."""
-        loaded = []
-        for new in self.i.columns:
-            fresh = Signal(self._state)
-            m.d.comb += [fresh.slot.eq(1), fresh.address.eq(new.address),
-                         fresh.left.eq(self.i.left), fresh.lane.eq(new.lane),
-                         fresh.factor.eq(new.factor)]
-            loaded.append(fresh)
+        fresh = Signal(self._state, name="fresh_state")
+        m.d.comb += [fresh.slot.eq(1), fresh.minus_left.eq(-self.i.left)]
         state, after = Signal(self._state), Signal(self._state, name="after_best")
         found = [data.View(self._state, one) for one in self._lookup(
-            m, "state", self._state, active, columns, loaded, (self.step, column, after))]
+            m, "state", self._state, active, columns, [fresh] * self.lanes,
+            (self.step, column, after))]
         steps = []
         for number, one in enumerate(found):
             moved = Signal(self._state, name=f"after_{number}")
-            m.d.comb += [
-                moved.eq(one),
-                moved.slot.eq(Mux(one.slot == self.HEAD - 1, 0, one.slot + 1)),
-                moved.address.eq(Mux(one.factor < 0, one.address + 1, one.address - 1)),
-                moved.left.eq(Mux(one.left == 0, 0, one.left - 1)),
-            ]
+            m.d.comb += [moved.slot.eq(Mux(one.slot == self.HEAD - 1, 0, one.slot + 1)),
+                         moved.minus_left.eq(one.minus_left + 1)]
             steps.append(moved.as_value())
         m.d.comb += [state.as_value().eq(best([one.as_value() for one in found])),
                      after.as_value().eq(best(steps))]
@@ -196,22 +194,34 @@ class ColumnMerge(wiring.Component):
         held = data.StructLayout({"column": self._column_bits, "state": self._state})
         requests = [Signal(held, name=f"request_{k}") for k in range(4)]
         valid = [Signal(name=f"request_valid_{k}") for k in range(4)]
+        # Once all that is left is 0 it stays so, wherever the states go.
+        over, taken = [Signal(name=f"over_{k}") for k in range(3)], Signal.like(self.top)
         m.d.sync += [requests[0].column.eq(column), requests[0].state.eq(state),
-                     valid[0].eq(self.step & ~self.start)]
+                     valid[0].eq(self.step & ~self.start), taken.eq(self.top),
+                     over[0].eq(taken == 0)]
         for k in range(1, 4):
             m.d.sync += [requests[k].eq(requests[k - 1]), valid[k].eq(valid[k - 1] & ~self.start)]
-        m.d.comb += [self.address.eq(requests[0].state.address),
-                     self.lane.eq(requests[0].state.lane)]
+        m.d.sync += [after.eq(before) for before, after in itertools.pairwise(over)]
+
+        # Where the columns' elements come from is loaded only.
+        source, = self._lookup(
+            m, "source", self._source, active, [requests[0].column],
+            [Cat(new.origin, new.lane, new.factor) for new in self.i.columns])
+        source = data.View(self._source, source)
+        minus_left = requests[0].state.minus_left
+        m.d.comb += [
+            self.address.eq(source.origin + Mux(source.factor < 0, minus_left, -minus_left)),
+            self.lane.eq(source.lane),
+        ]
         value = Signal.like(self.element.value, reset_less=True)
-        factor = Signal.like(state.factor, reset_less=True)
-        product = Signal(signed(len(value) + len(factor)), reset_less=True)
+        factors = delays(m, source.factor, 2, "factor")
+        product = Signal(signed(len(value) + len(source.factor)), reset_less=True)
         rows = [Signal(self._rows, name=f"request_row_{k}") for k in range(2)]
-        m.d.sync += [value.eq(self.element.value), factor.eq(requests[1].state.factor),
-                     product.eq(value * factor), rows[0].eq(self.element.key),
-                     rows[1].eq(rows[0])]
+        m.d.sync += [value.eq(self.element.value), product.eq(value * factors[2]),
+                     rows[0].eq(self.element.key), rows[1].eq(rows[0])]
         final = requests[3]
         key = Signal(self.key_bits)
-        m.d.comb += key.eq(Mux((product > 0) & (final.state.left != 0), product, 0))
+        m.d.comb += key.eq(Mux(~product[-1] & (final.state.minus_left < 0) & ~over[2], product, 0))
 
         # The row of a product is where its column's next product is.
         keys, rows_there = [], []
@@ -232,14 +242,15 @@ class ColumnMerge(wiring.Component):
             for target, found in ((following, keys), (self.row, rows_there))]
         return following
 
-    def _lookup(self, m, name, shape, active, columns, loaded, written):
+    def _lookup(self, m, name, shape, active, columns, loaded, written=None):
         """What LUT RAM has of columns of the query at hand.
 
         There is one RAM for each of two queries and for each lane. The one that is loaded gets
         ``loaded``, which holds a word for each lane; the other one what is ``written``: whether,
         the column and the word.
         """
-        enable, column, word = written
+        enable, column, word = written or (Const(0, 1), Const(0, self._column_bits),
+                                           Const(0, Shape.cast(shape).width))
         to_lane, to_group = self._split(column)
         found = [[[], []] for _ in columns]
         for query in range(2):

@@ -484,7 +484,7 @@ class AttentionConfig(UnitConfig):
 
     def reuse_cycles(self, keys):
         """Cycles per query of values that reuse a map: two queries at a time."""
-        return max(keys, ReuseAttention.pair_gap(self) + self.vector_beats + 1) / 2
+        return max(keys, ReuseAttention.pair_gap(self) + self.vector_beats + 2) / 2
 
     def create(self):
         """Create the unit's hardware."""

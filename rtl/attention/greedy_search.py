@@ -97,7 +97,7 @@ class GreedySearch(wiring.Component):
     def latency_of(cls, config):
         """From a query taken, with one key, to its candidate on ``o``."""
         return (config.dim // config.start_lanes + PREPARE + max(config.iterations, 1) + BEHIND
-                + GreedyScores.cycles_of(config, 1) + 4)
+                + GreedyScores.cycles_of(config, 1) + 5)
 
     def elaborate(self, platform):
         m = Module()
@@ -132,7 +132,7 @@ class GreedySearch(wiring.Component):
         ]
         m.submodules.candidates = candidates = KeptKeys(
             scores.lanes, self.config.max_keys, self.ROWS * scores.words)
-        m.d.comb += [candidates.valid.eq(scores.valid), candidates.keep.eq(scores.keep),
+        m.d.sync += [candidates.valid.eq(scores.valid), candidates.keep.eq(scores.keep),
                      candidates.word.eq(scores.word), candidates.last.eq(scores.last)]
         wiring.connect(m, candidates.o, wiring.flipped(self.o))
         return m
@@ -192,11 +192,9 @@ class GreedySearch(wiring.Component):
                 factor = Signal(signed(config.bits + 1), name=f"factor_{name}")
                 m.d.comb += factor.eq(-element if side else element)
                 factors = delays(m, factor, 3, f"factor_{name}")
-                up = factors[2] < 0
-                address = Signal(range(2 * self.words), name=f"address_{name}")
-                m.d.sync += address.eq(Mux(up, places[3] + ColumnMerge.HEAD,
-                                           places[3] + count - (1 + ColumnMerge.HEAD)))
-                m.d.comb += [column.factor.eq(factors[3]), column.address.eq(address),
+                origin = Signal(range(2 * self.words), name=f"origin_{name}")
+                m.d.sync += origin.eq(Mux(factors[2] < 0, places[3] + count, places[3] - 1))
+                m.d.comb += [column.factor.eq(factors[3]), column.origin.eq(origin),
                              column.lane.eq(lane)]
                 for k in range(ColumnMerge.HEAD):
                     at = f"{name}_{k}"
@@ -211,7 +209,7 @@ class GreedySearch(wiring.Component):
                         value.eq(Mux(factor < 0, low[k].value, high[k].value)),
                         multiplier.eq(factor), product.eq(value * multiplier),
                         row.eq(Mux(factor < 0, low[k].key, high[k].key)),
-                        key.eq(Mux((product > 0) & (count > k), product, 0)),
+                        key.eq(Mux(~product[-1] & (count > k), product, 0)),
                     ]
                     m.d.comb += [column["keys"][k].eq(key),
                                  column.rows[k].eq(delays(m, row, 2, f"row_{at}")[2])]
@@ -235,9 +233,15 @@ class GreedySearch(wiring.Component):
             # Sum of all that a query's search took, up to the largest product of its iteration.
             bits = (self.config.dim * self.config.max_keys << (2 * self.config.bits - 2))
             total = Signal(signed(bits.bit_length() + 1))
-            taking = behind & ~total[-1]
-            taken = Mux(taking, smallest.top, 0)
-            m.d.sync += total.eq(Mux(starts[BEHIND], 0, total - taken) + scores.add.value)
+            # What was taken a cycle ago is taken off now, being known late.
+            left, taken = Signal.like(total), Signal.like(smallest.top)
+            m.d.comb += left.eq(total - taken)
+            taking = behind & ~left[-1]
+            with m.If(starts[BEHIND]):
+                m.d.sync += [total.eq(scores.add.value), taken.eq(0)]
+            with m.Else():
+                m.d.sync += [total.eq(scores.add.value + left),
+                             taken.eq(Mux(taking, smallest.top, 0))]
         m.d.comb += [largest.start.eq(start), largest.step.eq(step),
                      smallest.start.eq(starts[BEHIND]), smallest.step.eq(taking)]
         for product, merge, steps, query in ((scores.add, largest, step, turns[0]),

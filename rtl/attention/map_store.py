@@ -4,6 +4,9 @@ from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..pipeline import delays
+from .banked_memory import BankedMemory
+
 
 __all__ = ["MapStore", "MapUse"]
 
@@ -57,11 +60,11 @@ class MapStore(wiring.Component):
         Codes of the two rows at hand are read: of the even one, the odd one. What is not taken is
         0.
     codes : Out(code_bits).array(2)
-        What was read two cycles before.
+        What was read three cycles before.
     end_pair : In(1)
         The codes read are the last of both rows.
     totals : Out(sum_bits).array(2)
-        Sums of the two rows whose end was read two cycles before.
+        Sums of the two rows whose end was read three cycles before.
     complete : In(1)
         With ``end``: of the last row; ``keys`` and ``tag`` are to be kept.
     broken : In(1)
@@ -98,20 +101,17 @@ class MapStore(wiring.Component):
         m.d.comb += room.eq(row < self.rows)
         ended = self.write & self.end
         for parity in range(2):
-            m.submodules[f"codes_{parity}"] = codes = memory.Memory(
-                shape=self.code_bits, depth=size * self.keys_room, init=[],
-                attrs={"ram_style": self.style})
+            m.submodules[f"codes_{parity}"] = codes = BankedMemory(
+                self.code_bits, size * self.keys_room, self.style)
             place = Signal(range(size * self.keys_room), name=f"place_{parity}")
-            taken = Signal(name=f"taken_{parity}")
-            port, read = codes.write_port(), codes.read_port()
             own = (row[0] == parity) & room
             m.d.comb += [
-                port.addr.eq(place), port.data.eq(self.code), port.en.eq(self.write & own),
-                read.addr.eq(place),
+                codes.address.eq(place), codes.data.eq(self.code),
+                codes.write.eq(self.write & own), codes.read.eq(place),
             ]
-            m.d.sync += [taken.eq(self.read & self.take[parity]),
-                         self.codes[parity].eq(Mux(taken, read.data, 0))]
-            with m.If(port.en | (self.read & self.take[parity])):
+            taken = delays(m, self.read & self.take[parity], 2, f"taken_{parity}")
+            m.d.sync += self.codes[parity].eq(Mux(taken[2], codes.o, 0))
+            with m.If(codes.write | taken[0]):
                 m.d.sync += place.eq(place + 1)
             with m.If(self.begin):
                 m.d.sync += place.eq(self.map * (self._pairs * self.keys_room))
@@ -123,7 +123,7 @@ class MapStore(wiring.Component):
                 port.addr.eq(pair), port.data.eq(self.total), port.en.eq(ended & own),
                 read.addr.eq(pair),
             ]
-            m.d.sync += self.totals[parity].eq(read.data)
+            m.d.comb += self.totals[parity].eq(delays(m, read.data, 2, f"total_{parity}")[2])
         with m.If(ended & room):
             m.d.sync += row.eq(row + 1)
         with m.If(ended & ~room):

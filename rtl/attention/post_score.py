@@ -75,9 +75,11 @@ class PostScore(wiring.Component):
         limit = Signal(signed(config.logit_bits + 2))
         m.submodules.limits = limits = RowQueue(len(limit) + 1, ROWS)
         rows = Signal(range(ROWS + 1))
-        now, now_some = Signal.like(largest), Signal()
+        now, now_some, over = Signal.like(largest), Signal(), Signal()
+        distance, nothing = Signal.like(self.distance), Signal()
         full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
-        m.d.sync += rows.eq(rows + limits.push - limits.pop)
+        m.d.sync += [rows.eq(rows + over - limits.pop), limits.push.eq(over),
+                     distance.eq(self.distance), nothing.eq(~now_some)]
         m.d.comb += [
             self.i.ready.eq(~full & (rows != ROWS)),
             transfer.eq(self.i.valid & self.i.ready),
@@ -85,9 +87,9 @@ class PostScore(wiring.Component):
             now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
                        beat.payload.logit)),
             now_some.eq(some | ~beat.payload.mask),
-            # Below the least logit is as good as at it.
-            limit.eq(now - self.distance),
-            limits.i.eq(Cat(limit, ~now_some)), limits.push.eq(transfer & beat.last),
+            over.eq(transfer & beat.last),
+            # A cycle later. Below the least logit is as good as at it.
+            limit.eq(largest - distance), limits.i.eq(Cat(limit, nothing)),
         ]
         with m.If(transfer):
             m.d.sync += [tail.eq(tail + 1), largest.eq(now), some.eq(now_some & ~beat.last)]
@@ -103,11 +105,10 @@ class PostScore(wiring.Component):
         m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
                      entry.eq(read.data), room.eq(room - issue + dropped + popped)]
 
-        nothing = limits.o[-1]
         near = entry.payload.logit >= limits.o[:-1].as_signed()
         m.submodules.last_kept = filtered = LastKept(self.payload)
         m.d.comb += [
-            keep.eq(Mux(nothing, entry.last, near & ~entry.payload.mask)),
+            keep.eq(Mux(limits.o[-1], entry.last, near & ~entry.payload.mask)),
             dropped.eq(issued & ~keep), limits.pop.eq(issued & entry.last),
             filtered.i.eq(entry.payload), filtered.valid.eq(issued), filtered.keep.eq(keep),
             filtered.last.eq(entry.last), queue.push.eq(filtered.push), queue.i.eq(filtered.o),

@@ -1,5 +1,7 @@
 """Attention whose maps are kept, and used again for values of further layers."""
 
+import itertools
+
 from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import wiring
 
@@ -209,10 +211,11 @@ class ReuseAttention(DenseAttention):
         """Sequence of the rows of a map that is used again, in step with the values' addresses."""
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
-        # The codes are read a cycle before the values, and are registered meanwhile.
-        now, after = _Sequence("ahead"), _Sequence("reuse")
-        m.d.sync += [getattr(after, name).eq(getattr(now, name)) for name in _Sequence.NAMES]
-        may_end = free & ~after.end
+        # The codes are read two cycles before the values, and are registered meanwhile.
+        now, between, after = _Sequence("ahead"), _Sequence("between"), _Sequence("reuse")
+        m.d.sync += [getattr(later, name).eq(getattr(earlier, name)) for name in _Sequence.NAMES
+                     for earlier, later in itertools.pairwise((now, between, after))]
+        may_end = free & ~between.end & ~after.end
         info = Signal.like(maps.info)
         good = Signal()
         self._refused = Signal()
@@ -239,7 +242,7 @@ class ReuseAttention(DenseAttention):
             with m.State("wait"):
                 m.d.sync += row.eq(0)
                 # What the set before has stored is there two cycles after its end.
-                with m.If(there & use.reuse & ~after.done):
+                with m.If(there & use.reuse & ~between.done & ~after.done):
                     m.next = "look up"
             with m.State("look up"):
                 m.d.sync += info.eq(maps.info)
