@@ -24,6 +24,7 @@ ENGINES = {
     "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
     "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
     "reuse": {"reuse": True, "maps": 2, "map_queries": 8},
+    "threshold": {"select": "predict", "predictor": "4-bit", "rule": "threshold"},
 }
 # Tokens of further texts: few, an odd number, and as many as the engine takes.
 LENGTHS = (33, 97, 256)
@@ -105,10 +106,6 @@ def test_codes_of_the_sample_are_those_of_the_engine(heads):
 
 # Hardware
 
-# Emitting a design takes as long as simulating it.
-design_of = functools.cache(runner.Design.of)
-
-
 def vectors(name, number, heads):
     """Real queries, keys and values of a head, as the engine is to meet them."""
     q, k, v = heads[number].real()
@@ -130,19 +127,30 @@ def reuser(config, leader, v, number):
     return KeySet(v[:0], v[:0], v, np.zeros(0, bool), y, 1 | number << 1)
 
 
-def simulate(config, sets, simulator, tests, folder, store):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, store):
+    """Simulation of an engine, built once: that takes longer than to run it."""
+    design_of = functools.cache(runner.Design.of)
+
+    @functools.cache
+    def build(config, simulator):
+        try:
+            runner.check_simulator(simulator)
+        except runner.SimulatorError as error:
+            pytest.skip(str(error))
+        return runner.Simulation(design_of(config), simulator, tmp_path_factory.mktemp(simulator),
+                                 store=store)
+    return build
+
+
+def simulate(simulation, sets, tests):
     """Compare an engine with its model."""
-    try:
-        runner.check_simulator(simulator)
-    except runner.SimulatorError as error:
-        pytest.skip(str(error))
-    design = design_of(config)
-    simulation = runner.Simulation(design, simulator, folder / "simulation", store=store)
-    results = simulation.run(AttentionJob(config, sets, 1, "core", design.latency), tests,
+    design = simulation.design
+    results = simulation.run(AttentionJob(design.config, sets, 1, "core", design.latency), tests,
                              module="sim.bench.attention")
     assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
     assert len(results) == len(tests)
-    outputs = sum(len(keys.y) for keys in sets) * config.dim
+    outputs = sum(len(keys.y) for keys in sets) * design.config.dim
     assert all(result.outputs == outputs and not result.mismatches for result in results)
 
 
@@ -155,7 +163,7 @@ def cases(*fast):
 
 
 @pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "top-k"))])
-def test_equals_model(heads, simulator, name, number, tmp_path, store):
+def test_equals_model(heads, simulator, name, number, built):
     """A padded set and a whole one, of other queries; maps of both, for another head's values."""
     config = engine(name, number, heads)
     q, k, v = attention_data.quantised(config, *vectors(name, number, heads))
@@ -168,12 +176,12 @@ def test_equals_model(heads, simulator, name, number, tmp_path, store):
                   for place in (1, 2, 3)]
         sets += [reuser(config, sets[place], v, place)
                  for place, v in zip((1, 0, 1), others, strict=True)]
-    simulate(config, sets, simulator, ["sets_back_to_back", "sets_with_gaps_and_stalls"],
-             tmp_path, store)
+    simulate(built(config, simulator), sets,
+             ["sets_back_to_back", "sets_with_gaps_and_stalls"])
 
 
 @pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "dense"))])
-def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, tmp_path, store):
+def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, built):
     """Texts of up to 256 tokens behind each other, in the engine that one of 181 was fitted to."""
     config = engine(name, number, heads)
     sets = []
@@ -184,7 +192,7 @@ def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, tm
         if config.reuse:
             other = attention_data.quantised(config, *own[number + 1].real())[2]
             sets.append(reuser(config, sets[-1], other, 0))
-    simulate(config, sets, simulator, ["sets_back_to_back"], tmp_path, store)
+    simulate(built(config, simulator), sets, ["sets_back_to_back"])
 
 
 @pytest.fixture(scope="session")
