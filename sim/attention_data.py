@@ -1,12 +1,17 @@
 """Queries, keys and values to try attention with: synthetic sets, and their quantisation.
 
 ============ ===================================================================================
-``random``   independent normal elements; scores of standard deviation ``beta``
-``cluster``  keys around one centre for every 20 of them, each query near a centre
-``needle``   each query is made of three keys, 0.7, 0.4 and 0.3 of them, and noise
-``lowrank``  a few dimensions carry most of the variance
+``random``   independent normal elements
+``cluster``  a centre for every 20 keys: keys and queries are 0.8 of one and 0.6 of noise, the
+             values of a centre's keys likewise of a centre of values
+``needle``   each query is 0.7, 0.4 and 0.3 of three keys and 0.6 of noise
+``lowrank``  the standard deviation of Q and K falls by e every ten dimensions
 ``allneg``   all scores are negative
 ============ ===================================================================================
+
+Centres and noise, and all that nothing else is said of, are normal with standard deviation 1.
+``beta`` multiplies the queries: it is about the standard deviation of a query's scores, but for
+those of the keys of its own centre, and of its needles, which stand out.
 
 They are synthetic: they show how a method behaves from flat attention to peaked, and stand for no
 task.
@@ -23,7 +28,8 @@ from rtl import unit
 
 from . import reference
 
-__all__ = ["DATA", "effective_keys", "fitted", "integers", "quantise", "quantised", "scale_for"]
+__all__ = ["DATA", "effective_keys", "fine", "fitted", "integers", "quantise", "quantised",
+           "scale_for"]
 
 Vectors = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -38,29 +44,30 @@ def _random(random, queries, keys, dim, beta) -> Vectors:
 
 
 def _cluster(random, queries, keys, dim, beta) -> Vectors:
-    centres = _normal(random, max(keys // 20, 1), dim)
+    count = max(keys // 20, 1)
 
-    def near(count):
-        chosen = centres[random.integers(len(centres), size=count)]
-        return 0.8 * chosen + 0.6 * _normal(random, count, dim)
+    def near(centres, chosen):
+        return 0.8 * centres[chosen] + 0.6 * _normal(random, len(chosen), dim)
 
-    k = near(keys)
-    q = near(queries)
-    return beta * q / math.sqrt(4.0), k, 0.5 * k + _normal(random, keys, dim)
+    centres = _normal(random, count, dim)
+    of_keys = random.integers(count, size=keys)
+    k = near(centres, of_keys)
+    q = near(centres, random.integers(count, size=queries))
+    return beta * q, k, near(_normal(random, count, dim), of_keys)
 
 
 def _needle(random, queries, keys, dim, beta) -> Vectors:
     k = _normal(random, keys, dim)
     picks = k[random.integers(keys, size=(queries, 3))]
-    q = np.einsum("p,qpd->qd", [0.7, 0.4, 0.3], picks) + 0.2 * _normal(random, queries, dim)
-    return beta * q / math.sqrt(4.0), k, _normal(random, keys, dim)
+    q = np.einsum("p,qpd->qd", [0.7, 0.4, 0.3], picks) + 0.6 * _normal(random, queries, dim)
+    return beta * q, k, _normal(random, keys, dim)
 
 
 def _lowrank(random, queries, keys, dim, beta) -> Vectors:
-    strength = 1.0 / (1.0 + np.arange(dim)) ** 0.7
-    strength *= math.sqrt(dim / np.sum(strength ** 2))
-    return (beta * _normal(random, queries, dim), _normal(random, keys, dim) * strength,
-            _normal(random, keys, dim))
+    strength = np.exp(-np.arange(dim) / 10.0)
+    strength *= (dim / np.sum(strength ** 4)) ** 0.25
+    return (beta * _normal(random, queries, dim) * strength,
+            _normal(random, keys, dim) * strength, _normal(random, keys, dim))
 
 
 def _allneg(random, queries, keys, dim, beta) -> Vectors:
@@ -134,6 +141,19 @@ def fitted(q, k, v, **parameters):
               "value_scale": scale_for(v, bits), "logit_scale": scale_for(logits, logit_bits),
               "output_scale": scale_for(reference.attention(q, k, v), out_bits)}
     return cls(**{**scales, **values})
+
+
+def fine(q, k, v, **parameters):
+    """Return a configuration of :func:`fitted` that adds little to the errors of integers.
+
+    Scales of elements are no powers of two, so that the largest element just fits; logits and
+    outputs have 12 bits, and the softmax is the most exact one.
+    """
+    bits = parameters.get("bits", unit("attention").parameters()["bits"].default)
+    scales = {name: float(np.abs(x).max()) / ((1 << (bits - 1)) - 1) for name, x in
+              (("query_scale", q), ("key_scale", k), ("value_scale", v))}
+    return fitted(q, k, v, **{"softmax": "softmax-split:plus", "logit_bits": 12, "out_bits": 12,
+                              **scales, **parameters})
 
 
 def quantised(config, q, k, v):

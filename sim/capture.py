@@ -26,7 +26,8 @@ texts of 9, 24 and 64 tokens, as float16, with gamma and beta of each::
         --out tests/data/minilm_layernorm.npz
 
 With ``--heads`` the queries, keys and values of some attention heads are captured, from one text of
-181 tokens: all keys and values, and the queries of some tokens, as int8::
+181 tokens, or as many as ``--lengths`` says: all keys and values, and the queries of some tokens,
+as int8::
 
     python -m sim.capture --heads --sentences DATA/stsb/sts-dev.tsv --rows 24 \
         --out tests/data/minilm_heads.npz

@@ -183,7 +183,7 @@ def test_work():
 @pytest.mark.parametrize("preset, low, high", [("conservative", 0.29, 0.38),
                                                ("aggressive", 0.10, 0.13)])
 @pytest.mark.parametrize("name, beta, errors", [("random", 4, (0.5, 1.3)),
-                                                ("cluster", 4, (0.25, 0.45)),
+                                                ("cluster", 4, (0.1, 0.25)),
                                                 ("needle", 4, (0.2, 0.6)),
                                                 ("lowrank", 4, (0.4, 0.9))])
 def test_share_of_candidates_hardly_depends_on_the_data(name, beta, errors, preset, low, high):
