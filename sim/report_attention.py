@@ -481,7 +481,7 @@ COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
          {"select": "predict", "predictor": "sign"}, {"select": "predict", "rule": "top-k"},
          {"select": "predict", "predictor": "prefix"},
          {"select": "predict", "predictor": "prefix", "rule": "top-k"},
-         {"select": "greedy"}, {"reuse": True})
+         {"select": "greedy"}, {"select": "greedy", "sort": "host"}, {"reuse": True})
 
 
 def cost():
