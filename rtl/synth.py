@@ -108,8 +108,11 @@ def measure(verilog, top, *, family="xc7"):
     return Figures(**_area(cells, flow.cells), **_delay(written["sta.txt"]))
 
 
-def netlist(verilog, top, *, family="xc7"):
+def netlist(verilog, top, *, family="xc7", block_ram=True):
     """Synthesise the module ``top`` of a Verilog text into a netlist of the family's cells.
+
+    Without ``block_ram`` memories of all sizes are made of other cells: Yosys's models of cells say
+    nothing of what a block RAM does.
 
     Returns
     -------
@@ -117,8 +120,11 @@ def netlist(verilog, top, *, family="xc7"):
         Verilog texts: the netlist (``"netlist.v"``) and models of its cells (``"cells.v"``).
     """
     flow = FAMILIES[family]
-    written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
-                         "write_verilog -noattr netlist.v"], {"design.v": verilog})
+    synthesis = [flow.synthesis.format(top=top)]
+    if not block_ram:
+        synthesis = ["setattr -unset ram_style m:*", f"{synthesis[0]} -nobram"]
+    written = yosys.run(["read_verilog design.v", *synthesis, "write_verilog -noattr netlist.v"],
+                        {"design.v": verilog})
     return {"netlist.v": written["netlist.v"], "cells.v": yosys.shared(flow.library)}
 
 

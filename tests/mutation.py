@@ -3,11 +3,11 @@
 import dataclasses
 
 from rtl import yosys
-from sim.runner import Simulation, SimulatorError, make_job
+from sim.runner import Simulation, SimulatorError
 
 
-def survivors(design, rows, count, folder, seed=1):
-    """Return those of ``count`` single faults of a design that its bench does not find.
+def survivors(design, job, module, count, folder, seed=1):
+    """Return those of ``count`` single faults of a design that a bench does not find.
 
     Yosys draws them (``mutate``): a pin inverted, stuck, or depending on another signal. They are
     put behind logic optimisation, into look-up tables and registers: before it, up to half of them
@@ -27,7 +27,7 @@ def survivors(design, rows, count, folder, seed=1):
         mutant = dataclasses.replace(design, verilog=written["mutant.v"])
         try:
             simulation = Simulation(mutant, "icarus", folder / str(number))
-            results = simulation.run(make_job(mutant, rows, seed=number))
+            results = simulation.run(dataclasses.replace(job, seed=number), module=module)
         except SimulatorError:
             continue
         if not any(result.failure for result in results):

@@ -128,16 +128,13 @@ def reuser(config, leader, v, number):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory, store):
+def built(tmp_path_factory, store, require_simulator):
     """Simulation of an engine, built once: that takes longer than to run it."""
     design_of = functools.cache(runner.Design.of)
 
     @functools.cache
     def build(config, simulator):
-        try:
-            runner.check_simulator(simulator)
-        except runner.SimulatorError as error:
-            pytest.skip(str(error))
+        require_simulator(simulator)
         return runner.Simulation(design_of(config), simulator, tmp_path_factory.mktemp(simulator),
                                  store=store)
     return build
@@ -193,8 +190,3 @@ def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, bu
             other = attention_data.quantised(config, *own[number + 1].real())[2]
             sets.append(reuser(config, sets[-1], other, 0))
     simulate(built(config, simulator), sets, ["sets_back_to_back"])
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.getbasetemp().parent / "verilator"

@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 from mutation import survivors
+from test_attention_cocotb import make_sets
 
 import rtl
 from rtl import synth
 from sim.bench import directed, layernorm_rows
+from sim.bench.attention import AttentionJob
 from sim.bench.rows import Rows
 from sim.runner import Design, Simulation, make_job
 
@@ -24,36 +26,53 @@ def layernorm(name, **parameters):
                                              np.random.default_rng(1))
 
 
-def rows_of(config, beats):
+def attention(preset, **parameters):
+    return rtl.unit("attention").preset(preset, **{
+        "dim": 4, "io_lanes": 2, "bits": 4, "max_keys": 9, **parameters})
+
+
+def job_of(design):
+    """What the bench of a design is given, and the bench."""
+    config, random = design.config, np.random.default_rng(1)
+    if config.UNIT == "attention":
+        return (AttentionJob(config, make_sets(config, random), 0, "core", design.latency),
+                "sim.bench.attention")
     rows = directed if config.UNIT.startswith("softmax-") else layernorm_rows
-    return (Rows.of(rows.directed(config))
-            + rows.random_rows(config, np.random.default_rng(1), beats))
+    return make_job(design, Rows.of(rows.directed(config)) + rows.random_rows(
+        config, random, 200)), "sim.bench.row_unit"
 
 
-# Yosys's cell library says nothing of what a block RAM does, so these keep their rows in LUT RAM.
 @pytest.mark.parametrize("config", [
     softmax("softmax-e2", "paper", lanes=4, max_length=64),
     softmax("softmax-e2", "plus", lanes=4, max_length=64),
-    softmax("softmax-e2", "plus", lanes=8, max_length=300, memory="distributed"),
+    softmax("softmax-e2", "plus", lanes=8, max_length=300),
     softmax("softmax-rexp", "plus", lanes=4, max_length=64),
-    softmax("softmax-lut2d", "plus", lanes=4, max_length=64, sigma_memory="lut"),
+    softmax("softmax-lut2d", "plus", lanes=4, max_length=64),
     softmax("softmax-rexp", "online", lanes=4, max_length=32),
-    softmax("softmax-split", "plus", lanes=2, max_length=32, reciprocal="divider"),
+    softmax("softmax-split", "plus", lanes=2, max_length=32),
     softmax("softmax-softermax", "plus", lanes=2, max_length=32),
     layernorm("layernorm-ai", lanes=4, channels=18),
     layernorm("layernorm-ai", lanes=2, channels=7, rms=True, zero_point=117),
     layernorm("layernorm-exact", lanes=3, channels=12),
     layernorm("layernorm-ai", lanes=2, channels=9, row_length="variable", memory="distributed",
               epsilon=2.0),
+    attention("dense", lanes=2, softmax="softmax-e2:plus"),
+    attention("predict", predict_lanes=2, query_scale=0.3),
+    attention("predict", predict_lanes=4, predictor="prefix", prefix_dims=2, rule="top-k", top_k=3),
+    attention("conservative", scan_lanes=4),
+    attention("aggressive", scan_lanes=2, sort="host", empty="first"),
+    attention("reuse", maps=2, value_scale=0.3, memory="block"),
 ], ids=lambda config: config.name[:40])
 def test_netlist_equals_the_model(config, tmp_path):
     design = Design.of(config)
-    files = synth.netlist(design.verilog, config.name)
+    files = synth.netlist(design.verilog, config.name, block_ram=False)
     cells = tmp_path / "cells.v"
     cells.write_text(files["cells.v"])
     netlist = dataclasses.replace(design, verilog=files["netlist.v"], sources=(cells,))
     simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
-    results = simulation.run(make_job(netlist, rows_of(config, 200)))
+    job, module = job_of(netlist)
+    results = simulation.run(job, module=module)
+    assert results
     assert [result for result in results if result.failure] == []
     assert sum(result.mismatches for result in results) == 0
 
@@ -67,8 +86,10 @@ MUTANTS = 16
     softmax("softmax-split", "plus", lanes=2, max_length=24),
     layernorm("layernorm-ai", lanes=2, channels=7),
     layernorm("layernorm-exact", lanes=2, channels=7),
-], ids=lambda config: config.UNIT)
+    attention("predict", predict_lanes=2),
+], ids=lambda config: config.name[:40])
 def test_mutants_are_found(config, tmp_path):
     """Two may do nothing: stuck at what no row changes, or initial values that reset sets."""
-    missed = survivors(Design.of(config), rows_of(config, 200), MUTANTS, tmp_path)
+    design = Design.of(config)
+    missed = survivors(design, *job_of(design), MUTANTS, tmp_path)
     assert len(missed) <= 2, missed

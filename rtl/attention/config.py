@@ -230,47 +230,35 @@ class AttentionConfig(UnitConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.reuse and self.select != "none":
-            raise ConfigError(f"Parameter select must be none for reuse, not {self.select!r}")
-        if self.reuse and self.lanes != 1:
-            raise ConfigError(f"Parameter lanes must be 1 for reuse, not {self.lanes}")
-        if self.select != "none" and self.lanes != 1:
-            raise ConfigError(f"Parameter lanes must be 1 for select \"{self.select}\", "
-                              f"not {self.lanes}")
-        if self.known_dims >= self.dim:
-            raise ConfigError(f"Parameter prefix_dims must be less than dim ({self.dim}), "
-                              f"not {self.prefix_dims}")
-        if self.dim % self.io_lanes:
-            raise ConfigError(f"Parameter io_lanes must be a divisor of dim ({self.dim}), "
-                              f"not {self.io_lanes}")
+        self._require("select", not self.reuse or self.select == "none", "none for reuse")
+        self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
+        self._require("lanes", self.select == "none" or self.lanes == 1,
+                      f"1 for select \"{self.select}\"")
+        self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
+        self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
         if self.select == "greedy":
             self._check_greedy()
         # Beyond these all results would be 0, or all but 0 saturate.
         self._check_ratio("logit_scale", self._logit_square)
         if self.reuse:
-            if not Fraction(1, 1 << 24) <= self._division_ratio <= 1 << 16:
-                raise ConfigError(f"Parameter output_scale must be 2^-16 to 2^24 times value_scale "
-                                  f"for reuse, not {self.output_scale!r}")
+            self._require("output_scale",
+                          Fraction(1, 1 << 24) <= self._division_ratio <= 1 << 16,
+                          "2^-16 to 2^24 times value_scale for reuse")
         else:
             self._check_ratio("output_scale", self._output_square)
 
     def _check_greedy(self):
-        if self.causal:
-            raise ConfigError("Parameter causal must be false for select \"greedy\", whose columns "
-                              "are sorted for all queries of a set, not true")
-        if self.io_lanes % self.start_lanes:
-            raise ConfigError(f"Parameter start_lanes must be a divisor of io_lanes "
-                              f"({self.io_lanes}), not {self.start_lanes}")
-        if self.iterations_per_key > self.dim:
-            raise ConfigError(f"Parameter iterations_per_key must be at most dim ({self.dim}), "
-                              f"not {self.iterations_per_key!r}")
-        if self.percent > 100:
-            raise ConfigError(f"Parameter percent must be at most 100, not {self.percent!r}")
+        self._require("causal", not self.causal, "false for select \"greedy\", whose columns are "
+                      "sorted for all queries of a set", "true")
+        self._require("start_lanes", self.io_lanes % self.start_lanes == 0,
+                      f"a divisor of io_lanes ({self.io_lanes})")
+        self._require("iterations_per_key", self.iterations_per_key <= self.dim,
+                      f"at most dim ({self.dim})")
+        self._require("percent", self.percent <= 100, "at most 100")
 
     def _check_ratio(self, name, square):
-        if not Fraction(1, 1 << 80) <= square <= 1 << 32:
-            raise ConfigError(f"Parameter {name} must be 2^-16 to 2^40 times the step of what is "
-                              f"requantised, not {getattr(self, name)!r}")
+        self._require(name, Fraction(1, 1 << 80) <= square <= 1 << 32,
+                      "2^-16 to 2^40 times the step of what is requantised")
 
     # Numbers -----------------------------------------------------------------------------------
 
