@@ -11,7 +11,7 @@ from .metrics import softmax_errors
 from .reference import softmax
 
 
-__all__ = ["joined", "measured", "normal_errors", "table"]
+__all__ = ["joined", "largest", "measured", "normal_errors", "table"]
 
 
 def table(header, rows):
@@ -43,3 +43,9 @@ def normal_errors(config, length, sigma=3.0):
     x = np.clip(x, low, high).astype(np.int64)
     return softmax_errors(softmax(x * config.input_scale),
                           model.run(config, x) * config.output_scale)
+
+
+def largest(scores, counts):
+    """Whether each score is one of the ``counts`` largest of its row."""
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    return ranks < counts[:, None]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sim import report_attention
-from sim.report_attention import EXPECTED, FEW, FINE_ENGINES
+from sim.report_attention_expected import EXPECTED, FEW, FINE_ENGINES, effective, few_keys, figures
 
 # Other sets than those of the documentation's table.
 DRAW = {"seeds": range(10, 14), "queries": 25}
@@ -15,9 +14,9 @@ CASES = [pytest.param(*data, engine, id=f"{data[0]}-{data[1]}-{engine}")
 def test_expected(name, beta, engine):
     wanted = EXPECTED[name, beta][1][engine]
     if engine == FEW:
-        assert report_attention.few_keys(name, beta, **DRAW) < wanted.kept + 0.03
+        assert few_keys(name, beta, **DRAW) < wanted.kept + 0.03
         return
-    found = report_attention.figures(name, beta, **DRAW, **FINE_ENGINES[engine])
+    found = figures(name, beta, **DRAW, **FINE_ENGINES[engine])
     # Sets differ, and where few queries lose nearly all, so do means over queries.
     assert found.relative < 1.4 * wanted.relative
     if wanted.kept is not None:
@@ -31,4 +30,4 @@ def test_expected(name, beta, engine):
 @pytest.mark.parametrize("name, beta", EXPECTED)
 def test_effective_keys(name, beta):
     wanted = EXPECTED[name, beta][0]
-    assert report_attention.effective(name, beta, **DRAW) == pytest.approx(wanted, rel=0.35)
+    assert effective(name, beta, **DRAW) == pytest.approx(wanted, rel=0.35)
