@@ -205,32 +205,3 @@ def test_queue_loses_nothing(queue, more, holds, tmp_path):
 """ + STABLE + WATCHED.format(enter="push", leave="o_valid && o_ready")
     passed, log = check(tmp_path, dut, inputs, body, mode="bmc", depth=16)
     assert passed == holds, log
-
-
-def test_attention_keeps_the_rules_of_the_stream(tmp_path):
-    """Bounded: an output of the engine stays while it waits, and comes for each query that came."""
-    config = rtl.unit("attention")(
-        bits=4, dim=1, io_lanes=1, max_keys=2, logit_bits=4, weight_bits=4, out_bits=4,
-        softmax="softmax-e2:paper,code_bits=2,sum_fraction_bits=4")
-    core = config.create()
-    widths = {name: len(getattr(core, name).payload.as_value()) for name in config.STREAMS}
-    inputs = ", input o_ready" + "".join(
-        f", input [{widths[name] - 1}:0] {name}_payload, input {name}_valid" for name in "qkv")
-    ports = "".join(f", .{name}__payload({name}_payload), .{name}__valid({name}_valid), "
-                    f".{name}__ready({name}_ready)" for name in config.STREAMS)
-    body = f"""
-  wire q_ready, k_ready, v_ready, o_valid, error;
-  wire [{widths["o"] - 1}:0] o_payload;
-  dut dut(.clk(clk), .rst(rst), .error(error){ports});
-  reg [7:0] went = 0, came = 0;
-  always @(posedge clk) begin
-    if (q_valid && q_ready && !rst) went <= went + 1;
-    if (o_valid && o_ready && !rst) begin
-      came <= came + 1;
-      assert (came < went);
-    end
-    if (past && $past(error)) assert (error);
-  end
-""" + STABLE
-    passed, log = check(tmp_path, core, inputs, body, mode="bmc", depth=config.query_latency(1) + 8)
-    assert passed, log
