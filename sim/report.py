@@ -13,6 +13,7 @@ import sys
 from .report_activity import TABLES as ACTIVITY_TABLES
 from .report_attention import TABLES as ATTENTION_TABLES
 from .report_attention_expected import TABLES as EXPECTED_TABLES
+from .report_attention_search import TABLES as SEARCH_TABLES
 from .report_e2 import TABLES as E2_TABLES
 from .report_family import family
 from .report_layernorm import TABLES as LAYERNORM_TABLES
@@ -24,7 +25,7 @@ FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/atte
          "docs/layernorm.md")
 
 TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **ACTIVITY_TABLES}
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

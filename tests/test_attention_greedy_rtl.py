@@ -16,10 +16,12 @@ from rtl.attention.greedy import GreedyAttention
 from rtl.attention.live_keys import LiveKeys
 from rtl.attention.post_score import PostScore
 from rtl.attention.sorted_columns import SortedColumns
+from rtl.attention.sorted_queue import SortedQueue
 from rtl.bus import AxiStream
 from sim import model
 from sim.model import attention
 from sim.model import attention_greedy as greedy
+from sim.report_attention_search import CompareTree
 from test_attention import Set, directed, expected, random_set, run_sets
 
 Attention = rtl.unit("attention")
@@ -219,6 +221,41 @@ def test_column_load(parameters):
 
 def as_pair(entry):
     return entry.value, entry.key
+
+
+# Queue ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", [SortedQueue, CompareTree])
+@pytest.mark.parametrize("places", [1, 2, 7])
+def test_sorted_queue(kind, places):
+    """Equal keys among them, the largest comes first, whatever replaces it."""
+    dut = kind(places, 3, 3)
+    rng = random.Random(14)
+
+    async def bench(ctx):
+        entries = [0] * places
+        for _ in range(40):
+            fresh = [rng.randrange(8) << 3 | low for low in range(places - 1, -1, -1)]
+            loading = list(fresh)
+            while loading or rng.random() < 0.8:
+                ctx.set(dut.load, load := bool(loading) and rng.random() < 0.7)
+                if load:
+                    ctx.set(dut.fresh, loading.pop(0))
+                ctx.set(dut.waiting, waiting := rng.randrange(64))
+                assert ctx.get(dut.head) == max(entries)
+                assert ctx.get(dut.ahead) == (max(entries) > waiting)
+                ctx.set(dut.step, step := max(entries) > waiting and rng.random() < 0.7)
+                if step:
+                    entries[entries.index(max(entries))] = waiting
+                await ctx.tick()
+            ctx.set(dut.load, 0)
+            ctx.set(dut.step, 0)
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            entries = fresh
+
+    simulate(dut, bench)
 
 
 # Merge ------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ import functools
 import itertools
 import operator
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..pipeline import delays
 from .choose import choose
+from .sorted_queue import SortedQueue
 
 
 __all__ = ["ColumnMerge"]
@@ -23,9 +24,8 @@ class ColumnMerge(wiring.Component):
     taken, of equals the first column's, and the column's next product is in its place in the next
     cycle.
 
-    The columns' best products stand in queues, sorted shift registers, of which the head is the
-    largest: one comparison per cycle and place, all at the same time, where a tree would take six
-    of them one behind the other. What comes next in its column stands in a register of its own
+    The columns' best products stand in queues (:class:`~rtl.attention.sorted_queue.SortedQueue`),
+    of which the head is the largest. What comes next in its column stands in a register of its own
     before it enters a queue, and competes with the heads. The next :attr:`HEAD` products of each
     column are in LUT RAM; each one that is taken makes room for one that is fetched from the sorted
     column and multiplied, which takes five cycles.
@@ -101,10 +101,9 @@ class ColumnMerge(wiring.Component):
         self._column_bits = len(self.i.group) + self.lanes.bit_length() - 1
         # A place: the product, and below it the column's number turned over, for the lowest number
         # to win among equals.
-        place = unsigned(self.key_bits + self._column_bits)
-        active, waiting = Signal(), Signal(place)
+        active, waiting = Signal(), Signal(self.key_bits + self._column_bits)
         m.d.sync += active.eq(active ^ self.start)
-        heads, chosen = self._queues(m, place, waiting)
+        heads, chosen = self._queues(m, waiting)
 
         # Which of what waits and the heads has the largest product. Synthesis would take a choice
         # by multiplexers for leave to choose the addresses first and look up afterwards.
@@ -135,38 +134,25 @@ class ColumnMerge(wiring.Component):
         bits = self.lanes.bit_length() - 1
         return column[:bits], column[bits:]
 
-    def _queues(self, m, place, waiting):
+    def _queues(self, m, waiting):
         """Places of the columns; returns the queues' heads, and which of them is the largest."""
-        low = self._column_bits
         queues = []
         for lane in range(self.lanes):
+            m.submodules[f"queue_{lane}"] = queue = SortedQueue(self.groups, self.key_bits,
+                                                                self._column_bits)
             number = Cat(Const(lane, self.lanes.bit_length() - 1), self.i.group)
-            fresh = Signal(place, name=f"fresh_{lane}")
-            m.d.comb += fresh.eq(Cat(~number, self.i.columns[lane]["keys"][0]))
-            loaded = [Signal(place, name=f"loaded_{lane}_{k}") for k in range(self.groups)]
-            above = Signal(self.groups, name=f"above_{lane}")
-            for k, entry in enumerate(loaded):
-                # Equal products stay in the order in which they come.
-                m.d.comb += above[k].eq(entry[low:] >= fresh[low:])
-                moved = Mux(above[k - 1], fresh, loaded[k - 1]) if k else fresh
-                with m.If(self.start | (self.load & ~above[k])):
-                    m.d.sync += entry.eq(Mux(self.start, 0, moved))
-            queues.append((loaded, [Signal(place, name=f"queue_{lane}_{k}")
-                                    for k in range(self.groups)]))
-
-        heads, largest = [queue[0] for _, queue in queues], []
+            m.d.comb += [queue.fresh.eq(Cat(~number, self.i.columns[lane]["keys"][0])),
+                         queue.load.eq(self.load), queue.start.eq(self.start),
+                         queue.waiting.eq(waiting)]
+            queues.append(queue)
+        heads = [queue.head for queue in queues]
         second = heads[1] > heads[0] if self.lanes == 2 else Const(0)
-        for lane, (loaded, queue) in enumerate(queues):
-            before = Signal(self.groups, name=f"before_{lane}")
+        largest = []
+        for lane, queue in enumerate(queues):
             chosen = Signal(name=f"chosen_{lane}")
-            m.d.comb += [before.eq(Cat(entry > waiting for entry in queue)),
-                         chosen.eq(before[0] & (second if lane else ~second))]
+            m.d.comb += [chosen.eq(queue.ahead & (second if lane else ~second)),
+                         queue.step.eq(self.step & chosen)]
             largest.append(chosen)
-            for k, entry in enumerate(queue):
-                moved = waiting if k + 1 == self.groups else \
-                    Mux(before[k + 1], queue[k + 1], waiting)
-                with m.If(self.start | (self.step & chosen & before[k])):
-                    m.d.sync += entry.eq(Mux(self.start, loaded[k], moved))
         return heads, largest
 
     def _states(self, m, active, columns, column, best):
