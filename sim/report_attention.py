@@ -26,6 +26,8 @@ CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data"
 
 SETS = (("random", 1), ("random", 4), ("cluster", 2), ("cluster", 4), ("needle", 4),
         ("lowrank", 4), ("allneg", 1))
+# Those that are simulated: one of each kind.
+CYCLE_SETS = (("random", 4), ("cluster", 4), ("needle", 4), ("lowrank", 4), ("allneg", 1))
 
 
 def measured_cycles(config, sets, simulator="icarus"):
@@ -108,11 +110,13 @@ def predict():
 
 def predict_cycles():
     """Cycles per query of predictive attention, simulated, and by the model."""
-    sets = [(f"{name}, {beta}", attention_data.DATA[name](
-        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in (
-            ("random", 4), ("cluster", 4), ("needle", 4))]
-    cases = [(name, vectors, {}) for name, vectors in sets]
-    cases += [("random, 4", sets[0][1], {"rule": "top-k"})]
+    cases = []
+    for name, beta in CYCLE_SETS:
+        vectors = attention_data.DATA[name](np.random.default_rng(0), 24, 320, 64, beta)
+        kinds = [{}, {"rule": "top-k", "top_k": 40}]
+        if name == "random":
+            kinds += [{"rule": "top-k", "top_k": count} for count in (20, 80, 160)]
+        cases += [(f"{name}, {beta}", vectors, parameters) for parameters in kinds]
     real = captured_head()
     keys = len(real[1])
     cases += [("captured head", real, parameters) for parameters in (
@@ -295,8 +299,7 @@ def greedy_cycles():
     """Cycles per query with A3's search, simulated, and by the model."""
     rows = []
     sets = [(f"{name}, {beta}", attention_data.DATA[name](
-        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in (
-            ("random", 4), ("cluster", 4), ("needle", 4), ("lowrank", 4), ("allneg", 1))]
+        np.random.default_rng(0), 24, 320, 64, beta)) for name, beta in CYCLE_SETS]
     for name, (q, k, v) in [*sets, ("captured head", captured_head())]:
         for preset in ("conservative", "aggressive"):
             config = attention_data.fitted(q, k, v, **unit("attention").PRESETS[preset])
