@@ -111,7 +111,7 @@ class Sorter(wiring.Component):
                 side = place % 2
                 ctx.set(dut.address[side], bank * dut.words + beat * count + place)
                 ctx.set(dut.lane[side], lane)
-                await ctx.tick()
+                await ctx.tick().repeat(2)
                 assert as_pair(ctx.get(dut.o[side])) == entry
 
 
@@ -291,10 +291,12 @@ def test_column_merge(parameters, high, pause):
         return [pair for pair in merged if pair[0]]
 
     async def memory(ctx):
+        before = 0
         async for _, _, address in ctx.tick().sample(dut.address):
-            column, place = divmod(address, keys)
+            column, place = divmod(before, keys)
             value, row = columns[column % config.dim][place]
             ctx.set(dut.element, {"value": value, "key": row})
+            before = address
 
     async def load(ctx, query):
         for group in range(dut.groups):

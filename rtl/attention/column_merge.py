@@ -63,7 +63,7 @@ class ColumnMerge(wiring.Component):
     address, lane : Out
         Element to read.
     element : In
-        What was read, a cycle later.
+        What was read, two cycles later.
     """
 
     #: Products of a column that are at hand: those of the cycles that one takes to be fetched, and
@@ -199,12 +199,10 @@ class ColumnMerge(wiring.Component):
             self.address.eq(source.origin + Mux(source.factor < 0, minus_left, -minus_left)),
             self.lane.eq(source.lane),
         ]
-        value = Signal.like(self.element.value, reset_less=True)
         factors = delays(m, source.factor, 2, "factor")
-        product = Signal(signed(len(value) + len(source.factor)), reset_less=True)
-        rows = [Signal(self._rows, name=f"request_row_{k}") for k in range(2)]
-        m.d.sync += [value.eq(self.element.value), product.eq(value * factors[2]),
-                     rows[0].eq(self.element.key), rows[1].eq(rows[0])]
+        product = Signal(signed(len(self.element.value) + len(source.factor)), reset_less=True)
+        row = Signal.like(self.row, name="request_row")
+        m.d.sync += [product.eq(self.element.value * factors[2]), row.eq(self.element.key)]
         final = requests[3]
         key = Signal(self.key_bits)
         m.d.comb += key.eq(Mux(~product[-1] & (final.state.minus_left < 0) & ~over[2], product, 0))
@@ -220,7 +218,7 @@ class ColumnMerge(wiring.Component):
             rows_there.append(self._lookup(
                 m, f"row_{slot}", self._rows, active, columns,
                 [new.rows[slot - 1] for new in self.i.columns],
-                (valid[3] & (final.state.slot == slot), final.column, rows[1])))
+                (valid[3] & (final.state.slot == slot), final.column, row)))
         following = Signal(self.key_bits)
         m.d.comb += [
             target.eq(best([choose([slots[k] for slots in found], states[k].slot)

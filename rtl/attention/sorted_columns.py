@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..pipeline import delays
 from .choose import choose
 from .vector_store import BLOCK_WORDS
 
@@ -37,7 +38,7 @@ class SortedColumns(wiring.Component):
         Elements to read, one at each of two ports; address 0 is the first element of the lane's
         first column of set 0, and address :attr:`words` that of set 1.
     o : Out
-        What was read, a cycle later: ``value`` and ``key``.
+        What was read, two cycles later: ``value`` and ``key``.
     head_bank, head_beat : In
         Columns whose ends are to be read. The copies of an element are there two cycles after it
         was written.
@@ -115,10 +116,14 @@ class SortedColumns(wiring.Component):
                         port.addr.eq(Cat(self.head_beat, self.head_bank)),
                         ends[lane][k].eq(port.data),
                     ]
-        for side in range(2):
-            chosen = Signal.like(self.lane[side], name=f"lane_{side}")
-            m.d.sync += chosen.eq(self.lane[side])
-            m.d.comb += self.o[side].eq(choose([ports[side] for ports in read], chosen))
+        # A block RAM takes longer than anything else: one of them is chosen in the next cycle.
+        for side, lane in enumerate(self.lane):
+            words = []
+            for number, ports in enumerate(read):
+                word = Signal(self.element, name=f"word_{side}_{number}")
+                m.d.sync += word.eq(ports[side])
+                words.append(word)
+            m.d.comb += self.o[side].eq(choose(words, delays(m, lane, 2, f"lane_{side}")[2]))
         return m
 
     @staticmethod
