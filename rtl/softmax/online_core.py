@@ -247,8 +247,7 @@ class OnlineDatapath(RowDatapath):
         return maximum
 
     def _risen(self, m, level):
-        """What ``level``, of stage ``reference``, rises by with each beat, at stage ``distance``.
-        """
+        """Rise of ``level``, of stage ``reference``, with each beat, at stage ``distance``."""
         at = self.at
         before = Signal.like(level, name="level_before")
         with m.If(self.valids[at.reference]):
@@ -270,8 +269,10 @@ class OnlineDatapath(RowDatapath):
         return total.o
 
     def _normalised(self, m, total):
-        """Word of a row, at stage ``result``: bits below the leading one of its sum, and above them
-        the place of that."""
+        """Word of a row, at stage ``result``.
+
+        The bits below the leading one of its sum, and above them that one's place.
+        """
         config = self.config
         place, mantissa = normalised(m, total, config.smallest_place, self.mantissa_bits,
                                      rests=self.rests(config))
