@@ -350,6 +350,35 @@ def errors():
                     for s, p in variants)), rows)
 
 
+def error_parts():
+    """Where the errors of the dense engine come from, 128 queries, 320 keys of 64."""
+    rows = []
+    for name, beta in SETS:
+        q, k, v = attention_data.DATA[name](np.random.default_rng(0), 128, 320, 64, beta)
+        exact = reference.attention(q, k, v)
+        cells = [f"{name}, {beta}"]
+
+        def add(config, outputs, cells=cells, exact=exact):
+            cells.append(f"{metrics.attention_errors(exact, outputs).relative:.3f}")
+
+        plain, fine = attention_data.fitted(q, k, v), attention_data.fine(q, k, v)
+        for config in (plain, fine):
+            x = attention_data.quantised(config, q, k, v)
+            add(config, reference.attention(*(codes * scale for codes, scale in zip(
+                x, (config.query_scale, config.key_scale, config.value_scale), strict=True))))
+        coarse = {"logit_bits": plain.logit_bits, "logit_scale": plain.logit_scale}, \
+            {"out_bits": plain.out_bits, "output_scale": plain.output_scale}, \
+            {"softmax": plain.softmax, "weight_bits": plain.weight_bits}
+        for parameters in ({}, *coarse):
+            config = dataclasses.replace(fine, **parameters)
+            x = attention_data.quantised(config, q, k, v)
+            add(config, model.run(config, *x) * config.output_scale)
+        rows.append(cells)
+    return table(("data, beta", "Q, K, V rounded, float64", "with steps that just fit",
+                  "engine, fine", "with 10-bit logits", "with 8-bit outputs",
+                  "with `softmax-e2:plus`"), rows)
+
+
 COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
          {"softmax": "softmax-split"}, {"select": "predict"},
          {"select": "predict", "predictor": "sign"}, {"select": "predict", "predictor": "4-bit"},
@@ -373,7 +402,8 @@ def cost():
                   "latency of one key, cycles"), rows)
 
 
-TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors, "attention-cost": cost,
+TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors,
+          "attention-error-parts": error_parts, "attention-cost": cost,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
           "attention-captured": captured_heads, "attention-greedy": greedy,
           "attention-greedy-cycles": greedy_cycles, "attention-reuse": reuse,
