@@ -319,7 +319,7 @@ def greedy_cycles():
             few, many = (measured_cycles(config, [(integers[0][:count], *integers[1:])])
                          for count in (8, 24))
             done = work(config, integers[0][8:], integers[1])
-            latency = measured_latency(config, integers[0][:3], *integers[1:])
+            latency = measured_latency(config, integers[0][:1], *integers[1:])
             dense = attention_data.fitted(q, k, v).query_latency(len(k))
             rows.append((name, f"`{preset}`", len(k), f"{100 * done.candidates / len(k):.1f} %",
                          f"{(many - few) / 16:.1f}", f"{done.cycles:.1f}",
