@@ -1,8 +1,6 @@
 """What a greedy search's sorted queue costs beside a tree of comparisons, as a Markdown table."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from rtl import synth
 from rtl.attention.sorted_queue import SortedQueue
@@ -13,18 +11,11 @@ from .report_tools import table
 __all__ = ["TABLES", "CompareTree"]
 
 
-class CompareTree(wiring.Component):
-    """Does what :class:`~rtl.attention.sorted_queue.SortedQueue` does, by a tree of comparisons.
+class CompareTree(SortedQueue):
+    """Does what a sorted queue does, by a tree of comparisons.
 
     Entries stay where they are. Those of the next turn are loaded one behind the other.
     """
-
-    def __init__(self, places, key_bits, low_bits):
-        self.places = places
-        width = key_bits + low_bits
-        super().__init__({
-            "load": In(1), "fresh": In(width), "start": In(1), "waiting": In(width),
-            "ahead": Out(1), "head": Out(width), "step": In(1)})
 
     def elaborate(self, platform):
         m = Module()

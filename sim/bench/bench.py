@@ -72,6 +72,11 @@ class Bench:
         self.report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
         self._begin = time.perf_counter()
 
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the streams in."""
+        return [name for name in self.ports if name != "o"]
+
     async def start(self) -> None:
         """Start the clock and reset the design, with all its inputs known from the beginning."""
         self._reset.value = self._active
@@ -84,10 +89,9 @@ class Bench:
     def _idle(self) -> None:
         for name in self.config.controls:
             getattr(self._dut, name).value = 0
-        for name, port in self.ports.items():
-            if name != "o":
-                port.set_valid("0")
-                port.set_payload(port.idle)
+        for name in self.inputs:
+            self.ports[name].set_valid("0")
+            self.ports[name].set_payload(self.ports[name].idle)
 
     async def reset(self, cycles: int = 1) -> None:
         """Reset the design, from one falling edge to another."""
