@@ -54,7 +54,6 @@ class ColumnLoad(wiring.Component):
 
     def __init__(self, config):
         self.config = config
-        self.words = config.vector_beats * config.max_keys
         super().__init__({
             "i": In(stream.Signature(self.layout(config))),
             "finished": In(1), "ends": In(range(config.max_keys)).array(2),
@@ -112,7 +111,7 @@ class ColumnLoad(wiring.Component):
 
         # The columns of a lane lie one behind the other.
         start, here = Signal.like(self.o.start), Signal.like(self.o.start)
-        m.d.comb += here.eq(Mux(part == 0, Mux(bank, self.words, 0), start))
+        m.d.comb += here.eq(Mux(part == 0, Mux(bank, config.column_words, 0), start))
         with m.If(transfer):
             m.d.sync += start.eq(here + number)
         m.d.sync += [self.write.eq(transfer & ~cut & (number != 0)), self.o.start.eq(here),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..pipeline import delays
 from .choose import choose
+from .memory_style import memory_style
 from .sorted_columns import SortedColumns
 
 
@@ -61,7 +62,7 @@ class ColumnSort(wiring.Component):
     def __init__(self, config):
         self.config = config
         self.lanes, self.beats = config.io_lanes, config.vector_beats
-        self.words = self.beats * config.max_keys
+        self.words = config.column_words
         vector = data.ArrayLayout(signed(config.bits), config.dim)
         super().__init__({
             "finished": In(1), "place": In(range(config.max_keys)),
@@ -159,8 +160,8 @@ class ColumnSort(wiring.Component):
         depth = 1 << len(address)
         shape = range(2 * self.words + 1)
         m.submodules[f"table_{lane}"] = table = memory.Memory(
-            shape=shape, depth=depth, init=[], attrs={
-                "ram_style": SortedColumns.style(self.config.memory, depth)})
+            shape=shape, depth=depth, init=[],
+            attrs={"ram_style": memory_style(self.config.memory, depth)})
         write = table.write_port()
         read = table.read_port()
         addresses = [address, *(Signal.like(address, name=f"address_{lane}_{k}") for k in (1, 2))]

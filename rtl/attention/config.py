@@ -377,6 +377,11 @@ class AttentionConfig(UnitConfig):
         return -(-self.max_keys // self.predict_lanes)
 
     @property
+    def column_words(self):
+        """Elements of a lane of sorted columns in the longest set, for a greedy search."""
+        return self.vector_beats * self.max_keys
+
+    @property
     def max_beats(self):
         """Cycles that the longest set takes per query."""
         return -(-self.max_keys // self.lanes)

@@ -54,16 +54,15 @@ class DenseAttention(wiring.Component):
     def __init__(self, config):
         self.config = config
         super().__init__({
-            **self._further_ports(config),
-            "q": In(stream.Signature(config.vector_layout)),
-            "k": In(stream.Signature(config.key_layout)),
-            "v": In(stream.Signature(config.value_layout)),
-            "o": Out(stream.Signature(config.output_layout)),
+            **self._controls(config),
+            **{name: (Out if name == "o" else In)(stream.Signature(layout))
+               for name, layout in config.stream_layouts.items()},
             "error": Out(1),
         })
 
     @staticmethod
-    def _further_ports(config):
+    def _controls(config):
+        """Ports that are no streams, by the names of ``config.controls``."""
         return {}
 
     @property

@@ -41,10 +41,9 @@ class GreedyAttention(SelectiveAttention):
     """
 
     @staticmethod
-    def _further_ports(config):
-        columns = {"c": In(stream.Signature(config.column_layout))} if config.sort == "host" else {}
+    def _controls(config):
         return {"adjust": In(1), "iterations": In(config.iteration_bits),
-                "distance": In(config.logit_bits), **columns}
+                "distance": In(config.logit_bits)}
 
     @property
     def _preview(self):
@@ -84,7 +83,7 @@ class GreedyAttention(SelectiveAttention):
         config = self.config
         self._bad_columns = Signal()
         m.submodules.columns = columns = SortedColumns(config, ColumnMerge.HEAD)
-        m.submodules.search = search = GreedySearch(config, columns.element, columns.words)
+        m.submodules.search = search = GreedySearch(config)
         queries = self._search(m, columns, search)
         depth = 1 << (2 * self._logit_cycles(config) + 7).bit_length()
         key = search.o.payload.key

@@ -9,6 +9,7 @@ from .choose import choose
 from .column_merge import ColumnMerge
 from .greedy_scores import GreedyScores
 from .kept_keys import KeptKeys
+from .sorted_columns import SortedColumns
 
 
 __all__ = ["GreedySearch"]
@@ -45,10 +46,6 @@ class GreedySearch(wiring.Component):
     ----------
     config : AttentionConfig
         Configuration.
-    element : ShapeLike
-        An element of a sorted column.
-    words : int
-        Elements of a lane of sorted columns in the longest set.
 
     Members
     -------
@@ -68,10 +65,10 @@ class GreedySearch(wiring.Component):
     #: Queries that may be in work at a time, from here to their last exact dot product.
     ROWS = 8
 
-    def __init__(self, config, element, words):
+    def __init__(self, config):
         self.config = config
-        self.words = words
-        lanes = config.io_lanes
+        self.words = words = config.column_words
+        element, lanes = SortedColumns.element_layout(config), config.io_lanes
         heads = data.ArrayLayout(data.ArrayLayout(element, ColumnMerge.HEAD), lanes)
         self._merges = [ColumnMerge(config, element, 2 * words) for _ in range(2)]
         super().__init__({

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..row_queue import RowQueue
 from .last_kept import LastKept
+from .memory_style import memory_style
 from .queue import PipelineQueue
 
 
@@ -65,8 +66,7 @@ class PostScore(wiring.Component):
         depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
         m.submodules.ring = ring = memory.Memory(
             shape=self.layout, depth=depth, init=[], attrs={
-                "ram_style": config.memory if config.memory != "auto" else
-                "block" if depth > 64 else "distributed"})
+                "ram_style": memory_style(config.memory, depth)})
         write, read = ring.write_port(), ring.read_port()
         # One bit more than an address: a full ring differs from an empty one.
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))

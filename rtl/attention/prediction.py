@@ -12,7 +12,7 @@ from ..row_store import BLOCK_BITS, RowStore
 from ..top_k import TopK
 from .kept_keys import KeptKeys
 from .queue import StoredQueue
-from .vector_store import BLOCK_WORDS
+from .memory_style import memory_style
 
 
 __all__ = ["Prediction"]
@@ -136,8 +136,7 @@ class Prediction(wiring.Component):
         rule = config.predictor_config
         size = 1 << (config.predict_words - 1).bit_length()
         layout = data.StructLayout({"codes": self._codes, "mask": unsigned(1)})
-        style = config.memory if config.memory != "auto" else (
-            "block" if 2 * config.predict_words > BLOCK_WORDS else "distributed")
+        style = memory_style(config.memory, 2 * config.predict_words)
         query = Signal(self._codes)
         m.d.sync += query.eq(self.codes)
         masks, scores = [], []

@@ -10,9 +10,9 @@ from ..row_queue import RowQueue
 from .dense import DenseAttention
 from .dual_array import DualArray
 from .map_store import MapStore
+from .memory_style import memory_style
 from .products import CHAIN
 from .row_division import RowDivisionPipeline, RowFactor
-from .vector_store import BLOCK_WORDS
 
 
 __all__ = ["ReuseAttention"]
@@ -92,9 +92,7 @@ class ReuseAttention(DenseAttention):
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
         cycles, gap = self._sum_cycles(config), self.pair_gap(config)
-        words = 2 * config.maps * config.map_rows * config.max_keys
-        style = config.memory if config.memory != "auto" else (
-            "block" if words > 2 * BLOCK_WORDS else "distributed")
+        style = memory_style(config.memory, config.maps * config.map_rows * config.max_keys)
         total_bits = config.division.places[1] + 1
         m.submodules.maps = maps = MapStore(config.maps, config.map_rows, config.max_keys,
                                             config.code_bits, total_bits, style)

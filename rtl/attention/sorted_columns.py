@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..pipeline import delays
 from .choose import choose
-from .vector_store import BLOCK_WORDS
+from .memory_style import memory_style
 
 
 __all__ = ["SortedColumns"]
@@ -36,7 +36,7 @@ class SortedColumns(wiring.Component):
         which set, ``bank``.
     address, lane : In
         Elements to read, one at each of two ports; address 0 is the first element of the lane's
-        first column of set 0, and address :attr:`words` that of set 1.
+        first column of set 0, and address ``config.column_words`` that of set 1.
     o : Out
         What was read, two cycles later: ``value`` and ``key``.
     head_bank, head_beat : In
@@ -50,8 +50,7 @@ class SortedColumns(wiring.Component):
     def __init__(self, config, head):
         self.head = head
         self.lanes, self.beats = config.io_lanes, config.vector_beats
-        #: Elements of a lane in the longest set.
-        self.words = self.beats * config.max_keys
+        self.words = config.column_words
         self._memory = config.memory
         #: Layout of an element.
         self.element = self.element_layout(config)
@@ -73,7 +72,7 @@ class SortedColumns(wiring.Component):
     @classmethod
     def write_layout(cls, config):
         """Layout of what is written at a time."""
-        places = range(2 * config.vector_beats * config.max_keys)
+        places = range(2 * config.column_words)
         column = data.StructLayout({"element": cls.element_layout(config), "place": places})
         return data.StructLayout({
             "columns": data.ArrayLayout(column, config.io_lanes),
@@ -90,7 +89,7 @@ class SortedColumns(wiring.Component):
         for lane, column in enumerate(self.i.columns):
             m.submodules[f"column_{lane}"] = elements = memory.Memory(
                 shape=self.element, depth=2 * self.words, init=[],
-                attrs={"ram_style": self.style(self._memory, 2 * self.words)})
+                attrs={"ram_style": memory_style(self._memory, 2 * self.words)})
             write = elements.write_port()
             m.d.comb += [write.addr.eq(column.place), write.en.eq(self.write),
                          write.data.eq(column.element)]
@@ -125,10 +124,3 @@ class SortedColumns(wiring.Component):
                 words.append(word)
             m.d.comb += self.o[side].eq(choose(words, delays(m, lane, 2, f"lane_{side}")[2]))
         return m
-
-    @staticmethod
-    def style(wanted, depth):
-        """Kind of a memory that is asked for."""
-        if wanted != "auto":
-            return wanted
-        return "block" if depth > BLOCK_WORDS else "distributed"

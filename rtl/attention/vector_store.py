@@ -4,12 +4,10 @@ from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .memory_style import memory_style
+
 
 __all__ = ["VectorStore"]
-
-# Words from which on a memory is worth a block RAM.
-BLOCK_WORDS = 64
-
 
 class VectorStore(wiring.Component):
     """Double-buffered memory of K or V, ``lanes`` vectors wide, with its stream.
@@ -108,13 +106,6 @@ class VectorStore(wiring.Component):
             **({"use": Out(layout["use"].shape)} if "use" in layout.members else {}),
         })
 
-    @property
-    def style(self):
-        """Kind of memory that is asked for."""
-        if self.memory != "auto":
-            return self.memory
-        return "block" if 2 * self.words > BLOCK_WORDS else "distributed"
-
     def elaborate(self, platform):
         m = Module()
         writing, reading = Signal(), Signal()
@@ -169,7 +160,7 @@ class VectorStore(wiring.Component):
         for lane in range(self.lanes):
             m.submodules[f"lane_{lane}"] = vectors = memory.Memory(
                 shape=self.vector, depth=size + self.words, init=[],
-                attrs={"ram_style": self.style})
+                attrs={"ram_style": memory_style(self.memory, 2 * self.words)})
             port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
                 port.addr.eq(Cat(place.word, writing)),

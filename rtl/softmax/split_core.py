@@ -41,8 +41,11 @@ def stages(config):
 
 
 class SplitDatapath(TwoPassDatapath):
-    """First pass: maximum. Second pass: exponentials, as products of two table words, and their
-    sum. Third pass: division, or multiplication by the reciprocal."""
+    """Datapath of the split softmax.
+
+    First pass: maximum. Second pass: exponentials, as products of two table words, and their sum.
+    Third pass: division, or multiplication by the reciprocal.
+    """
 
     @property
     def largest_term(self):
