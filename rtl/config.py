@@ -13,7 +13,6 @@ import tomllib
 
 from .parameter import ConfigError, kind_of
 
-
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
 

@@ -12,11 +12,10 @@ import sys
 import tempfile
 import time
 
-from . import emit, synth
 from .config import ConfigError, unit, units
+from .emit import synthesis, verilog
+from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
-from .yosys import YosysError
-
 
 __all__ = ["generate", "main"]
 
@@ -28,13 +27,13 @@ def generate(config, out, *, synthesise=False):
 
     Returns
     -------
-    synth.Figures or None
+    synthesis.Figures or None
         Area and delay of the core, if ``synthesise``.
     """
-    text = emit.unit(config)
+    text = verilog.of_unit(config)
     _publish(pathlib.Path(out) / config.name,
              {f"{config.name}.v": text, "config.json": config.to_json()})
-    return synth.measure(text, config.name) if synthesise else None
+    return synthesis.measure(text, config.name) if synthesise else None
 
 
 def _publish(folder, files):
@@ -64,7 +63,7 @@ def main(argv=None):
         message, status = str(error), 2
     except OSError as error:
         message, status = f"File {str(error.filename)!r} can not be written: {error.strerror}", 1
-    except (YosysError, synth.SynthesisError) as error:
+    except (YosysError, synthesis.SynthesisError) as error:
         message, status = str(error), 1
     except KeyboardInterrupt:
         message, status = "Interrupted", 130

@@ -10,7 +10,6 @@ import difflib
 from .config import ConfigError, UnitConfig, unit, units
 from .parameter import kind_of
 
-
 __all__ = ["ArgumentParser", "add_parameters", "configs"]
 
 

@@ -13,7 +13,6 @@ import numbers
 import operator
 from fractions import Fraction
 
-
 __all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Real", "Words",
            "kind_of", "parameter"]
 

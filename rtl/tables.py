@@ -4,7 +4,6 @@ import decimal
 import math
 from fractions import Fraction
 
-
 __all__ = ["exp2_words", "exp_words", "ln2", "log2_ratio", "quotient_word", "reciprocal_words"]
 
 

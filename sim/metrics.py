@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-
 __all__ = ["AttentionErrors", "SoftmaxErrors", "softmax_errors", "attention_errors"]
 
 

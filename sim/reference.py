@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 __all__ = ["attention", "greedy_attention", "softmax"]
 
 

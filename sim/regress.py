@@ -4,7 +4,7 @@ Each configuration is emitted, built for the simulators and run with rows whose 
 knows. Four kinds of configurations and rows:
 
 =========== ====================================================================================
-directed    every preset, with the rows of :mod:`sim.bench.directed`
+directed    every preset, with the rows of :mod:`sim.stimuli.rows`
 real        every preset at every scale of a capture of attention logits, with all its rows
 throughput  every preset, with rows of random lengths back to back
 random      configurations drawn over every parameter, with directed and random rows
@@ -37,9 +37,8 @@ from amaranth import UnusedElaboratable
 from rtl import ConfigError, UnitConfig, unit, units
 from rtl.parameter import Choice, Flag, Integer, PositiveReal, kind_of
 
-from . import captured
-from .bench.directed import back_to_back, directed, random_rows
 from .bench.rows import Rows
+from .data import captured, sample
 from .runner import (
     ROOT,
     SIMULATORS,
@@ -50,11 +49,12 @@ from .runner import (
     check_simulator,
     make_job,
 )
+from .stimuli.rows import back_to_back, directed, random_rows
 
 __all__ = ["KINDS", "Outcome", "Task", "main", "random_config", "run_task", "tasks"]
 
 KINDS = ("directed", "real", "throughput", "random")
-CAPTURE = ROOT / "tests" / "data" / "minilm_logits.npz"
+CAPTURE = sample("logits")
 
 # Input beats of a job of each kind of random rows; the wider a beat, the longer it takes.
 BEATS = {"icarus": 1500, "verilator": 6000}

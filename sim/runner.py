@@ -24,8 +24,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-import rtl.emit
 from rtl.config import UnitConfig
+from rtl.emit import verilog
 
 from . import model
 from .bench.rows import Job, Rows, formats
@@ -82,7 +82,7 @@ class Design:
     @classmethod
     def of(cls, config: UnitConfig, ports: str = "core") -> Design:
         """Return a unit with its own ports or, of the same text, in its AXI4-Stream shell."""
-        text = rtl.emit.unit(config)
+        text = verilog.of_unit(config)
         if ports == "core":
             return cls(config, config.name, text, ports, config.latency)
         # The shell has a register slice at its output.

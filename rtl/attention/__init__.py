@@ -2,5 +2,4 @@
 
 from .config import AttentionConfig
 
-
 __all__ = ["AttentionConfig"]

@@ -15,19 +15,18 @@ from amaranth import signed
 from ..config import UnitConfig, register, unit, units
 from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
 from ..softmax.exponentials import ExponentialsConfig
-from .column_load import ColumnLoad
-from .column_sort import ColumnSort
 from .dense import DenseAttention
-from .greedy import GreedyAttention
-from .greedy_search import GreedySearch
-from .map_store import MapUse
-from .predictive import PredictiveAttention
-from .predictor import PREDICTORS, predictor
+from .greedy.column_load import ColumnLoad
+from .greedy.column_sort import ColumnSort
+from .greedy.engine import GreedyAttention
+from .greedy.search import GreedySearch
+from .predict.predictive import PredictiveAttention
+from .predict.predictor import PREDICTORS, predictor
 from .requantise import Requantiser
-from .reuse import ReuseAttention
-from .row_division import RowDivision
-from .stream import VectorLayout
-
+from .reuse.engine import ReuseAttention
+from .reuse.map_store import MapUse
+from .reuse.row_division import RowDivision
+from .vector_beat import VectorLayout
 
 __all__ = ["AttentionConfig", "SoftmaxChoice"]
 
@@ -136,10 +135,11 @@ class AttentionConfig(UnitConfig):
     no part; with none left the output is 0.
 
     With ``select="predict"`` a query meets those keys only whose predicted score is high
-    (:mod:`~rtl.attention.predictor`, :class:`~rtl.attention.prediction.Prediction`). With ``reuse``
-    the weights are codes of the exponentials, which are kept for values of further layers, and
-    ``y_j = sat(round(a_j * (value_scale / output_scale) / sum_i w_i))``
-    (:class:`~rtl.attention.reuse.ReuseAttention`).
+    (:mod:`~rtl.attention.predict.predictor`,
+    :class:`~rtl.attention.predict.prediction.Prediction`). With ``reuse`` the weights are codes of
+    the exponentials, which are kept for values of further layers, and ``y_j = sat(round(a_j *
+    (value_scale / output_scale) / sum_i w_i))``
+    (:class:`~rtl.attention.reuse.engine.ReuseAttention`).
     """
 
     UNIT = "attention"

@@ -15,13 +15,12 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..pipeline import delays
-from ..row_queue import RowQueue
+from ..blocks.pipeline import delays
+from ..stream.pipeline_queue import PipelineQueue
+from ..stream.row_queue import RowQueue
 from .products import DotProduct, MultiplyAccumulate
-from .queue import PipelineQueue
 from .requantise import RequantiserPipeline
 from .vector_store import VectorStore
-
 
 __all__ = ["DenseAttention"]
 

@@ -4,8 +4,7 @@ from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .queue import PipelineQueue, StoredQueue
-
+from ..stream.pipeline_queue import PipelineQueue, StoredQueue
 
 __all__ = ["KeptKeys"]
 
@@ -26,7 +25,7 @@ class KeptKeys(wiring.Component):
     depth : int
         Words that it must hold.
     stored : bool
-        Hold them in a :class:`~rtl.attention.queue.StoredQueue`, for many.
+        Hold them in a :class:`~rtl.stream.pipeline_queue.StoredQueue`, for many.
     places : int
         Number the words from 0 to this less 1, over and over (a power of two).
 

@@ -4,10 +4,9 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..adder_tree import AdderTree
-from ..pipeline import delays
+from ..blocks.adder_tree import AdderTree
+from ..blocks.pipeline import delays
 from .requantise import signed_width
-
 
 __all__ = ["DotProduct", "MultiplyAccumulate"]
 

@@ -12,7 +12,6 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-
 __all__ = ["Requantiser", "RequantiserPipeline", "saturated", "signed_width"]
 
 # Significant bits of a multiplier: what a DSP block's narrow port takes, signed.

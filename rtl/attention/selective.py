@@ -3,10 +3,9 @@
 from amaranth import Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..row_queue import RowQueue
+from ..stream.pipeline_queue import PipelineQueue
+from ..stream.row_queue import RowQueue
 from .dense import DenseAttention
-from .queue import PipelineQueue
-
 
 __all__ = ["SelectiveAttention"]
 

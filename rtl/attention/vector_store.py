@@ -4,8 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory_style import memory_style
-
+from ..blocks.memory_style import memory_style
 
 __all__ = ["VectorStore"]
 

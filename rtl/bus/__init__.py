@@ -1,6 +1,5 @@
 """Bus shells: what stands between a unit's streams and the buses of a system."""
 
-from .axis import AxiStream
-
+from .axi_stream import AxiStream
 
 __all__ = ["AxiStream"]

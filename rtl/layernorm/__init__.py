@@ -3,5 +3,4 @@
 from .ai import AILayerNormConfig
 from .exact import ExactLayerNormConfig
 
-
 __all__ = ["AILayerNormConfig", "ExactLayerNormConfig"]

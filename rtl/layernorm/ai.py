@@ -14,7 +14,6 @@ from ..parameter import Choice, Integer, parameter
 from .config import LayerNormConfig
 from .tables import rsqrt_words
 
-
 __all__ = ["AILayerNormConfig"]
 
 # Octaves below the largest standard deviation in which the reciprocal is told apart. With the

@@ -2,11 +2,10 @@
 
 from amaranth import Cat, Const, Signal, signed
 
-from ..lookup import lookup
-from ..pipeline import delays
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 from .beat_sum import BeatSum
 from .core import Datapath, LayerNorm, Schedule
-
 
 __all__ = ["AILayerNorm", "schedule"]
 

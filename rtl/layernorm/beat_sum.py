@@ -4,8 +4,7 @@ from amaranth import Cat, Const, Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..pipeline import delays
-
+from ..blocks.pipeline import delays
 
 __all__ = ["BeatSum", "add"]
 

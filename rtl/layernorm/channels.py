@@ -4,9 +4,8 @@ from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..lookup import lookup
-from ..row_store import BLOCK_BITS
-
+from ..blocks.lookup import lookup
+from ..stream.row_store import BLOCK_BITS
 
 __all__ = ["ChannelTable", "ChannelWords"]
 

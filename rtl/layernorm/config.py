@@ -13,12 +13,11 @@ from amaranth import Shape, signed, unsigned
 
 from ..config import UnitConfig
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
-from ..stream import BeatLayout
+from ..stream.beat import BeatLayout
 from .channels import ChannelWords
 from .kinds import Integers, NonNegativeReal, SignedInteger
 from .load import LoadLayout
 from .tables import root
-
 
 __all__ = ["LayerNormConfig", "Scale"]
 

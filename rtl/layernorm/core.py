@@ -6,16 +6,15 @@ from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from ..block_table import BlockTable
-from ..lookup import lookup
-from ..pipeline import delays
-from ..row_queue import RowQueue
-from ..row_store import RowStore
-from ..row_unit import RowDatapath, RowUnit
+from ..blocks.block_table import BlockTable
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
+from ..stream.row_queue import RowQueue
+from ..stream.row_store import RowStore
+from ..stream.row_unit import RowDatapath, RowUnit
 from .beat_sum import BeatSum, add
 from .channels import ChannelTable
 from .config import LENGTH_BITS
-
 
 __all__ = ["Datapath", "LayerNorm", "Schedule"]
 

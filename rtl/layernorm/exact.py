@@ -10,7 +10,6 @@ from ..parameter import Integer, parameter
 from .config import LENGTH_BITS, LayerNormConfig
 from .tables import newton_words
 
-
 __all__ = ["ExactLayerNormConfig"]
 
 # Fraction bits of Newton's step: of the mantissa, of the slope, of the offset.

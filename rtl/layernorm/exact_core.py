@@ -2,11 +2,10 @@
 
 from amaranth import Cat, Const, Mux, Signal, signed
 
-from ..lookup import constant_multiple, lookup
-from ..pipeline import delays
+from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.pipeline import delays
 from .core import Datapath, LayerNorm, Schedule
 from .exact import MANTISSA_BITS, OFFSET_BITS, SLOPE_BITS
-
 
 __all__ = ["ExactLayerNorm", "schedule"]
 

@@ -5,7 +5,6 @@ import hashlib
 
 from ..parameter import Integer, Real
 
-
 __all__ = ["Integers", "NonNegativeReal", "SignedInteger"]
 
 

@@ -3,7 +3,6 @@
 from amaranth import Shape, unsigned
 from amaranth.lib import data
 
-
 __all__ = ["LoadLayout"]
 
 

@@ -4,7 +4,6 @@ import decimal
 import math
 from fractions import Fraction
 
-
 __all__ = ["newton_words", "root", "rsqrt_words"]
 
 

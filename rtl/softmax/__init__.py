@@ -6,6 +6,5 @@ from .rexp import RexpSoftmaxConfig
 from .softermax import SoftermaxConfig
 from .split import SplitSoftmaxConfig
 
-
 __all__ = ["E2SoftmaxConfig", "Lut2dSoftmaxConfig", "RexpSoftmaxConfig", "SoftermaxConfig",
            "SplitSoftmaxConfig"]

@@ -6,9 +6,8 @@ from amaranth import signed, unsigned
 
 from ..config import UnitConfig
 from ..parameter import Choice, Integer, PositiveReal, parameter
-from ..row_unit import RowUnit
-from ..stream import BeatLayout
-
+from ..stream.beat import BeatLayout
+from ..stream.row_unit import RowUnit
 
 __all__ = ["SoftmaxConfig", "partial_sums", "pipeline"]
 
@@ -21,7 +20,7 @@ class SoftmaxConfig(UnitConfig):
     result is as many unsigned integers of ``out_bits`` bits, each worth :attr:`output_scale`.
 
     A subclass sets ``_datapath``, the class of the method's hardware: a
-    :class:`~rtl.row_unit.RowDatapath` that is made from the configuration, and has its
+    :class:`~rtl.stream.row_unit.RowDatapath` that is made from the configuration, and has its
     ``schedule``.
     """
 

@@ -17,11 +17,10 @@ from fractions import Fraction
 from ..config import register
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp2_words, log2_ratio, reciprocal_words
-from .axis import InputAxis, OctaveAxis, round_shift
 from .config import SoftmaxConfig, partial_sums, pipeline
 from .e2_input import InputDatapath
 from .e2_octave import OctaveDatapath
-
+from .grid import InputAxis, OctaveAxis, round_shift
 
 __all__ = ["E2SoftmaxConfig"]
 

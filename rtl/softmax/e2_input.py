@@ -2,10 +2,9 @@
 
 from amaranth import Signal
 
-from ..lookup import lookup
-from ..pipeline import delays
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 from .input_codes import InputCodeDatapath
-
 
 __all__ = ["InputDatapath"]
 

@@ -2,12 +2,11 @@
 
 from amaranth import Cat, Mux, Signal
 
-from ..lookup import constant_multiple, lookup
-from ..pipeline import delays
-from ..power_sum import PowerSum
-from .axis import round_shift
+from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.pipeline import delays
+from ..blocks.power_sum import PowerSum
+from .grid import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath
-
 
 __all__ = ["OctaveDatapath"]
 

@@ -7,10 +7,9 @@ from fractions import Fraction
 
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
 from ..tables import exp2_words, exp_words
-from .axis import InputAxis
 from .config import partial_sums, pipeline
+from .grid import InputAxis
 from .two_pass import TwoPassConfig
-
 
 __all__ = ["ExponentTableConfig"]
 
@@ -30,7 +29,7 @@ class ExponentTableConfig(TwoPassConfig):
     of the leading one and the ``sum_mantissa_bits`` bits below it, and covers every sum.
 
     With ``reference="running"`` distances are taken to a reference that runs with the row, on whole
-    octaves at or above the maximum (:class:`rtl.softmax.axis.InputAxis`), in steps of the input or
+    octaves at or above the maximum (:class:`rtl.softmax.grid.InputAxis`), in steps of the input or
     coarser; the exponent table has a word for each. A row is read once, and its latency does not
     grow with its length.
     """

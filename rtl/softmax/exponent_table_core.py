@@ -2,12 +2,11 @@
 
 from amaranth import Cat, Mux, Signal
 
-from ..leading_one import normalised
-from ..lookup import constant_multiple, lookup
-from ..pipeline import delays
+from ..blocks.leading_one import normalised
+from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.pipeline import delays
 from .input_codes import InputCodeDatapath
 from .two_pass_core import TwoPassDatapath
-
 
 __all__ = ["FinalDatapath", "RunningDatapath", "direct", "index_cycles"]
 

@@ -6,7 +6,6 @@ import functools
 from .exponentials_core import ExponentialsDatapath, latency
 from .split import SplitSoftmaxConfig
 
-
 __all__ = ["ExponentialsConfig"]
 
 

@@ -2,10 +2,9 @@
 
 from amaranth import Cat, Module, Mux
 
-from ..pipeline import delays
+from ..blocks.pipeline import delays
 from .split_core import SplitDatapath
 from .two_pass_core import Schedule
-
 
 __all__ = ["ExponentialsDatapath", "latency"]
 

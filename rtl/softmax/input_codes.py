@@ -2,11 +2,10 @@
 
 from amaranth import Cat, Const, Mux, Signal
 
-from ..adder_tree import AdderTree
-from ..lookup import constant_multiple, lookup
-from .axis import round_shift
+from ..blocks.adder_tree import AdderTree
+from ..blocks.lookup import constant_multiple, lookup
+from .grid import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath, levels
-
 
 __all__ = ["InputCodeDatapath"]
 

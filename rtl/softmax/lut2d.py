@@ -16,7 +16,6 @@ from ..tables import quotient_word
 from .exponent_table import ExponentTableConfig
 from .lut2d_core import FinalLut2d, RunningLut2d, stages
 
-
 __all__ = ["Lut2dSoftmaxConfig"]
 
 

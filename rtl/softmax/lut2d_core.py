@@ -1,10 +1,9 @@
 """Hardware of the 2D LUT."""
 
-from ..pipeline import delays
+from ..blocks.pipeline import delays
 from .exponent_table_core import FinalDatapath, RunningDatapath, direct, index_cycles
 from .sigma import sigma
 from .two_pass_core import Stages
-
 
 __all__ = ["FinalLut2d", "RunningLut2d", "stages"]
 

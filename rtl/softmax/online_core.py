@@ -3,16 +3,15 @@
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..adder_tree import LEVELS_PER_STAGE
-from ..leading_one import normalised
-from ..lookup import constant_multiple, lookup
-from ..online_sum import OnlineSum
-from ..pipeline import delays
-from ..row_buffer import LATENCY, RowBuffer
-from ..row_unit import RowDatapath
-from ..running_max import RunningMax
-from .axis import round_shift
-
+from ..blocks.adder_tree import LEVELS_PER_STAGE
+from ..blocks.leading_one import normalised
+from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.maximum import RunningMax
+from ..blocks.online_sum import OnlineSum
+from ..blocks.pipeline import delays
+from ..stream.row_buffer import LATENCY, RowBuffer
+from ..stream.row_unit import RowDatapath
+from .grid import round_shift
 
 __all__ = ["TABLE_BITS", "OnlineDatapath", "Schedule", "levels"]
 
@@ -44,7 +43,7 @@ class Schedule:
     beat_sum : int
         From the codes to the sum over the beat.
     partial_sums : int
-        As of :class:`rtl.online_sum.OnlineSum`.
+        As of :class:`rtl.blocks.online_sum.OnlineSum`.
     result : int
         From the sum of a row to the row's result.
     outputs : int
@@ -138,7 +137,7 @@ class OnlineDatapath(RowDatapath):
 
     @staticmethod
     def search(config):
-        """The :class:`~rtl.running_max.RunningMax`'s parameters, but for ``lanes``."""
+        """The :class:`~rtl.blocks.maximum.RunningMax`'s parameters, but for ``lanes``."""
         raise NotImplementedError
 
     @property

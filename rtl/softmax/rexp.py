@@ -17,7 +17,6 @@ from ..tables import quotient_word
 from .exponent_table import ExponentTableConfig
 from .rexp_core import FinalRexp, RunningRexp, stages
 
-
 __all__ = ["RexpSoftmaxConfig"]
 
 

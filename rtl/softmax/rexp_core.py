@@ -2,12 +2,11 @@
 
 from amaranth import Cat, Const, Signal
 
-from ..lookup import lookup
-from ..multiplier import Multiplier
-from ..pipeline import delays
+from ..blocks.lookup import lookup
+from ..blocks.multiplier import Multiplier
+from ..blocks.pipeline import delays
 from .exponent_table_core import FinalDatapath, RunningDatapath, direct, index_cycles
 from .two_pass_core import Stages
-
 
 __all__ = ["FinalRexp", "RunningRexp", "stages"]
 

@@ -2,10 +2,9 @@
 
 from amaranth import Cat, Const, Mux, Signal
 
-from ..block_table import BlockTable
-from ..lookup import lookup
-from ..pipeline import delays
-
+from ..blocks.block_table import BlockTable
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 
 __all__ = ["places", "sigma"]
 

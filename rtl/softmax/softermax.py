@@ -14,10 +14,9 @@ from fractions import Fraction
 from ..config import register
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp2_words, ln2, quotient_word
-from .axis import FractionAxis
 from .config import SoftmaxConfig, partial_sums, pipeline
+from .grid import FractionAxis
 from .softermax_core import SoftermaxDatapath
-
 
 __all__ = ["SoftermaxConfig"]
 

@@ -2,12 +2,11 @@
 
 from amaranth import Cat, Const, Mux, Signal
 
-from ..adder_tree import AdderTree
-from ..barrel_shift import shift_right
-from ..lookup import lookup
-from ..pipeline import delays
+from ..blocks.adder_tree import AdderTree
+from ..blocks.barrel_shift import shift_right
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 from .online_core import TABLE_BITS, OnlineDatapath, levels
-
 
 __all__ = ["SoftermaxDatapath"]
 

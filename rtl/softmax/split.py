@@ -16,7 +16,6 @@ from ..tables import exp_words
 from .split_core import SplitDatapath, stages
 from .two_pass import TwoPassConfig
 
-
 __all__ = ["SplitSoftmaxConfig"]
 
 

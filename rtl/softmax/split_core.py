@@ -2,14 +2,13 @@
 
 from amaranth import Cat, Const, Signal
 
-from ..barrel_shift import shift_right
-from ..block_table import BlockTable
-from ..divider import Divider, SerialDivider
-from ..leading_one import normalised
-from ..lookup import lookup
-from ..pipeline import delays
+from ..blocks.barrel_shift import shift_right
+from ..blocks.block_table import BlockTable
+from ..blocks.divider import Divider, SerialDivider
+from ..blocks.leading_one import normalised
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 from .two_pass_core import Stages, TwoPassDatapath
-
 
 __all__ = ["SplitDatapath", "stages"]
 

@@ -8,7 +8,6 @@ import dataclasses
 
 from .config import SoftmaxConfig
 
-
 __all__ = ["TwoPassConfig"]
 
 

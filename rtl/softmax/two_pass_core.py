@@ -5,12 +5,11 @@ import typing
 from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..adder_tree import AdderTree
-from ..pipeline import delays
-from ..row_buffer import LATENCY, RowBuffer
-from ..row_unit import RowDatapath
-from ..running_max import RunningMax
-
+from ..blocks.adder_tree import AdderTree
+from ..blocks.maximum import RunningMax
+from ..blocks.pipeline import delays
+from ..stream.row_buffer import LATENCY, RowBuffer
+from ..stream.row_unit import RowDatapath
 
 __all__ = ["Schedule", "Stages", "TwoPassDatapath"]
 
@@ -19,7 +18,7 @@ RADIX_LANES = 8
 
 
 def _search(config):
-    """How :class:`rtl.running_max.RunningMax` searches a beat."""
+    """How :class:`rtl.blocks.maximum.RunningMax` searches a beat."""
     return {"radix": config.lanes >= RADIX_LANES, "relaxed": True}
 
 

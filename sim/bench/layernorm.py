@@ -16,8 +16,8 @@ import numpy as np
 from rtl.config import UnitConfig
 from rtl.layernorm.config import LayerNormConfig
 
+from ..stimuli.layernorm import load_beats
 from .bench import Bench, require, tests_of
-from .layernorm_pysim import load_beats
 from .row_unit import differences
 from .rows import Rows
 from .stream import Sink, Source, Stall, gaps, stalls

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rtl.bus.axis import element_bytes
+from rtl.bus.axi_stream import element_bytes
 from rtl.config import UnitConfig
 
 __all__ = ["BeatFormat", "Job", "Rows", "axis_formats", "core_formats", "formats"]

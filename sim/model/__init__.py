@@ -1,6 +1,6 @@
 """Integer models: what the hardware computes, bit for bit, from the same configuration.
 
-The model of the unit ``softmax-e2`` is the function ``run`` of ``sim.model.softmax_e2``, and so on;
+The model of the unit ``softmax-e2`` is the function ``run`` of ``sim.model.softmax.e2``, and so on;
 nothing needs to be registered.
 """
 
@@ -9,7 +9,6 @@ import importlib
 import numpy as np
 
 from rtl import UnitConfig
-
 
 __all__ = ["run"]
 
@@ -43,5 +42,5 @@ def run(config, x, *arrays, **options):
     """
     if not isinstance(config, UnitConfig):
         raise TypeError(f"Configuration must be a UnitConfig, not {config!r}")
-    module = importlib.import_module(f".{config.UNIT.replace('-', '_')}", __name__)
+    module = importlib.import_module(f".{config.UNIT.replace('-', '.')}", __name__)
     return module.run(config, np.asarray(x), *arrays, **options)

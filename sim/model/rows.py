@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 __all__ = ["for_rows"]
 
 # Elements that are worked on at a time: few enough for the arrays to stay in the cache.

@@ -1,0 +1,116 @@
+"""Post-scoring selection: of a row's logits those that are near the largest."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.memory_style import memory_style
+from ...stream.pipeline_queue import PipelineQueue
+from ...stream.row_queue import RowQueue
+from .last_kept import LastKept
+
+__all__ = ["PostScore"]
+
+# Logits on their way from the ring to the output, or waiting there.
+QUEUE = 8
+
+# Rows that are complete and in the ring.
+ROWS = 16
+
+
+class PostScore(wiring.Component):
+    """Passes on what is at most ``distance`` below the largest logit of its row.
+
+    As in A3 (Ham et al., HPCA 2020): a weight is at least T percent of the largest where its logit
+    is at most ``ln(100 / T)`` below the largest. A masked key never stays; of a row that has no
+    other ones the last key stays, masked.
+
+    A row waits in a ring until its last logit is there. Throughput one logit per cycle, in and out;
+    latency from a row's last logit to its first one out, if it stays and is followed by another
+    one that does: :attr:`LATENCY` cycles.
+
+    Members
+    -------
+    i : In(stream.Signature)
+        ``logit``, ``mask``, ``key``, and whether it is the ``last`` of its row.
+    distance : In
+        Distance for the row whose last logit is at ``i``.
+    o : Out(stream.Signature)
+        The same, with ``last`` in the last one that stays.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        members = {"logit": signed(config.logit_bits), "mask": unsigned(1),
+                   "key": range(config.max_keys)}
+        self.payload = data.StructLayout(members)
+        self.layout = LastKept.layout(self.payload)
+        super().__init__({
+            "i": In(stream.Signature(self.layout)), "distance": In(config.logit_bits),
+            "o": Out(stream.Signature(self.layout)),
+        })
+
+    @staticmethod
+    def latency():
+        """From a row's only logit to its coming out."""
+        return 6
+
+    #: Rows that may be in it: complete, and coming in.
+    ROWS = ROWS + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        # A row that leaves while another one comes has room.
+        depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
+        m.submodules.ring = ring = memory.Memory(
+            shape=self.layout, depth=depth, init=[], attrs={
+                "ram_style": memory_style(config.memory, depth)})
+        write, read = ring.write_port(), ring.read_port()
+        # One bit more than an address: a full ring differs from an empty one.
+        tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))
+        largest, some = Signal(signed(config.logit_bits)), Signal()
+        beat, transfer = self.i.payload, Signal()
+        limit = Signal(signed(config.logit_bits + 2))
+        m.submodules.limits = limits = RowQueue(len(limit) + 1, ROWS)
+        rows = Signal(range(ROWS + 1))
+        now, now_some, over = Signal.like(largest), Signal(), Signal()
+        distance, nothing = Signal.like(self.distance), Signal()
+        full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
+        m.d.sync += [rows.eq(rows + over - limits.pop), limits.push.eq(over),
+                     distance.eq(self.distance), nothing.eq(~now_some)]
+        m.d.comb += [
+            self.i.ready.eq(~full & (rows != ROWS)),
+            transfer.eq(self.i.valid & self.i.ready),
+            write.addr.eq(tail), write.data.eq(beat), write.en.eq(transfer),
+            now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
+                       beat.payload.logit)),
+            now_some.eq(some | ~beat.payload.mask),
+            over.eq(transfer & beat.last),
+            # A cycle later. Below the least logit is as good as at it.
+            limit.eq(largest - distance), limits.i.eq(Cat(limit, nothing)),
+        ]
+        with m.If(transfer):
+            m.d.sync += [tail.eq(tail + 1), largest.eq(now), some.eq(now_some & ~beat.last)]
+            with m.If(beat.last):
+                m.d.sync += end.eq(tail + 1)
+
+        issue, issued, dropped = Signal(), Signal(), Signal()
+        m.submodules.queue = queue = PipelineQueue(self.layout, QUEUE)
+        room = Signal(range(QUEUE + 1), init=QUEUE)
+        popped = queue.o.valid & queue.o.ready
+        m.d.comb += [issue.eq((head != end) & (room != 0)), read.addr.eq(head), read.en.eq(1)]
+        entry, keep, reading = Signal(self.layout), Signal(), Signal()
+        m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
+                     entry.eq(read.data), room.eq(room - issue + dropped + popped)]
+
+        near = entry.payload.logit >= limits.o[:-1].as_signed()
+        m.submodules.last_kept = filtered = LastKept(self.payload)
+        m.d.comb += [
+            keep.eq(Mux(limits.o[-1], entry.last, near & ~entry.payload.mask)),
+            dropped.eq(issued & ~keep), limits.pop.eq(issued & entry.last),
+            filtered.i.eq(entry.payload), filtered.valid.eq(issued), filtered.keep.eq(keep),
+            filtered.last.eq(entry.last), queue.push.eq(filtered.push), queue.i.eq(filtered.o),
+        ]
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        return m

@@ -1,0 +1,1 @@
+"""Keys selected by a cheap prediction of their scores."""

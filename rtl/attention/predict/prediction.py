@@ -1,0 +1,300 @@
+"""Selection of the keys that are worth an exact dot product, by predicted scores."""
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.adder_tree import AdderTree
+from ...blocks.memory_style import memory_style
+from ...blocks.pipeline import delays
+from ...blocks.population_count import count_ones
+from ...stream.pipeline_queue import StoredQueue
+from ...stream.row_queue import RowQueue
+from ...stream.row_store import BLOCK_BITS, RowStore
+from ...stream.top_k import TopK
+from ..kept_keys import KeptKeys
+
+__all__ = ["Prediction"]
+
+# From the statistics of a query to the threshold that follows from them.
+THRESHOLD_CYCLES = 5
+
+
+class Prediction(wiring.Component):
+    """Memory of the keys' codes, predicted scores, rule, and indices of the keys that are kept.
+
+    Two passes over a query's keys, ``predict_lanes`` of them per cycle: one for the scores and
+    their statistics, one for the comparison, which runs while the next query has its first. The
+    rule ``top-k`` takes a pass for every digit of the scores (:class:`~rtl.stream.top_k.TopK`).
+    What is kept comes out one index per cycle, in order, words without a kept key taking no time. A
+    query of whose keys none takes part keeps key 0. Never stalls: whoever issues words must not
+    have more than :attr:`rows` queries in work, from the first word issued to the last index out.
+
+    Members
+    -------
+    write, write_bank, write_key, write_codes, write_mask : In
+        Codes of a key for the memory.
+    issue : In(1)
+        Word ``word`` of the set ``bank`` is to be predicted.
+    kept : In(predict_lanes)
+        Lanes of the word that hold a key.
+    first, last : In(1)
+        The word is the query's first, or last, one.
+    codes : In
+        Codes of the query, in the cycle after a word was issued.
+    o : Out(stream.Signature)
+        ``key`` and whether it is the query's ``last`` one.
+    score : Out
+        Score of the key that left ``o`` two cycles ago, where the predictor's are a part of the
+        dot product.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        rule = config.predictor_config
+        self._codes = data.ArrayLayout(rule.code_bits, rule.dims)
+        self._lane_bits = (config.predict_lanes - 1).bit_length()
+        super().__init__({
+            "write": In(1), "write_bank": In(1), "write_key": In(range(config.max_keys)),
+            "write_codes": In(self._codes), "write_mask": In(1),
+            "issue": In(1), "bank": In(1), "word": In(range(config.predict_words)),
+            "kept": In(config.predict_lanes), "first": In(1), "last": In(1),
+            "codes": In(self._codes),
+            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
+            "score": Out(rule.score_bits if rule.partial else 0),
+        })
+
+    @staticmethod
+    def rows_of(config):
+        """Queries that may be in work at a time."""
+        words = config.predict_words
+        few = 8 if words <= 64 else 4
+        if config.rule != "top-k":
+            return few
+        # Each pass works on a query of its own, and takes a few cycles to decide.
+        stages = TopK.stages(config.predictor_config.score_bits)
+        return min(few - (-stages * (words + 6) // words), 32)
+
+    @property
+    def rows(self):
+        """Queries that may be in work at a time."""
+        return self.rows_of(self.config)
+
+    @property
+    def _score_bits(self):
+        return self.config.predictor_config.score_bits
+
+    # Cycles ------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _score_cycles(config):
+        """From a word issued to its scores."""
+        return 2 + config.predictor_config.score_stages
+
+    @staticmethod
+    def _statistics_cycles(config):
+        """From scores to what they add to the statistics."""
+        return 1 + max(AdderTree.stages(config.predict_lanes),
+                       (config.predict_lanes - 1).bit_length())
+
+    @classmethod
+    def latency_of(cls, config):
+        """From a query's only word issued to its first index valid."""
+        rule = (TopK.latency_of(config.predictor_config.score_bits)
+                if config.rule == "top-k" else
+                cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
+        return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
+
+    # Structure ---------------------------------------------------------------------------------
+
+    def elaborate(self, platform):
+        m = Module()
+        scores, live = self._scores(m)
+        if self.config.rule == "top-k":
+            keep, valid, last = self._top_k(m, scores, live)
+        else:
+            keep, valid, last = self._compare(m, scores, live, *self._statistics(m, scores, live))
+        config = self.config
+        partial = config.predictor_config.partial
+        m.submodules.indices = indices = KeptKeys(
+            config.predict_lanes, config.max_keys, self.rows * config.predict_words, stored=True,
+            places=self._places if partial else 1)
+        word = Signal(range(config.predict_words))
+        with m.If(valid):
+            m.d.sync += word.eq(Mux(last, 0, word + 1))
+        m.d.comb += [indices.valid.eq(valid), indices.keep.eq(keep), indices.word.eq(word),
+                     indices.last.eq(last)]
+        wiring.connect(m, indices.o, wiring.flipped(self.o))
+        if partial:
+            self._kept_scores(m, scores, indices)
+        return m
+
+    def _scores(self, m):
+        """Scores of a word's keys, and which of them take part, at stage ``_score_cycles``."""
+        config = self.config
+        rule = config.predictor_config
+        size = 1 << (config.predict_words - 1).bit_length()
+        layout = data.StructLayout({"codes": self._codes, "mask": unsigned(1)})
+        style = memory_style(config.memory, 2 * config.predict_words)
+        query = Signal(self._codes)
+        m.d.sync += query.eq(self.codes)
+        masks, scores = [], []
+        for lane in range(config.predict_lanes):
+            m.submodules[f"codes_{lane}"] = codes = memory.Memory(
+                shape=layout, depth=size + config.predict_words, init=[],
+                attrs={"ram_style": style})
+            port, read = codes.write_port(), codes.read_port()
+            m.d.comb += [
+                port.addr.eq(Cat(self.write_key[self._lane_bits:], Const(0, max(
+                    len(self.word) - len(self.write_key[self._lane_bits:]), 0)),
+                    self.write_bank)),
+                port.data.codes.eq(self.write_codes), port.data.mask.eq(self.write_mask),
+                port.en.eq(self.write & (self.write_key[:self._lane_bits] == lane)),
+                read.addr.eq(Cat(self.word, self.bank)),
+            ]
+            held = Signal(layout, name=f"held_{lane}")
+            m.d.sync += held.eq(read.data)
+            masks.append(delays(m, held.mask, rule.score_stages, f"mask_{lane}")[-1])
+            scores.append(rule.score_logic(m, query, held.codes, f"score_{lane}"))
+        kept = delays(m, self.kept, self._score_cycles(config), "kept")[-1]
+        return scores, kept & ~Cat(masks)
+
+    def _flag(self, m, name, cycles):
+        """A flag of the word that was issued so many cycles ago."""
+        return delays(m, getattr(self, name) & self.issue, cycles, f"{name}_issued")[-1]
+
+    def _statistics(self, m, scores, live):
+        """Queues with the threshold and the number of living keys of each query."""
+        config, bits = self.config, self._score_bits
+        lanes, shift = config.predict_lanes, config.mean_shift
+        cycles = self._statistics_cycles(config)
+        at = self._score_cycles(config) + cycles
+        m.submodules.beat_sum = tree = AdderTree(bits, lanes)
+        living = []
+        for lane, score in enumerate(scores):
+            word = Signal(bits, name=f"living_{lane}")
+            m.d.sync += word.eq(Mux(live[lane], score, 0))
+            m.d.comb += tree.i[lane].eq(word)
+            living.append(word)
+        beat_sum = delays(m, tree.o, cycles - 1 - tree.latency, "beat_sum")[-1]
+        top, levels = living, 0
+        while len(top) > 1:
+            following = []
+            for k in range(0, len(top), 2):
+                larger = Signal(bits, name=f"larger_{levels}_{k}")
+                m.d.sync += larger.eq(Mux(top[k] > top[k + 1], top[k], top[k + 1]))
+                following.append(larger)
+            top, levels = following, levels + 1
+        beat_top = delays(m, top[0], cycles - 1 - levels, "beat_top")[-1]
+        number = Signal(range(lanes + 1))
+        m.d.sync += number.eq(count_ones(m, list(live), "living"))
+        number = delays(m, number, cycles - 1, "number")[-1]
+
+        first, valid, last = (self._flag(m, name, at) for name in ("first", "issue", "last"))
+        count = Signal(range(config.max_keys + 1))
+        total = Signal(range(config.max_keys * ((1 << bits) - 1) + 1))
+        largest = Signal(bits)
+        with m.If(valid):
+            m.d.sync += [count.eq(Mux(first, 0, count) + number),
+                         total.eq(Mux(first, 0, total) + beat_sum)]
+            with m.If(first | (beat_top > largest)):
+                m.d.sync += largest.eq(beat_top)
+
+        width = len(total) + shift + 1
+        threshold = Signal(width)
+        counts = delays(m, count, THRESHOLD_CYCLES - 1, "count")[-1]
+        if config.rule == "mean":
+            # Number times largest, plus 2**shift - 1 times the sum.
+            product = Signal(len(count) + bits, reset_less=True)
+            held = Signal.like(product, name="product_held", reset_less=True)
+            operand, other = Signal.like(count), Signal.like(largest)
+            totals = delays(m, total, 3, "total")[-1]
+            m.d.sync += [operand.eq(count), other.eq(largest), product.eq(operand * other),
+                         held.eq(product), threshold.eq(held + (totals << shift) - totals)]
+        else:
+            distance = delays(m, largest, 3, "largest")[-1]
+            m.d.sync += threshold.eq(Mux(distance > config.threshold,
+                                         distance - config.threshold, 0))
+        m.submodules.thresholds = queue = RowQueue(width + len(count), self.rows)
+        m.d.comb += [queue.i.eq(Cat(threshold, counts)),
+                     queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
+        self._thresholds = queue
+        return queue.o[:width], queue.o[width:]
+
+    def _top_k(self, m, scores, live):
+        """Keys of a word that are kept, whether there is a word, and whether it is the last."""
+        config = self.config
+        at = self._score_cycles(config)
+        m.submodules.top_k = top_k = TopK(self._score_bits, config.predict_lanes,
+                                          config.predict_words, config.top_k, memory=config.memory)
+        m.d.comb += [word.eq(score) for word, score in zip(top_k.data, scores, strict=True)]
+        m.d.comb += [top_k.live.eq(live), top_k.write.eq(self._flag(m, "issue", at)),
+                     top_k.last.eq(self._flag(m, "last", at))]
+        return top_k.keep, top_k.valid, top_k.ends
+
+    def _compare(self, m, scores, live, threshold, count):
+        """As :meth:`_top_k`, by comparison with a query's threshold, in a second pass."""
+        config, bits = self.config, self._score_bits
+        lanes = config.predict_lanes
+        wait = self._statistics_cycles(config) + THRESHOLD_CYCLES
+        at = self._score_cycles(config) + wait
+        layout = data.StructLayout({
+            "scores": data.ArrayLayout(bits, lanes), "live": unsigned(lanes),
+            "last": unsigned(1)})
+        m.submodules.store = store = RowStore(layout, config.predict_words, memory=config.memory)
+        m.d.comb += [
+            store.i.scores.as_value().eq(delays(m, Cat(scores), wait, "scores")[-1]),
+            store.i.live.eq(delays(m, live, wait, "live")[-1]),
+            store.i.last.eq(self._flag(m, "last", at)),
+            store.write.eq(self._flag(m, "issue", at)), store.last.eq(store.i.last),
+        ]
+
+        # A cycle for the operands, two for the products, one for the comparison.
+        start = Signal(init=1)
+        limit, number = Signal.like(threshold), Signal(len(count), reset_less=True)
+        with m.If(store.valid):
+            m.d.sync += start.eq(store.o.last)
+        with m.If(start):
+            m.d.sync += [limit.eq(threshold), number.eq(count)]
+        m.d.comb += self._thresholds.pop.eq(store.valid & start)
+        *_, scored, chosen = delays(m, store.o, 4, "beat")
+        valid = delays(m, store.valid, 4, "compared")[-1]
+        limits = delays(m, limit, 2, "limit")[-1]
+        keep = Signal(lanes)
+        for lane in range(lanes):
+            if config.rule == "mean":
+                product = Signal(bits + len(count), name=f"product_{lane}", reset_less=True)
+                operand = Signal(bits, name=f"operand_{lane}", reset_less=True)
+                held = Signal.like(product, name=f"product_held_{lane}", reset_less=True)
+                m.d.sync += [operand.eq(store.o.scores[lane]), product.eq(operand * number),
+                             held.eq(product)]
+                enough = (held << config.mean_shift) >= limits
+            else:
+                enough = scored.scores[lane] >= limits
+            m.d.sync += keep[lane].eq(scored.live[lane] & enough)
+        return keep, valid, chosen.last
+
+    @property
+    def _places(self):
+        """Words of the queries in work, at most, as a power of two."""
+        return 1 << (self.rows * self.config.predict_words - 1).bit_length()
+
+    def _kept_scores(self, m, scores, indices):
+        """Memory of the scores of all words in work, for those that are kept."""
+        at = self._score_cycles(self.config)
+        tail = Signal(range(self._places))
+        write = self._flag(m, "issue", at)
+        m.d.sync += tail.eq(tail + write)
+        held = []
+        for lane, score in enumerate(scores):
+            m.submodules[f"kept_scores_{lane}"] = kept = memory.Memory(
+                shape=len(score), depth=self._places, init=[], attrs={
+                    "ram_style": "block" if self._places * len(score) > BLOCK_BITS
+                    else "distributed"})
+            port, read = kept.write_port(), kept.read_port()
+            m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
+                         read.addr.eq(indices.place)]
+            held.append(Signal.like(score, name=f"kept_score_{lane}", reset_less=True))
+            m.d.sync += held[-1].eq(read.data)
+        lane = delays(m, indices.lane, 2, "kept_lane")[-1]
+        m.d.comb += self.score.eq(Array(held)[lane])

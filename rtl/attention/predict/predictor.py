@@ -1,0 +1,223 @@
+"""Predictors: cheap estimates of the dot products, from codes of a few bits or of a few dimensions.
+
+An element ``x`` has a code, a pair of codes a term, and the predicted score of a key is the sum of
+its terms over the dimensions. Terms carry a constant that makes them non-negative; what is selected
+by the scores depends on their differences only.
+"""
+
+from amaranth import Cat, Const, Signal, signed
+
+from ...blocks.adder_tree import AdderTree
+from ...blocks.lookup import lookup
+from ..products import DotProduct
+
+__all__ = ["PREDICTORS", "Prefix", "Predictor", "predictor"]
+
+
+class Predictor:
+    """A predictor for elements of ``bits`` bits: integer functions, and the same as logic.
+
+    Attributes
+    ----------
+    dims : int
+        Dimensions that it looks at, from the first on.
+    code_bits : int
+        Width of a code.
+    largest : int
+        Largest term.
+    """
+
+    #: Whether a score is a part of the exact dot product, which need not be computed again.
+    partial = False
+
+    def __init__(self, bits, dims):
+        self.bits = bits
+        self.dims = dims
+
+    @property
+    def score_bits(self):
+        """Width of a score."""
+        return (self.largest * self.dims).bit_length()
+
+    @property
+    def score_stages(self):
+        """Cycles from the codes of a query and a key to the score."""
+        return 1 + AdderTree.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        """Score of the codes of a query and a key, :attr:`score_stages` cycles later."""
+        bits = self.largest.bit_length()
+        m.submodules[name] = tree = AdderTree(bits, self.dims, largest=self.largest)
+        for j in range(self.dims):
+            term = Signal(bits, name=f"{name}_term_{j}")
+            m.d.sync += term.eq(self.term_logic(m, query[j], key[j], term.name))
+            m.d.comb += tree.i[j].eq(term)
+        return tree.o
+
+    def code(self, x):
+        """Code of an element, as an unsigned integer."""
+        raise NotImplementedError
+
+    def term(self, a, b):
+        """Term of two codes."""
+        raise NotImplementedError
+
+    def term_logic(self, m, a, b, name):
+        """Logic of :meth:`term`."""
+        raise NotImplementedError
+
+    def code_logic(self, m, x, name):
+        """Logic of :meth:`code`."""
+        half = 1 << (self.bits - 1)
+        words = [self.code(v - 2 * half if v >= half else v) for v in range(2 * half)]
+        word = lookup(m, x.as_unsigned(), words, name=name)
+        return Cat(word, Const(0, self.code_bits))[:self.code_bits]
+
+
+class LeadingOne(Predictor):
+    """Signs, and places of the leading ones, whose sum is the place of the product's.
+
+    The term is ``2**(e_a + e_b - drop)``, none below 1, and negative by one's complement: one less
+    than it should be, which saves an adder and costs no measurable exactness.
+    """
+
+    code_bits = 4
+    ZERO = 7
+
+    @property
+    def drop(self):
+        """Places below which a product counts for nothing."""
+        return self.bits - 2
+
+    @property
+    def bias(self):
+        """What is on top of each term."""
+        return 1 << (self.bits - 1)
+
+    @property
+    def largest(self):
+        return self.bias + (1 << (self.bits - 2))
+
+    def code(self, x):
+        # The lowest element has its leading one where no other has; it counts as the next one.
+        place = min(abs(x).bit_length() - 1, self.bits - 2) if x else self.ZERO
+        return (x < 0) << 3 | place
+
+    def term(self, a, b):
+        place = (a & 7) + (b & 7)
+        if self.ZERO in (a & 7, b & 7) or place < self.drop:
+            return self.bias
+        value = 1 << (place - self.drop)
+        return self.bias + (~value if (a ^ b) & 8 else value)
+
+    def term_logic(self, m, a, b, name):
+        # Each step is a signal, as an expression would be built again wherever it stands.
+        places = Signal(4, name=f"{name}_places")
+        none, negative = Signal(name=f"{name}_none"), Signal(name=f"{name}_negative")
+        size = Signal(self.bits - 1, name=f"{name}_size")
+        m.d.comb += [
+            places.eq(a[:3] + b[:3]),
+            none.eq((a[:3] == self.ZERO) | (b[:3] == self.ZERO) | (places < self.drop)),
+            size.eq(Cat((places == self.drop + k) & ~none for k in range(self.bits - 1))),
+            negative.eq((a[3] ^ b[3]) & ~none),
+        ]
+        return Cat(size ^ negative.replicate(self.bits - 1), ~negative)
+
+
+class Symmetric4(Predictor):
+    """Elements rounded to four bits, symmetric: -7 to 7."""
+
+    code_bits = 4
+    largest = 64 + 49
+
+    def code(self, x):
+        shift = self.bits - 4
+        rounded = (2 * abs(x) + (1 << shift)) >> (shift + 1) if shift else abs(x)
+        rounded = min(rounded, 7)
+        return (-rounded if x < 0 else rounded) & 15
+
+    def term(self, a, b):
+        return 64 + (a - 16 * (a > 7)) * (b - 16 * (b > 7))
+
+    def term_logic(self, m, a, b, name):
+        return (a.as_signed() * b.as_signed() + 64)[:7]
+
+
+class Sign(Predictor):
+    """Signs only: the score is the number of dimensions in which they agree."""
+
+    code_bits = 1
+    largest = 1
+
+    def code(self, x):
+        return int(x < 0)
+
+    def term(self, a, b):
+        return int(a == b)
+
+    def term_logic(self, m, a, b, name):
+        return ~(a ^ b)
+
+    def code_logic(self, m, x, name):
+        code = Signal(1, name=name)
+        m.d.comb += code.eq(x[-1])
+        return code
+
+
+class Prefix(Predictor):
+    """The exact dot product over the first dimensions, for a basis in which they carry most of it.
+
+    :mod:`sim.accuracy.prefix_basis` finds one. What is predicted is a part of the dot product, and
+    the kept keys have the other dimensions added to it.
+    """
+
+    partial = True
+
+    @property
+    def code_bits(self):
+        return self.bits
+
+    @property
+    def bias(self):
+        """What is on top of each term."""
+        return 1 << (2 * self.bits - 2)
+
+    @property
+    def largest(self):
+        return 2 * self.bias
+
+    def code(self, x):
+        return x & ((1 << self.bits) - 1)
+
+    def term(self, a, b):
+        sign = 1 << (self.bits - 1)
+        return self.bias + ((a ^ sign) - sign) * ((b ^ sign) - sign)
+
+    @property
+    def score_bits(self):
+        # In hardware the sum carries a constant of its own.
+        return DotProduct.width(signed(self.bits), signed(self.bits), self.dims)
+
+    @property
+    def offset(self):
+        """What a score in hardware carries besides the dot product."""
+        return DotProduct.constant(signed(self.bits), signed(self.bits), self.dims)
+
+    @property
+    def score_stages(self):
+        return DotProduct.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        element = signed(self.bits)
+        m.submodules[name] = dot = DotProduct(element, element, self.dims)
+        m.d.comb += [dot.a[j].eq(query[j].as_signed()) for j in range(self.dims)]
+        m.d.comb += [dot.b[j].eq(key[j].as_signed()) for j in range(self.dims)]
+        return dot.o
+
+
+PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign, "prefix": Prefix}
+
+
+def predictor(name, bits, dims):
+    """Predictor called ``name`` for elements of ``bits`` bits, over ``dims`` dimensions."""
+    return PREDICTORS[name](bits, dims)

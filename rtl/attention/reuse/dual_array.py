@@ -1,0 +1,66 @@
+"""Array of multipliers that makes a dot product, or accumulates each product on its own."""
+
+from amaranth import Mux, Signal, signed
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.pipeline import delays
+from ..products import DotProduct
+
+__all__ = ["DualArray"]
+
+
+class DualArray(DotProduct):
+    """As :class:`~rtl.attention.products.DotProduct`; with ``accumulate`` the links are sums.
+
+    The last adder of a DSP block adds what the neighbour hands on, or what it holds itself. Modes
+    may change from one cycle to the next; a running sum is lost when they do.
+
+    Parameters
+    ----------
+    a_shape, b_shape, count
+        As of :class:`~rtl.attention.products.DotProduct`.
+    low, high : int
+        Range of a running sum.
+
+    Members
+    -------
+    accumulate : In(1)
+        The products of this cycle's ``a`` and ``b`` are added to the running sums.
+    first : In(1)
+        And the sums begin with them.
+    sums : Out(signed).array(count)
+        Running sums: sum j holds the product :meth:`sum_stages` of j cycles after it came.
+    """
+
+    def __init__(self, a_shape, b_shape, count, low, high):
+        self._sum_range = low, high
+        super().__init__(a_shape, b_shape, count)
+
+    def _ports(self):
+        width = max(self.partial_bits, self._sum_width())
+        return {**super()._ports(), "accumulate": In(1), "first": In(1),
+                "sums": Out(signed(width)).array(self.count)}
+
+    def _sum_width(self):
+        low, high = self._sum_range
+        return max(high.bit_length(), (-low - 1).bit_length()) + 1
+
+    def sum_stages(self, j):
+        """Latency of the running sum ``j``, in cycles."""
+        group, link = divmod(j, self.chain)
+        members = min(self.count - group * self.chain, self.chain)
+        return 3 + self.chain - members + link
+
+    def _start(self, m):
+        # For each number of cycles, what was said that many cycles ago.
+        self._modes = delays(m, self.accumulate, self.chain + 1, "accumulate")
+        self._firsts = delays(m, self.first, self.chain + 1, "first")
+
+    def _link(self, m, product, before, k, delay, name):
+        index = int(name.rpartition("_")[2]) * self.chain + k
+        total = Signal(self.sums[index].shape(), name=f"{name}_{k}_p", reset_less=True)
+        addend = Mux(self._modes[delay + 2], Mux(self._firsts[delay + 2], 0, total),
+                     0 if before is None else before)
+        m.d.sync += total.eq(product + addend)
+        m.d.comb += self.sums[index].eq(total)
+        return total

@@ -1,0 +1,27 @@
+"""Shift to the right by a variable amount."""
+
+from amaranth import Mux, Signal
+
+__all__ = ["shift_right"]
+
+
+def shift_right(m, value, amount):
+    """``value >> amount`` for an unsigned value, one two-bit step of the amount at a time.
+
+    A step of two bits is a four-way multiplexer, which is what one LUT6 holds. Combinational.
+    """
+    current = value
+    for low in range(0, len(amount), 2):
+        step = amount[low:low + 2]
+        options = [current >> (i << low) for i in range(1 << len(step))]
+        if (1 << low) >= len(value):
+            # Any bit from here on moves everything out.
+            current = Mux(amount[low:].any(), 0, current)
+            break
+        chosen = Signal(len(value), name=f"shifted_{low}")
+        with m.Switch(step):
+            for i, option in enumerate(options):
+                with m.Case(i):
+                    m.d.comb += chosen.eq(option)
+        current = chosen
+    return current[:len(value)]

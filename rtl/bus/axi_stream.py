@@ -1,0 +1,197 @@
+"""AXI4-Stream shell: a unit behind ports that FPGA tools recognise by themselves."""
+
+from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream.register_slice import RegisterSlice
+
+__all__ = ["AxiStream", "element_bytes"]
+
+
+def element_bytes(shape):
+    """Bytes that an element takes in TDATA: 1, 2 or 4."""
+    for size in (1, 2, 4):
+        if shape.width <= 8 * size:
+            return size
+    raise ValueError(f"Element must be at most 32 bits wide, not {shape.width}")
+
+
+class AxiStream(wiring.Component):
+    """A unit with AXI4-Stream slaves and masters.
+
+    The slave of a stream ``i`` is called ``s_axis``, the master of ``o`` ``m_axis``. A unit that
+    takes several streams, ``q`` and others, has the slaves ``s_axis_q`` and so on.
+
+    The shell has no logic of its own but the register slices; it slices, pads and renames.
+
+    * TDATA: element k is in bytes ``k * size`` onwards, lowest byte first, where ``size`` is 1, 2
+      or 4 (:func:`element_bytes`). The slave ignores the bits above the element; the master fills
+      them with its sign if elements are signed, with zeros if not.
+    * TKEEP (where the unit's beats have ``keep``): the slave takes lane k as kept if the lane's
+      lowest byte is; the master keeps all bytes of a lane or none. All ones except in a row's last
+      beat, where the low lanes are kept, one at least. Without it all bytes of a beat are used.
+    * TUSER (slave only, and only if the unit takes a mask): bit k masks lane k, or the only bit
+      what the beat belongs to. Where a beat says what its packet is for, TUSER says that.
+    * TLAST ends a row, and is always there.
+
+    A master's ``ready`` may reach a slave's combinationally within the unit, so that a chain of
+    units would be one long path against the flow. ``output_slice`` is on by default because it is
+    the cheapest cut: with it no path leads from a port of the master to a port of the slave.
+    ``input_slice`` registers ``s_axis_tready`` and all inputs as well, for a slow or distant
+    source. Each adds a cycle of latency and two registers per payload bit; neither costs
+    throughput.
+
+    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset on; after the
+    device is configured it is low without one.
+
+    Parameters
+    ----------
+    core : Component
+        The unit: ``error``, and streams of beats, which have ``data`` (an array of elements),
+        ``last`` and maybe ``keep``, and ``mask`` or ``use``.
+    input_slice : bool
+        Whether a register slice stands before the unit, at each slave.
+    output_slice : bool
+        Whether a register slice stands after the unit, at each master.
+
+    Members
+    -------
+    aclk, aresetn : In(1)
+        Clock, and active-low synchronous reset.
+    s_axis_tdata, s_axis_tkeep, s_axis_tuser, s_axis_tlast, s_axis_tvalid : In
+        Rows in. ``s_axis_tready`` goes the other way.
+    m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid : Out
+        Rows out. ``m_axis_tready`` goes the other way.
+    error : Out(1)
+        The unit's sticky ``error``. The unit's other ports that are no streams are there too, under
+        their own names.
+    """
+
+    def __init__(self, core, *, input_slice=False, output_slice=True):
+        self._core = core
+        self._slices = {In: input_slice, Out: output_slice}
+        ports = _ports(core)
+        layouts = {port: _beat(core, port) for port in ports}
+        #: Name of the bus of each of the unit's streams.
+        self.buses = {port: _bus(port, flow) for port, flow in ports.items()}
+        self._flows = ports
+        members = {}
+        for port, flow in ports.items():
+            members |= _members(self.buses[port], flow, layouts[port])
+        self._plain = _plain(core)
+        super().__init__({"aclk": In(1), "aresetn": In(1), **members, **self._plain,
+                          "error": Out(1)})
+        self._annotate()
+
+    def _annotate(self):
+        """Attributes by which Vivado's IP packager groups the ports."""
+        self.aclk.attrs.update(
+            X_INTERFACE_INFO="xilinx.com:signal:clock:1.0 aclk CLK",
+            X_INTERFACE_PARAMETER=f"ASSOCIATED_BUSIF {':'.join(self.buses.values())}, "
+                                  "ASSOCIATED_RESET aresetn")
+        self.aresetn.attrs.update(
+            X_INTERFACE_INFO="xilinx.com:signal:reset:1.0 aresetn RST",
+            X_INTERFACE_PARAMETER="POLARITY ACTIVE_LOW")
+        for name in self.signature.members:
+            bus, _, signal = name.rpartition("_")
+            if bus in self.buses.values():
+                getattr(self, name).attrs["X_INTERFACE_INFO"] = \
+                    f"xilinx.com:interface:axis:1.0 {bus} {signal.upper()}"
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain(local=True)
+        m.d.comb += [
+            ClockSignal().eq(self.aclk),
+            ResetSignal().eq(~self.aresetn),
+            self.error.eq(self._core.error),
+        ]
+        m.submodules.core = self._core
+        for name, member in self._plain.items():
+            ends = getattr(self._core, name), getattr(self, name)
+            m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
+        for port, flow in self._flows.items():
+            inner = getattr(self._core, port)
+            if self._slices[flow]:
+                stage = RegisterSlice(inner.payload.shape())
+                side = "input_slice" if flow is In else "output_slice"
+                m.submodules[side if port in ("i", "o") else f"{side}_{port}"] = stage
+                if flow is In:
+                    wiring.connect(m, stage.o, inner)
+                    inner = stage.i
+                else:
+                    wiring.connect(m, inner, stage.i)
+                    inner = stage.o
+            (self._slave if flow is In else self._master)(m, self.buses[port], inner)
+        return m
+
+    def _slave(self, m, bus, i):
+        """Connect the ports of a slave to the stream that it feeds."""
+        tdata, tkeep, tuser, tlast, tvalid, tready = self._signals(bus)
+        layout = i.payload.shape()
+        size = element_bytes(layout.element)
+        for k in range(layout.lanes):
+            m.d.comb += i.p.data[k].eq(tdata.word_select(k, 8 * size))
+        if tkeep is not None:
+            m.d.comb += [i.p.keep[k].eq(tkeep[k * size]) for k in range(layout.lanes)]
+        if tuser is not None:
+            field = i.p.mask if "mask" in layout.members else i.p.use
+            m.d.comb += Value.cast(field).eq(tuser)
+        m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready)]
+
+    def _master(self, m, bus, o):
+        """Connect the ports of a master to the stream that feeds it."""
+        tdata, tkeep, _, tlast, tvalid, tready = self._signals(bus)
+        layout = o.payload.shape()
+        size = element_bytes(layout.element)
+        for k in range(layout.lanes):
+            m.d.comb += tdata.word_select(k, 8 * size).eq(o.p.data[k])
+        if tkeep is not None:
+            m.d.comb += tkeep.eq(Cat(keep.replicate(size) for keep in o.p.keep))
+        m.d.comb += [tlast.eq(o.p.last), tvalid.eq(o.valid), o.ready.eq(tready)]
+
+    def _signals(self, bus):
+        return [getattr(self, f"{bus}_{name}", None)
+                for name in ("tdata", "tkeep", "tuser", "tlast", "tvalid", "tready")]
+
+
+def _ports(core):
+    """Names of a unit's streams, with the direction of each; ``i`` and ``o`` if it has none."""
+    ports = {name: member.flow for name, member in core.signature.members.items()
+             if member.is_signature and isinstance(member.signature, stream.Signature)}
+    return ports or {"i": In, "o": Out}
+
+
+def _plain(core):
+    """Members of a unit that are neither streams nor its ``error``, by name."""
+    return {name: member for name, member in core.signature.members.items()
+            if member.is_port and name != "error"}
+
+
+def _bus(port, flow):
+    """Name of the bus of a stream."""
+    side, usual = ("s_axis", "i") if flow is In else ("m_axis", "o")
+    return side if port == usual else f"{side}_{port}"
+
+
+def _beat(core, port):
+    """Layout of the beats of one of a unit's streams."""
+    layout = getattr(getattr(core, port, None), "payload", None)
+    layout = layout.shape() if hasattr(layout, "shape") else layout
+    if not {"data", "last"} <= set(getattr(layout, "members", ())):
+        raise TypeError(f"Core must have a stream {port!r} of beats, not {layout!r}")
+    return layout
+
+
+def _members(bus, flow, layout):
+    """Ports of one bus; ``flow`` is the direction of the data."""
+    size = layout.lanes * element_bytes(layout.element)
+    members = {f"{bus}_tdata": flow(8 * size)}
+    if "keep" in layout.members:
+        members[f"{bus}_tkeep"] = flow(size)
+    for name in ("mask", "use"):
+        if flow is In and name in layout.members:
+            members[f"{bus}_tuser"] = flow(layout[name].width)
+    return {**members, f"{bus}_tlast": flow(1), f"{bus}_tvalid": flow(1),
+            f"{bus}_tready": flow.flip()(1)}

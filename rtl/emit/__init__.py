@@ -1,0 +1,1 @@
+"""From components to files: Verilog text, Yosys, area and delay."""

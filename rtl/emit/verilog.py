@@ -1,0 +1,200 @@
+"""Emission of components as Verilog-2001 that is the same text on every run.
+
+Amaranth's own Verilog keeps combinational processes, which a simulator may fail to start, so that
+outputs stay unknown; here Yosys turns every process into multiplexers and registers first.
+"""
+
+import itertools
+import re
+
+import amaranth
+from amaranth import ClockSignal, Instance, ResetSignal
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from .. import __version__
+from ..bus import AxiStream
+from . import yosys
+
+__all__ = ["BlackBox", "banner", "of_components", "of_unit"]
+
+
+# What survives of a memory's attributes, and of a top port's: those that tools act on. (An `init`
+# is no attribute in Verilog; it becomes the register's initial value.)
+MEMORY_ATTRIBUTES = {"ram_style"}
+PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
+
+# Yosys leaves it to the rules of Verilog to widen operands, which Verilator calls out by default.
+LINT_OFF = "/* verilator lint_save */\n/* verilator lint_off WIDTH */\n\n"
+LINT_ON = "\n/* verilator lint_restore */\n"
+
+# Runs of equal memory words that are written as a loop.
+LOOP_WORDS = 8
+
+
+class BlackBox(wiring.Component):
+    """Stand-in for a component that is emitted as the module ``name`` on its own.
+
+    Has the component's signature and elaborates to an instance of the module. Lets a shell be
+    emitted around a core without elaborating the core again.
+    """
+
+    def __init__(self, component, name):
+        self._name = name
+        super().__init__(component.signature)
+
+    def elaborate(self, platform):
+        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        for path, member, value in self.signature.flatten(self):
+            prefix = "i" if member.flow == wiring.In else "o"
+            ports[f"{prefix}_{'__'.join(map(str, path))}"] = value
+        return Instance(self._name, **ports)
+
+
+def of_unit(config):
+    """Verilog text of a unit: the core ``config.name``, and around it its AXI4-Stream shell.
+
+    One file holds both. The core does not know the shell and can be used without it.
+    """
+    core, name = config.create(), config.name
+    shell = AxiStream(BlackBox(core, name))
+    return of_components({name: core, f"{name}_axis": shell}, header=banner(config))
+
+
+def banner(config):
+    """Comment that heads an emitted file: what it is and what made it, without a date."""
+    *streams, final = config.STREAMS
+    return (f"// {config.name}: {config.UNIT}, streams {', '.join(streams)} and {final}\n"
+            f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
+            f"// Configuration {config.hash}, rtl {__version__}, Amaranth {amaranth.__version__}, "
+            f"Yosys {yosys.version()}\n\n")
+
+
+def of_components(components, *, header=""):
+    """Verilog text of components.
+
+    Every module below a component is named after it, as ``name_submodule``, so that files of
+    different units can be used together.
+
+    Parameters
+    ----------
+    components : dict of str to Component
+        Components by the name of their module. One may hold a :class:`BlackBox` of an earlier one.
+    header : str
+        Text to put before the modules.
+
+    Raises
+    ------
+    YosysError
+        If Yosys does not take the design.
+    """
+    designs = [_rtlil(name, component) for name, component in components.items()]
+    rename = _plain_names("\n".join(designs))
+    files = {f"{n}.il": _NAME.sub(lambda m: "\\" + rename[m[1]], design)
+             for n, design in enumerate(designs)}
+    top = list(components)[-1]
+    written = yosys.run([*(f"read_rtlil {file}" for file in files),
+                         f"hierarchy -check -top {top}",
+                         "proc", "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge",
+                         "opt_clean -purge",
+                         "opt_dff -nodffe -keepdc", "opt_clean -purge",
+                         "write_verilog out.v"], files)
+    return header + LINT_OFF + _tidy(written["out.v"]) + LINT_ON
+
+
+# RTLIL ------------------------------------------------------------------------------------------
+
+_NAME = re.compile(r"\\([^\s\"\\]+)")
+_PORT = re.compile(r"(\s*wire width \d+ (?:input|output|inout)) \d+\s+((?:signed )?)\\(\S+)")
+
+
+def _rtlil(name, component):
+    """RTLIL of a component: ports in the order of its signature, without superfluous attributes.
+
+    Amaranth numbers ports from 0, which Yosys takes for no number at all.
+    """
+    order = ["clk", "rst", *("__".join(map(str, path))
+                             for path, _, _ in component.signature.flatten(component))]
+    lines, held, top = [], [], None
+    for line in rtlil.convert(component, name=name, emit_src=False).splitlines():
+        words = line.split()
+        if words[:1] == ["attribute"]:
+            held.append((words[1][1:], line))
+            continue
+        keep = set()
+        if words[:1] == ["module"]:
+            top = words[1] == f"\\{name}"
+        elif words[:1] == ["wire"]:
+            keep = {"init"}
+            if port := _PORT.fullmatch(line):
+                if port[3] not in order:
+                    order.append(port[3])
+                line = f"{port[1]} {order.index(port[3]) + 1} {port[2]}\\{port[3]}"
+                keep |= PORT_ATTRIBUTES if top else set()
+        elif words[:1] == ["memory"]:
+            keep = MEMORY_ATTRIBUTES
+        elif words[:1] == ["switch"]:
+            keep = {"full_case", "parallel_case"}
+        lines += [text for key, text in held if key in keep] + [line]
+        held = []
+    return "\n".join(lines)
+
+
+def _plain_names(text):
+    """Verilog identifier for each name in a design: ``a.b[0]`` becomes ``a_b_0``."""
+    names = dict.fromkeys(_NAME.findall(text))
+    plain = {name: name for name in names if re.fullmatch(r"[A-Za-z_]\w*", name)}
+    taken = set(plain)
+    for name in names:
+        if name not in plain:
+            base = candidate = re.sub(r"\W+", "_", name).strip("_") or "unnamed"
+            number = 1
+            while candidate in taken:
+                number += 1
+                candidate = f"{base}_{number}"
+            plain[name] = candidate
+            taken.add(candidate)
+    return plain
+
+
+# Verilog ----------------------------------------------------------------------------------------
+
+_ATTRIBUTE = re.compile(r"\s*\(\* (\w+) .*\*\)")
+_PORT_WIRE = re.compile(r"(  (?:input|output) )([^;]*;\n)((?:  \(\*[^\n]*\*\)\n)*)  wire \2")
+_INITIAL = re.compile(r"  initial begin\n((?:    \w+\[\d+\] = [^;]+;\n)+)  end\n")
+_WORD = re.compile(r"    (\w+)\[(\d+)\] = ([^;]+);")
+
+
+def _tidy(text):
+    """Verilog that Yosys wrote, less its banner, attributes, double declarations, long inits."""
+    text = re.sub(r"\A/\*.*?\*/\n\n?", "", text)
+    lines = []
+    for line in text.splitlines():
+        attribute = _ATTRIBUTE.fullmatch(line)
+        if not attribute or attribute[1] in PORT_ATTRIBUTES | MEMORY_ATTRIBUTES:
+            lines.append(line)
+    text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
+    # A name that is a keyword is escaped: it gets an underscore instead.
+    for keyword in sorted(set(re.findall(r"\\(\w+) ", text))):
+        name = f"{keyword}_"
+        while re.search(rf"\b{name}\b", text):
+            name += "_"
+        text = text.replace(f"\\{keyword} ", name)
+    return _INITIAL.sub(_short_init, text)
+
+
+def _short_init(match):
+    """Memory contents with runs of equal words as loops."""
+    words = [_WORD.fullmatch(line).groups() for line in match[1].splitlines()]
+    body, looped = [], False
+    for value, run in itertools.groupby(words, key=lambda word: word[2]):
+        run = list(run)
+        name, first, last = run[0][0], run[0][1], run[-1][1]
+        if len(run) >= LOOP_WORDS:
+            looped = True
+            body.append(f"    for (k = {first}; k <= {last}; k = k + 1) {name}[k] = {value};")
+        else:
+            body += [f"    {name}[{index}] = {value};" for name, index, _ in run]
+    begin = [f"  initial begin : init_{words[0][0]}", "    integer k;"] if looped else \
+        ["  initial begin"]
+    return "\n".join([*begin, *body, "  end", ""])

@@ -1,0 +1,42 @@
+"""The beat that every unit's stream carries."""
+
+from amaranth import Shape, unsigned
+from amaranth.lib import data
+
+__all__ = ["BeatLayout"]
+
+
+class BeatLayout(data.StructLayout):
+    """One beat of a row.
+
+    Parameters
+    ----------
+    element : Shape
+        Shape of one element.
+    lanes : int
+        Elements per beat.
+    mask : bool
+        Whether the beat carries a mask (the inputs of softmax do, the outputs do not).
+
+    Members
+    -------
+    data : ArrayLayout(element, lanes)
+        The elements; lane 0 comes first in the row.
+    keep : unsigned(lanes)
+        Bit k set: lane k carries an element. All ones except in the last beat of a row, where the
+        low lanes are kept, one at least.
+    mask : unsigned(lanes)
+        Bit k set: the element of lane k takes no part. Its output is 0.
+    last : unsigned(1)
+        The beat ends its row.
+    """
+
+    def __init__(self, element, lanes, *, mask=False):
+        self.element = Shape.cast(element)
+        self.lanes = lanes
+        members = {"data": data.ArrayLayout(self.element, lanes), "keep": unsigned(lanes)}
+        if mask:
+            members["mask"] = unsigned(lanes)
+        super().__init__({**members, "last": unsigned(1)})
+
+

@@ -1,0 +1,139 @@
+"""Stream handshake of a unit that works on rows."""
+
+from amaranth import EnableInserter, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .row_input import RowInput
+
+__all__ = ["RowDatapath", "RowUnit"]
+
+
+class RowDatapath(wiring.Component):
+    """Base of the datapaths that :class:`RowUnit` drives: pipelines that never stall by themselves.
+
+    Members
+    -------
+    data, live, kept : In
+        Elements of a beat; the lanes that take part; the lanes that carry an element.
+    valid, first, end : In(1)
+        The inputs hold a beat; it is the first, or the last, of its row.
+    o : Out(config.output_layout)
+        Output beat.
+    o_valid : Out(1)
+        ``o`` holds a beat.
+    leaving : Out(1)
+        Nothing of one more row is held but what is on its way to ``o``.
+
+    A datapath may have further ``ports``.
+    """
+
+    def __init__(self, config, **ports):
+        self.config = config
+        super().__init__({
+            "data": In(config.input_layout["data"].shape),
+            "live": In(config.lanes),
+            "kept": In(config.lanes),
+            "valid": In(1),
+            "first": In(1),
+            "end": In(1),
+            "o": Out(config.output_layout),
+            "o_valid": Out(1),
+            "leaving": Out(1),
+            **ports,
+        })
+
+
+class RowUnit(wiring.Component):
+    """A datapath with its streams.
+
+    The datapath moves in every cycle in which the output is free or taken, and stands still
+    otherwise; ``i.ready`` follows ``o.ready`` combinationally, ``o.valid`` and ``o.payload`` come
+    from registers. While it moves it takes a beat per cycle, unless ``config.max_rows`` rows are
+    inside.
+
+    Latency ``config.latency`` cycles from a row's last beat accepted to its first beat valid, if
+    the output is not busy with the row before; throughput one beat per cycle. After reset the unit
+    is empty.
+
+    Members
+    -------
+    i : In(stream.Signature(config.input_layout))
+    o : Out(stream.Signature(config.output_layout))
+    error : Out(1)
+        A row was too long or too short, or its ``keep`` was not of the form that the stream asks
+        for. Sticky.
+
+    A unit may have further ``ports``.
+    """
+
+    def __init__(self, config, datapath, **ports):
+        self.config = config
+        self.datapath = datapath
+        super().__init__({
+            "i": In(stream.Signature(config.input_layout)),
+            "o": Out(stream.Signature(config.output_layout)),
+            "error": Out(1),
+            **ports,
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        enable = Signal()
+        full = Signal()
+        datapath = self.datapath
+        m.submodules.datapath = EnableInserter(enable)(datapath)
+        waiting = config.row_interval > 1
+        m.submodules.rows = rows = RowInput(
+            config.lanes, config.max_length, least_length=getattr(config, "least_length", 1))
+        wait = Signal()
+
+        m.d.comb += [
+            enable.eq(self.o.ready | ~self.o.valid),
+            self.i.ready.eq(enable & ~full & ~wait),
+            rows.transfer.eq(self.i.valid & self.i.ready),
+            rows.keep.eq(self.i.payload.keep),
+            rows.last.eq(self.i.payload.last),
+            self.error.eq(rows.error),
+            datapath.data.eq(self.i.payload.data),
+            datapath.kept.eq(rows.kept),
+            datapath.live.eq(rows.kept),
+            datapath.valid.eq(rows.valid),
+            datapath.first.eq(rows.first),
+            datapath.end.eq(rows.end),
+            self.o.payload.eq(datapath.o),
+            self.o.valid.eq(datapath.o_valid),
+        ]
+        if "mask" in config.input_layout.members:
+            m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
+
+        # With fewer beats than rows allowed inside, there is nothing to bound.
+        if waiting or config.max_rows < config.max_beats + config.row_latency(config.max_beats):
+            # The counters wrap at twice the bound or more, so their difference is not ambiguous.
+            entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
+            left = Signal.like(entered)
+            enters, leaves = Signal(), Signal()
+            inside = (entered - left)[:len(entered)]
+            m.d.comb += [enters.eq(rows.valid & rows.end), leaves.eq(datapath.leaving & enable)]
+            with m.If(enters):
+                m.d.sync += entered.eq(entered + 1)
+            with m.If(leaves):
+                m.d.sync += left.eq(left + 1)
+            # What the counters say is told one row ahead, which keeps it out of the handshake.
+            with m.If(enters & ~leaves):
+                m.d.sync += full.eq(inside == config.max_rows - 1)
+            with m.Elif(leaves & ~enters):
+                m.d.sync += full.eq(0)
+
+        if waiting:
+            # Beats of the row so far, up to one less than it needs.
+            beats = Signal(range(config.row_interval))
+            enough = config.row_interval - 1
+            # What a beat says counts while it is there only.
+            m.d.comb += wait.eq(self.i.valid & rows.end & (beats != enough) & (entered != left))
+            with m.If(enters):
+                m.d.sync += beats.eq(0)
+            with m.Elif(rows.valid & (beats != enough)):
+                m.d.sync += beats.eq(beats + 1)
+        return m

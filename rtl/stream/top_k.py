@@ -1,0 +1,219 @@
+"""The k largest elements of each row, as flags, by radix search over stored rows."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..blocks.pipeline import delays
+from ..blocks.population_count import count_ones
+from .row_queue import RowQueue
+from .row_store import RowStore
+
+__all__ = ["TopK"]
+
+# Bits of a digit. A bit more takes fewer stages and stores, and twice the counters for each:
+# two are the smallest choice.
+DIGIT_BITS = 2
+
+
+class _Stage(wiring.Component):
+    """Decision about one digit of the k-th largest element of each row.
+
+    Of the elements that race, so many are at or above each value of the highest digit; the k-th
+    largest one's digit is the largest value that enough of them reach. Elements above it are in,
+    those below it are out, and those at it race on for the rest of the k places.
+
+    Rows go through a :class:`~rtl.stream.row_store.RowStore`, and leave without their highest
+    digit.
+
+    Members
+    -------
+    i, o : In, Out
+        ``racing`` and ``above`` for each lane, ``data`` of those lanes, ``need`` (places that are
+        left for those that race), and ``last``.
+    write, valid : In(1), Out(1)
+        There is a beat on ``i``, on ``o``.
+    """
+
+    def __init__(self, width, digit, lanes, max_beats, need_bits, memory):
+        self.digit, self.lanes, self.max_beats, self.memory = digit, lanes, max_beats, memory
+        super().__init__({"i": In(_beat(width, lanes, need_bits)), "write": In(1),
+                          "o": Out(_beat(width - digit, lanes, need_bits)), "valid": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        beat = self.i
+        rest = len(beat.data[0]) - self.digit
+        values = range(1, 1 << self.digit)
+        need_bits = len(beat.need)
+
+        # How many elements of the row reach each value of the digit.
+        start, counting = Signal(init=1), Signal(init=1)
+        written = delays(m, self.write, 1, "written")[-1]
+        enough, remaining = Signal(len(values)), []
+        with m.If(self.write):
+            m.d.sync += start.eq(beat.last)
+        m.d.sync += counting.eq(start)
+        need = delays(m, beat.need, 2, "need")[-1]
+        for k, value in enumerate(values):
+            number = Signal(range(self.lanes + 1), name=f"number_{value}")
+            # More than there are places counts as that many.
+            count = Signal(range(self.lanes * self.max_beats + 1), name=f"count_{value}")
+            held = Signal.like(count, name=f"held_{value}")
+            reached = [beat.racing[lane] & (beat.data[lane][rest:] >= value)
+                       for lane in range(self.lanes)]
+            m.d.sync += number.eq(count_ones(m, reached, f"reached_{value}"))
+            with m.If(written):
+                m.d.sync += count.eq(Mux(counting, 0, count) + number)
+            m.d.sync += [enough[k].eq(count >= need), held.eq(count)]
+            remaining.append(held)
+        # Enough is a thermometer. What is above the digit takes of the places.
+        chosen, taken = Signal(self.digit), Signal.like(remaining[0])
+        m.d.comb += taken.eq(remaining[0])
+        for k, value in enumerate(values):
+            with m.If(enough[k]):
+                m.d.comb += [chosen.eq(value),
+                             taken.eq(remaining[k + 1] if value != values[-1] else 0)]
+        left = (delays(m, need, 1, "wanted")[-1] - taken)[:need_bits]
+        decision = data.StructLayout({"digit": unsigned(self.digit), "need": unsigned(need_bits)})
+        m.submodules.decisions = decisions = RowQueue(
+            decision.size, 1 << (self.max_beats + 7).bit_length())
+        m.d.comb += [
+            decisions.i.eq(Cat(chosen, left)),
+            decisions.push.eq(delays(m, self.write & beat.last, 3, "decided")[-1]),
+        ]
+
+        layout = data.StructLayout({name: field.shape for name, field in beat.shape()
+                                    if name != "need"})
+        m.submodules.store = store = RowStore(layout, self.max_beats, memory=self.memory)
+        plain = Cat(beat[name] for name in layout.members)
+        written = delays(m, Cat(plain, self.write), 2, "beat")[-1]
+        m.d.comb += [store.i.eq(written[:-1]), store.write.eq(written[-1]),
+                     store.last.eq(store.i.last)]
+
+        # The decision is read with the first beat of the row.
+        reading = Signal(init=1)
+        made = Signal(decision)
+        with m.If(store.valid):
+            m.d.sync += reading.eq(store.o.last)
+            with m.If(reading):
+                m.d.sync += made.eq(decisions.o)
+        m.d.comb += decisions.pop.eq(store.valid & reading)
+        word = delays(m, store.o, 1, "word")[-1]
+        m.d.sync += [self.valid.eq(delays(m, store.valid, 1, "read")[-1]),
+                     self.o.last.eq(word.last), self.o.need.eq(made.need)]
+        for lane in range(self.lanes):
+            digit = word.data[lane][rest:]
+            m.d.sync += [
+                self.o.racing[lane].eq(word.racing[lane] & (digit == made.digit)),
+                self.o.above[lane].eq(word.above[lane]
+                                      | (word.racing[lane] & (digit > made.digit))),
+                self.o.data[lane].eq(word.data[lane]),
+            ]
+        return m
+
+
+def _beat(width, lanes, need_bits):
+    return data.StructLayout({
+        "racing": unsigned(lanes), "above": unsigned(lanes),
+        "data": data.ArrayLayout(unsigned(width), lanes), "need": unsigned(need_bits),
+        "last": unsigned(1)})
+
+
+class TopK(wiring.Component):
+    """Flags of the ``k`` largest live elements of each row, exactly ``k`` of them.
+
+    Of equal elements those that come first are taken. A row of fewer live elements has them all
+    flagged. Elements of a beat come in the order of the lanes.
+
+    A radix search for the k-th largest element from its highest digit on, a stage each, then a
+    count of those equal to it. Every stage holds one row in its store while it counts the next, so
+    that rows of any length follow each other without a pause; its counters do not grow with ``k``,
+    as a queue of the best k would.
+
+    Latency :attr:`latency` cycles from the last beat of a row to its first, if nothing is before
+    it, and as many more for every stage as the row has beats beyond the first. Throughput one beat
+    per cycle, in and out at the same time; never stalls.
+
+    Parameters
+    ----------
+    width : int
+        Width of an element, unsigned.
+    lanes : int
+        Elements of a beat.
+    max_beats : int
+        Beats of a row at most.
+    k : int
+        Number of elements to flag.
+    memory : "auto", "block" or "distributed"
+        Kind of memory of the stores; see :class:`~rtl.stream.row_store.RowStore`.
+
+    Members
+    -------
+    data : In(width).array(lanes)
+    live : In(lanes)
+        Bit k clear: the element of lane k takes no part.
+    write, last : In(1)
+        There is a beat, and it ends its row.
+    keep : Out(lanes)
+        The element is one of the k.
+    valid, ends : Out(1)
+        There are flags of a beat, and they are the row's last.
+    """
+
+    def __init__(self, width, lanes, max_beats, k, *, memory="auto"):
+        self.width, self.lanes, self.max_beats, self.memory = width, lanes, max_beats, memory
+        # No more can be wanted than there are.
+        self.k = min(k, lanes * max_beats)
+        super().__init__({"data": In(width).array(lanes), "live": In(lanes), "write": In(1),
+                          "last": In(1), "keep": Out(lanes), "valid": Out(1), "ends": Out(1)})
+
+    @staticmethod
+    def stages(width):
+        """Number of stages for elements of ``width`` bits."""
+        return -(-width // DIGIT_BITS)
+
+    @staticmethod
+    def latency_of(width):
+        """Latency for elements of ``width`` bits, in cycles."""
+        return 6 * TopK.stages(width) + 2
+
+    @property
+    def latency(self):
+        """Latency of a row of one beat, in cycles."""
+        return self.latency_of(self.width)
+
+    def elaborate(self, platform):
+        m = Module()
+        width, need_bits = self.width, self.k.bit_length()
+        beat = Signal(_beat(width, self.lanes, need_bits))
+        m.d.comb += [beat.racing.eq(self.live), beat.need.eq(self.k), beat.last.eq(self.last)]
+        m.d.comb += [beat.data[lane].eq(value) for lane, value in enumerate(self.data)]
+        valid, number = self.write, 0
+        while width:
+            # The first digit is the short one.
+            digit = (width - 1) % DIGIT_BITS + 1
+            m.submodules[f"digit_{number}"] = stage = _Stage(
+                width, digit, self.lanes, self.max_beats, need_bits, self.memory)
+            m.d.comb += [stage.i.eq(beat), stage.write.eq(valid)]
+            beat, valid, width, number = stage.o, stage.valid, width - digit, number + 1
+
+        # All that still race are equal: the first ones get the places that are left.
+        equal = Signal(range(self.lanes + 1))
+        before = Signal(data.ArrayLayout(range(self.lanes), self.lanes))
+        start = Signal(init=1)
+        places, left = Signal(need_bits), Signal(need_bits)
+        held = delays(m, beat, 1, "flags")[-1]
+        following = delays(m, valid, 1, "flagged")[-1]
+        racing = list(beat.racing)
+        m.d.sync += equal.eq(count_ones(m, racing, "equal"))
+        m.d.sync += [before[lane].eq(count_ones(m, racing[:lane], f"before_{lane}"))
+                     for lane in range(1, self.lanes)]
+        m.d.comb += places.eq(Mux(start, held.need, left))
+        with m.If(following):
+            m.d.sync += [start.eq(held.last), left.eq(Mux(places > equal, places - equal, 0))]
+        m.d.sync += [self.valid.eq(following), self.ends.eq(held.last)]
+        m.d.sync += [self.keep[lane].eq(held.above[lane]
+                                        | (held.racing[lane] & (before[lane] < places)))
+                     for lane in range(self.lanes)]
+        return m

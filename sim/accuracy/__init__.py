@@ -1,0 +1,1 @@
+"""From a real model to integers: capture, calibration, bases."""

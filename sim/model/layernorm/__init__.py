@@ -1,0 +1,1 @@
+"""LayerNorm models: one method a file, named after its unit."""

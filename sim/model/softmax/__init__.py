@@ -1,0 +1,1 @@
+"""Softmax models: one method a file, named after its unit."""

@@ -1,0 +1,81 @@
+"""What the models share whose terms are relative to a reference that runs with the row."""
+
+import numpy as np
+
+__all__ = ["OnlinePass", "normalised"]
+
+
+class OnlinePass:
+    """First pass of a method: running references, codes of the distances to them, sums.
+
+    Parameters
+    ----------
+    config : SoftmaxConfig
+        With an ``axis`` and ``partial_sums``.
+    terms : array
+        What each code adds to the sum.
+    codes : array, optional
+        Code of each distance; a distance itself, at most the last code, if there is none.
+    rises : callable, optional
+        Shift of the sum for octaves that the reference rises by; these octaves, if not given.
+    """
+
+    def __init__(self, config, terms, codes=None, rises=None):
+        axis = config.axis
+        self._axis, self._terms, self._codes, self._rises = axis, terms, codes, rises
+        self._partial = config.partial_sums
+        self._low = -(1 << (config.bits - 1))
+        logits = np.arange(self._low, -self._low, dtype=np.int64)
+        # A distance or a position may need one bit more than the logits, so 8 bits take 16.
+        self._dtype = np.int16 if max(axis.position_bits, axis.reference_bits) < 15 else np.int32
+        self._positions = axis.position(logits).astype(self._dtype)
+        self._identity = bool((self._positions == logits - self._low).all())
+
+    def codes(self, distance):
+        """Codes of distances."""
+        if self._codes is not None:
+            return self._codes[distance]
+        return np.minimum(distance, len(self._terms) - 1)
+
+    def __call__(self, x, dead):
+        """Codes of a block of shape (rows, beats, lanes), references of its beats, sums of rows."""
+        axis = self._axis
+        position = (x.astype(self._dtype) - self._dtype(self._low) if self._identity
+                    else self._positions[x.astype(np.int64) - self._low])
+        if dead is not None:
+            # The least position is neutral in the maximum.
+            position[dead] = 0
+        bucket = np.maximum.accumulate(position.max(-1) >> axis.bucket_shift, axis=1)
+        octave = axis.octave(bucket.astype(np.int64))
+        reference = axis.reference(bucket.astype(np.int64)).astype(self._dtype)
+        codes = self.codes(reference[..., None] - position)
+        terms = self._terms[codes]
+        if dead is not None:
+            terms[dead] = 0
+        rises = np.diff(octave, axis=1)
+        if self._rises is not None:
+            rises = self._rises(rises)
+        return codes, reference, self._total(self._beat_sums(terms), rises)
+
+    def _beat_sums(self, terms):
+        return terms.sum(-1, dtype=np.int64)
+
+    def _total(self, beat_sums, rises):
+        """Sums of the rows, shifted by each beat's rise."""
+        latest, before = beat_sums[:, 0], np.zeros(len(beat_sums), np.int64)
+        last = np.zeros(len(beat_sums), np.int64)
+        for beat in range(1, beat_sums.shape[1]):
+            rise = rises[:, beat - 1]
+            if self._partial == 1:
+                latest = (latest >> np.minimum(rise, 62)) + beat_sums[:, beat]
+                continue
+            following = (before >> np.minimum(last + rise, 62)) + beat_sums[:, beat]
+            latest, before, last = following, latest, rise
+        return latest if self._partial == 1 else latest + (before >> np.minimum(last, 62))
+
+
+def normalised(total, least, bits):
+    """Place of the leading one of sums, ``least`` or more, and the ``bits`` bits below it."""
+    # A sum has at most 53 bits, which a float holds exactly.
+    place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, least)
+    return place, ((total << bits) >> place) & ((1 << bits) - 1)

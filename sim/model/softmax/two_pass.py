@@ -1,0 +1,18 @@
+"""What the models share whose exponentials are relative to a row's final maximum."""
+
+import numpy as np
+
+__all__ = ["distances"]
+
+
+def distances(x, dead, bits):
+    """Distances to the largest live element of each row; of dead elements they are of no use.
+
+    Never negative, so that they can index a table of ``2**bits`` words.
+    """
+    low = -(1 << (bits - 1))
+    dtype = np.int16 if bits < 16 else np.int32
+    x = x.astype(dtype)
+    # The least logit is neutral in the maximum.
+    alive = x if dead is None else np.where(dead, dtype(low), x)
+    return alive.max((1, 2), keepdims=True) - alive

@@ -1,0 +1,78 @@
+"""Measured tables of the documentation: ``python -m sim.report [FILE ...] [--check]``.
+
+A table stands in a Markdown file between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``, and is
+made anew by the function of that name here. With ``--check`` nothing is written, and a table that
+is not what the tools give today is an error.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+from .activity import TABLES as ACTIVITY_TABLES
+from .attention import TABLES as ATTENTION_TABLES
+from .attention_expected import TABLES as EXPECTED_TABLES
+from .attention_search import TABLES as SEARCH_TABLES
+from .e2 import TABLES as E2_TABLES
+from .layernorm import TABLES as LAYERNORM_TABLES
+from .softmax_family import family
+
+__all__ = ["TABLES", "main", "update"]
+
+FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md",
+         "docs/layernorm.md")
+
+TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION_TABLES,
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES}
+
+
+# Files -------------------------------------------------------------------------------------------
+
+def update(text, made):
+    """Text with the tables between its markers made anew; ``made`` keeps them by name.
+
+    Raises
+    ------
+    ValueError
+        If a marker names no table.
+    """
+    def replace(match):
+        name = match[1]
+        if name not in TABLES:
+            raise ValueError(f"Table must be one of {', '.join(TABLES)}, not {name!r}")
+        if name not in made:
+            made[name] = TABLES[name]()
+        return f"<!-- begin {name} -->\n{made[name]}\n<!-- end {name} -->"
+    return re.sub(r"<!-- begin ([\w-]+) -->\n.*?<!-- end \1 -->", replace, text, flags=re.DOTALL)
+
+
+def main(argv=None):
+    """Run the command line and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sim.report",
+                                     description=__doc__.split("\n")[0])
+    parser.add_argument("file", nargs="*", metavar="FILE", help="Markdown files (default: "
+                        + ", ".join(FILES) + ")")
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    args = parser.parse_args(argv)
+    made, stale = {}, []
+    for name in args.file or FILES:
+        path = pathlib.Path(name)
+        try:
+            before = path.read_text(encoding="utf-8")
+            after = update(before, made)
+            if args.check and after != before:
+                stale.append(name)
+            elif after != before:
+                path.write_text(after, encoding="utf-8")
+        except (OSError, ValueError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 1
+    if stale:
+        print(f"error: tables are not up to date in {', '.join(stale)}; run python -m sim.report",
+              file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Tables of the LayerNorm units: cost beside their peers, exactness, and a real model's layers."""
+
+
+import numpy as np
+
+from rtl import unit
+
+from .. import model
+from ..accuracy import calibrate
+from ..data import captured, sample
+from .tools import joined, measured, table
+
+__all__ = ["TABLES", "cost", "exactness", "layers"]
+
+LANES = (1, 4, 8, 32)
+CHANNELS = 768
+CAPTURE = sample("layernorm")
+
+# Peers, put through the same flow of the same tool, per element and cycle (HG-PIPE has 0.67 of
+# them a cycle). Measured for this project, 2026-11. MASE (DeepWok/mase, e34bc47f): group_norm_2d as
+# LayerNorm, without gamma and beta; HG-PIPE (hguq/HG-PIPE): its DeiT-tiny LayerNorm, 3-bit output;
+# yeobi7/AILayerNorm: statistics over groups of 8.
+PEERS = (
+    ("MASE LayerNorm, 4 lanes, rows of 64 / 512", "612 / 643", "6.5 / 8.5", "0 / 0.25",
+     "7.79 / 7.92", "70 / 406 to the row's end"),
+    ("MASE LayerNorm, 16 lanes, rows of 64", "415", "3.7", "0", "7.83", "38 to the row's end"),
+    ("HG-PIPE LayerNorm, rows of 192", "957", "12", "0", "3.45", "395 from the row's start"),
+    ("yeobi7/AILayerNorm, groups of 8", "1986", "15", "0", "9.03", ""),
+)
+
+# MASE's LayerNorm on the same kind of rows: int8 elements of deviation 3, 4 fraction bits out.
+PEER_ERRORS = ("MASE LayerNorm", {64: (0.1015, 0.80), 512: (0.032, 0.29)})
+
+
+def cost():
+    """Markdown table: cost per element and cycle at 1, 4, 8 and 32 lanes, rows of 768 channels.
+
+    Alphas, gammas and betas are random, so that none is a constant.
+    """
+    kinds = [("`layernorm-ai`", "layernorm-ai", {}),
+             ("`layernorm-ai` rms", "layernorm-ai", {"rms": True}),
+             ("`layernorm-ai`, one scale for all channels", "layernorm-ai", {"alpha_bits": 0}),
+             ("`layernorm-ai`, loaded parameters", "layernorm-ai",
+              {"channel_parameters": "loaded"}),
+             ("`layernorm-ai`, variable length", "layernorm-ai", {"row_length": "variable"}),
+             ("`layernorm-exact`", "layernorm-exact", {}),
+             ("`layernorm-exact` rms", "layernorm-exact", {"rms": True})]
+    configs = [_config(name, lanes=lanes, channels=CHANNELS, **parameters)
+               for _, name, parameters in kinds for lanes in LANES]
+    every = measured(configs)
+    rows = []
+    for n, (title, _, _) in enumerate(kinds):
+        part = slice(n * len(LANES), (n + 1) * len(LANES))
+        figures, own = every[part], configs[part]
+        pairs = list(zip(figures, own, strict=True))
+        rows.append((title, joined(f"{f.lut / c.lanes:.0f}" for f, c in pairs),
+                     joined(f"{f.dsp / c.lanes:.3g}" for f, c in pairs),
+                     joined(f"{f.bram / c.lanes:.2g}" for f, c in pairs),
+                     joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
+                     joined(c.latency for c in own)))
+    return table(("unit", "LUT", "DSP", "BRAM36", "logic delay, ns", "latency, cycles"),
+                  [*rows, *PEERS])
+
+
+def exactness():
+    """Markdown table: errors of the statistics and of the outputs, by rounding and row length.
+
+    400 rows of activations whose channels have scales from 1/4 to 4, quantised with power-of-two
+    factors; errors against float64 LayerNorm of the same integers.
+    """
+    rows = []
+    for channels in (192, 384, 768, 1024):
+        inputs, gamma, beta = _activations(channels)
+        for title, name, parameters in (
+                ("half-even", "layernorm-ai", {}),
+                ("half-up", "layernorm-ai", {"compression": "half-up"}),
+                ("truncate", "layernorm-ai", {"compression": "truncate"}),
+                ("exact", "layernorm-exact", {})):
+            result = calibrate.calibrate(name, inputs, gamma, beta, output_scale=2.0 ** -5,
+                                         **parameters)
+            rows.append((f"{channels}, {title}", *_errors(result, result.quantise(inputs))))
+    for length, (mean, most) in PEER_ERRORS[1].items():
+        for name in "layernorm-ai", "layernorm-exact":
+            config = unit(name)(channels=length, signed_input=True, zero_point=0, alpha_bits=0,
+                                output_scale=2.0 ** -4)
+            raw = np.clip(np.round(np.random.default_rng(length).normal(0, 3, (400, length)) * 8),
+                          -128, 127).astype(int)
+            exact = calibrate.normalise(raw, 1.0, 0.0)
+            error = np.abs(model.run(config, raw) / 16 - exact)
+            floor = np.abs(np.floor(exact * 16 + 0.5) / 16 - exact).mean()
+            rows.append((f"{length}, `{name}`, 4 fraction bits", "", "", f"{error.mean():.4f}",
+                         f"{floor:.4f}", f"{error.max():.2f}"))
+        rows.append((f"{length}, {PEER_ERRORS[0]}, 4 fraction bits", "", "", f"{mean:.4f}",
+                     "0.0156", f"{most:.2f}"))
+    return table(("channels, statistics", "E[x²]: bias / mean error, %",
+                  "deviation: mean error, %", "output: mean error", "rounding alone",
+                  "largest error"), rows)
+
+
+def layers():
+    """Markdown table: mean error of the outputs of a real model's LayerNorms, 8 bits in and out.
+
+    In parts of the deviation of the outputs, against float64 LayerNorm of the float inputs.
+    """
+    rows = []
+    for norm in captured.load_norms(CAPTURE):
+        exact = norm.outputs()
+        deviation = exact.std()
+        cells = []
+        for name, bits in (("layernorm-exact", 2), ("layernorm-ai", 2), ("layernorm-ai", 0)):
+            result = calibrate.calibrate(name, norm.inputs, norm.gamma, norm.beta,
+                                         epsilon=norm.epsilon, alpha_bits=bits)
+            y = model.run(result.config, result.quantise(norm.inputs))
+            error = np.abs(y * result.config.output_scale - exact).mean()
+            cells.append(f"{100 * error / deviation:.2f}")
+        step = result.config.output_scale
+        floor = np.abs(np.clip(np.floor(exact / step + 0.5), -128, 127) * step - exact).mean()
+        rows.append((norm.name.removesuffix(".LayerNorm"), f"{100 * floor / deviation:.2f}",
+                     *cells))
+    return table(("layer", "rounding of the output alone, %", "`layernorm-exact`, %",
+                  "`layernorm-ai`, %", "`layernorm-ai`, one scale for all channels, %"), rows)
+
+
+TABLES = {"layernorm-cost": cost, "layernorm-exactness": exactness, "layernorm-layers": layers}
+
+
+def _config(name, **parameters):
+    random = np.random.default_rng(1)
+    config = unit(name)(**parameters)
+    channels = config.channels
+
+    def draw(low, high):
+        return tuple(random.integers(low, high, channels).tolist())
+
+    return unit(name)(**parameters, alpha=draw(0, 1 << config.alpha_bits), gamma=draw(-128, 128),
+                      beta=() if config.rms else draw(-128, 128))
+
+
+
+def _activations(channels):
+    random = np.random.default_rng([channels, 0])
+    scale = 2.0 ** random.uniform(-2, 2, channels)
+    inputs = random.normal(0, 1, (400, channels)) * scale
+    inputs += random.normal(0, 0.5, channels) * scale
+    return inputs, random.uniform(0.5, 1.5, channels), random.normal(0, 0.3, channels)
+
+
+def _errors(result, raw):
+    """Cells of a row of :func:`exactness`."""
+    config = result.config
+    alpha = np.array(config.alphas)
+    x = (raw - config.zero_point) << alpha
+    if hasattr(config, "codes"):
+        table = np.array([(code << config.flag_shift * flag) ** 2 for code, flag in config.codes])
+        squares = table[raw - config.raw_range[0]] << 2 * (alpha + config.low_shift)
+    else:
+        squares = x * x
+    relative = squares.sum(-1) / (x * x).sum(-1) - 1
+    variance = x.var(-1)
+    seen = np.sqrt((variance + relative * np.square(x).mean(-1)) / variance) - 1
+    gamma = np.array(config.gammas) * 2.0 ** -config.gamma_fraction_bits
+    beta = np.array(config.betas) * 2.0 ** -config.beta_fraction_bits
+    exact = calibrate.normalise(x, gamma, beta, epsilon=config.epsilon)
+    kept = np.clip(exact, -128, 127)
+    error = np.abs(model.run(config, raw) - kept) * config.output_scale
+    floor = np.abs(np.clip(np.floor(exact + 0.5), -128, 127) - kept) * config.output_scale
+    return (f"{100 * relative.mean():+.2f} / {100 * np.abs(relative).mean():.2f}",
+            f"{100 * np.abs(seen).mean():.2f}", f"{error.mean():.4f}", f"{floor.mean():.4f}",
+            f"{error.max():.2f}")
+

@@ -1,0 +1,194 @@
+"""The attention engines on queries, keys and values of a real Transformer."""
+
+import dataclasses
+import functools
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtl import unit
+from sim import metrics, model, reference, runner
+from sim.accuracy import capture, prefix_basis
+from sim.bench.attention import AttentionJob, KeySet
+from sim.data import captured, sample, synthetic
+from sim.model.attention.engine import kept
+from sim.model.attention.reuse import AttentionMap
+
+SAMPLE = sample("heads")
+BASIS = SAMPLE.with_name("minilm_basis.npz")
+PRESETS = unit("attention").PRESETS
+ENGINES = {
+    "dense": {}, "mean": {"select": "predict"},
+    "top-k": {"select": "predict", "rule": "top-k", "top_k": 45, "memory": "distributed"},
+    "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
+    "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
+    "reuse": {"reuse": True, "maps": 2, "map_queries": 8},
+    "threshold": {"select": "predict", "predictor": "4-bit", "rule": "threshold"},
+}
+# Tokens of further texts: few, an odd number, and as many as the engine takes.
+LENGTHS = (33, 97, 256)
+
+
+@pytest.fixture(scope="module")
+def heads():
+    return captured.load_heads(SAMPLE)
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """The same heads at texts of other lengths, by the length."""
+    folder = os.environ.get(capture.DATA_VARIABLE)
+    if not folder:
+        pytest.skip(f"{capture.DATA_VARIABLE} names no folder with stsb/sts-dev.tsv")
+    try:
+        encoder = capture.Encoder()
+        sentences = capture.read_sentences(Path(folder) / "stsb" / "sts-dev.tsv")
+    except (capture.CaptureError, OSError) as error:
+        pytest.skip(str(error))
+    return {length: capture.capture_heads(encoder, sentences, rows=5, lengths=(length,))
+            for length in LENGTHS}
+
+
+def exact_top(head, count):
+    """Softmax mass, and error of the output, of the ``count`` largest exact scores alone."""
+    q, k, v = head.real()
+    scores = q @ k.T / math.sqrt(q.shape[1])
+    order = np.argsort(-scores, axis=1)
+    hidden = np.zeros(scores.shape, bool)
+    np.put_along_axis(hidden, order[:, count:], True, axis=1)
+    mass = (reference.softmax(scores) * ~hidden).sum(axis=1).mean()
+    error = metrics.attention_errors(reference.attention(q, k, v),
+                                     reference.softmax(scores, hidden) @ v)
+    return mass, error.relative
+
+
+@pytest.mark.parametrize("part, mass, error", [(8, 0.8, 0.2), (2, 0.97, 0.04)])
+def test_real_attention_is_flat(heads, part, mass, error):
+    """No choice of keys, however good, stands for all of them."""
+    found = np.mean([exact_top(head, 181 // part) for head in heads], axis=0)
+    assert found[0] < mass and found[1] > error
+
+
+@pytest.mark.parametrize("parameters, relative", [
+    ({}, 0.14), ({"select": "predict", "rule": "top-k", "top_k": 90}, 0.32)])
+def test_error(heads, parameters, relative):
+    for head in heads:
+        q, k, v = head.real()
+        config = synthetic.fitted(q, k, v, **parameters)
+        outputs = model.run(config, *synthetic.quantised(config, q, k, v))
+        found = metrics.attention_errors(reference.attention(q, k, v),
+                                         outputs * config.output_scale)
+        assert found.relative < relative
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name, relative", [("dense", 0.08), ("reuse", 0.07)])
+def test_error_at_other_lengths(heads, texts, length, name, relative):
+    """Scales that fit a head at one text do at another."""
+    errors = []
+    for number, head in enumerate(texts[length]):
+        config, (q, k, v) = engine(name, number, heads), head.real()
+        outputs = model.run(config, *synthetic.quantised(config, q, k, v))
+        errors.append(metrics.attention_errors(reference.attention(q, k, v),
+                                               outputs * config.output_scale).relative)
+    assert np.mean(errors) < relative
+
+
+def test_codes_of_the_sample_are_those_of_the_engine(heads):
+    for head in heads:
+        config = synthetic.fitted(*head.real())
+        config = dataclasses.replace(config, query_scale=head.query_scale)
+        for x, codes in zip(synthetic.quantised(config, *head.real()),
+                            (head.q, head.k, head.v), strict=True):
+            assert (x == np.clip(codes.astype(int), -127, 127)).all()
+
+
+# Hardware
+
+def vectors(name, number, heads):
+    """Real queries, keys and values of a head, as the engine is to meet them."""
+    q, k, v = heads[number].real()
+    if name == "prefix":
+        basis = prefix_basis.load(BASIS)[number]
+        q, k = basis.queries(q), basis.keys(k)
+    return q, k, v
+
+
+def engine(name, number, heads):
+    """Engine whose scales fit a head at one text, and that takes texts of any length."""
+    return synthetic.fitted(*vectors(name, number, heads), max_keys=max(LENGTHS),
+                                 **ENGINES[name])
+
+
+def reuser(config, leader, v, number):
+    """Values that reuse the map of a set, which is kept under a number."""
+    y = AttentionMap.of(config, leader.q, leader.k, leader.mask).run(config, v)
+    return KeySet(v[:0], v[:0], v, np.zeros(0, bool), y, 1 | number << 1)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, store, require_simulator):
+    """Simulation of an engine, built once: that takes longer than to run it."""
+    design_of = functools.cache(runner.Design.of)
+
+    @functools.cache
+    def build(config, simulator):
+        require_simulator(simulator)
+        return runner.Simulation(design_of(config), simulator, tmp_path_factory.mktemp(simulator),
+                                 store=store)
+    return build
+
+
+def simulate(simulation, sets, tests):
+    """Compare an engine with its model."""
+    design = simulation.design
+    results = simulation.run(AttentionJob(design.config, sets, 1, "core", design.latency), tests,
+                             module="sim.bench.attention")
+    assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
+    assert len(results) == len(tests)
+    outputs = sum(len(keys.y) for keys in sets) * design.config.dim
+    assert all(result.outputs == outputs and not result.mismatches for result in results)
+
+
+def cases(*fast):
+    for simulator in runner.SIMULATORS:
+        for number, name in enumerate(ENGINES):
+            yield pytest.param(simulator, name, (number + 2) % len(capture.HEADS),
+                               id=f"{simulator}-{name}",
+                               marks=[] if (simulator, name) in fast else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "top-k"))])
+def test_equals_model(heads, simulator, name, number, built):
+    """A padded set and a whole one, of other queries; maps of both, for another head's values."""
+    config = engine(name, number, heads)
+    q, k, v = synthetic.quantised(config, *vectors(name, number, heads))
+    mask = np.arange(len(k)) >= 150
+    sets = [KeySet(part, k, v, hidden, model.run(config, part, k, v, mask=hidden), use)
+            for part, hidden, use in ((q[:4], mask, 0), (q[4:10], ~mask & mask, 2 * config.reuse))]
+    assert 1 < kept(config, q, k, mask).sum(axis=1).mean() <= 150
+    if config.reuse:
+        others = [synthetic.quantised(config, *heads[number + place].real())[2]
+                  for place in (1, 2, 3)]
+        sets += [reuser(config, sets[place], v, place)
+                 for place, v in zip((1, 0, 1), others, strict=True)]
+    simulate(built(config, simulator), sets,
+             ["sets_back_to_back", "sets_with_gaps_and_stalls"])
+
+
+@pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "dense"))])
+def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, built):
+    """Texts of up to 256 tokens behind each other, in the engine that one of 181 was fitted to."""
+    config = engine(name, number, heads)
+    sets = []
+    for length, own in texts.items():
+        q, k, v = synthetic.quantised(config, *vectors(name, number, own))
+        assert len(k) == length and 1 < kept(config, q, k).sum(axis=1).mean()
+        sets.append(KeySet(q, k, v, np.zeros(length, bool), model.run(config, q, k, v)))
+        if config.reuse:
+            other = synthetic.quantised(config, *own[number + 1].real())[2]
+            sets.append(reuser(config, sets[-1], other, 0))
+    simulate(built(config, simulator), sets, ["sets_back_to_back"])

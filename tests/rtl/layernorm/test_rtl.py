@@ -1,0 +1,160 @@
+"""LayerNorm units in Amaranth's own simulator: every kind of config, in its cycle, under loads."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+import rtl
+from sim.stimuli import layernorm as layernorm_rows
+from sim.stimuli.layernorm import load_beats
+from sim.testing.layernorm import simulate
+
+UNITS = ("layernorm-ai", "layernorm-exact")
+
+
+def with_parameters(name, seed=0, **parameters):
+    return layernorm_rows.channel_parameters(rtl.unit(name)(**parameters),
+                                             np.random.default_rng([seed, 1]))
+
+
+def rows_of(config, beats, seed=0):
+    rows = layernorm_rows.random_rows(config, np.random.default_rng([seed, 2]), beats)
+    return [rows.row(k)[0] for k in range(len(rows))]
+
+
+KINDS = [
+    {"lanes": 4, "channels": 30},
+    {"lanes": 1, "channels": 9, "alpha_bits": 0, "zero_point": 0},
+    {"lanes": 3, "channels": 2, "zero_point": 255},
+    {"lanes": 2, "channels": 1},
+    {"lanes": 20, "channels": 100},
+    {"lanes": 5, "channels": 33, "epsilon": 20.0, "memory": "block"},
+    {"lanes": 4, "channels": 30, "rms": True},
+    {"lanes": 4, "channels": 30, "row_length": "variable", "epsilon": 3.0},
+    {"lanes": 3, "channels": 20, "row_length": "variable", "rms": True, "epsilon": 2.0},
+    {"lanes": 1, "channels": 5, "row_length": "variable"},
+    {"lanes": 4, "channels": 30, "signed_input": True, "zero_point": -7, "bits": 6, "out_bits": 12,
+     "gamma_bits": 12, "gamma_fraction_bits": 3, "beta_bits": 14, "beta_fraction_bits": 3,
+     "output_scale": 0.003},
+    {"lanes": 4, "channels": 14, "gamma_fraction_bits": 12, "gamma_bits": 10, "out_bits": 16},
+]
+
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("parameters", KINDS, ids=map(str, range(len(KINDS))))
+def test_equals_model(name, parameters):
+    config = with_parameters(name, **parameters)
+    result = simulate(config, rows_of(config, 120), gaps=0.3, stalls=0.3)
+    assert result["mismatches"] == 0
+    assert result["error"] == 0
+
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("parameters", KINDS, ids=map(str, range(len(KINDS))))
+def test_cycles(name, parameters):
+    """One beat per cycle, and every row in the cycle that the config promises."""
+    config = with_parameters(name, **parameters)
+    rows = [row for row in rows_of(config, 120) if len(row) == config.channels]
+    result = simulate(config, rows)
+    assert result["mismatches"] == 0
+    assert set(result["latency"]) == {config.latency}
+    # From the first beat in to the last one out: every beat, and the way through.
+    assert result["cycles"] == len(rows) * config.max_beats + config.latency + config.max_beats - 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("seed", range(40))
+def test_random_configs(name, seed):
+    random = np.random.default_rng([seed, 7])
+    config = layernorm_rows.random_config(rtl.unit(name), random, max_channels=150)
+    result = simulate(config, rows_of(config, 150, seed), gaps=0.2, stalls=0.2, seed=seed)
+    assert result["mismatches"] == 0
+
+
+# Loads
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("parameters", [
+    {}, {"row_length": "variable"}, {"rms": True}, {"alpha_bits": 0}])
+def test_loads(name, parameters):
+    config = with_parameters(name, lanes=4, channels=14, channel_parameters="loaded", **parameters)
+    random = np.random.default_rng(2)
+    loads = [layernorm_rows.channel_parameters(config, random) for _ in range(4)]
+    rows = rows_of(config, 160)
+    for options in {}, {"gaps": 0.4, "stalls": 0.3, "load_gaps": 0.4}:
+        result = simulate(config, rows, loads=loads, **options)
+        assert result["mismatches"] == 0
+        assert set(result["loaded"]) == set(range(5))
+        assert result["error"] == 0
+
+
+def test_loads_do_not_stop_the_data():
+    config = with_parameters("layernorm-ai", lanes=4, channels=12, channel_parameters="loaded")
+    random = np.random.default_rng(2)
+    loads = [layernorm_rows.channel_parameters(config, random) for _ in range(5)]
+    rows = rows_of(config, 200)
+    cycles = simulate(config, rows, loads=loads)["cycles"]
+    assert cycles == simulate(config, rows)["cycles"]
+
+
+def drive_loads(unit, beats):
+    """Send beats of loads with the output free, and return the unit's error."""
+    errors = []
+
+    async def bench(ctx):
+        ctx.set(unit.o.ready, 1)
+        for beat in beats:
+            ctx.set(unit.load.payload, beat)
+            ctx.set(unit.load.valid, 1)
+            if not ctx.get(unit.load.ready):
+                break
+            await ctx.tick()
+        ctx.set(unit.load.valid, 0)
+        await ctx.tick()
+        errors.extend([ctx.get(unit.error), ctx.get(unit.load.ready)])
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return tuple(errors)
+
+
+def test_wrong_loads():
+    config = with_parameters("layernorm-ai", lanes=4, channels=10, channel_parameters="loaded")
+    whole = load_beats(config)
+    assert len(whole) == 3
+    open_end = [{**beat, "last": 0} for beat in whole]
+    # A load that is taken waits for a row, and no other one is let in.
+    assert drive_loads(config.create(), whole) == (0, 0)
+    # Too short, too long, and whole after either.
+    assert drive_loads(config.create(), whole[1:]) == (1, 1)
+    assert drive_loads(config.create(), whole[1:] + whole) == (1, 0)
+    assert drive_loads(config.create(), open_end + whole) == (1, 1)
+    assert drive_loads(config.create(), open_end + whole[-1:] + whole) == (1, 0)
+
+
+# Errors
+
+@pytest.mark.parametrize("name", UNITS)
+def test_short_row(name):
+    """A row of too few channels raises ``error``; the rows around it come out as ever."""
+    config = with_parameters(name, lanes=4, channels=14)
+    rows = rows_of(config, 40)[:9]
+    for cut in 1, 4, 12, 13:
+        broken = [*rows[:4], rows[4][:cut], rows[5][:cut], *rows[6:]]
+        result = simulate(config, broken, ignore_short=True)
+        assert result["error"] == 1
+        assert result["mismatches"] == 0
+    assert simulate(config, rows)["error"] == 0
+
+
+def test_widths():
+    config = dataclasses.replace(with_parameters("layernorm-ai", lanes=3, channels=10), out_bits=11)
+    unit = config.create()
+    assert len(unit.i.payload.as_value()) == 3 * 8 + 3 + 1
+    assert len(unit.o.payload.as_value()) == 3 * 11 + 3 + 1
+    assert not hasattr(unit, "load")

