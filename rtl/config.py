@@ -66,9 +66,6 @@ class UnitConfig:
     UNIT = None
     PRESETS = {}
 
-    #: Names of the unit's streams. A unit that turns rows into rows has these two.
-    STREAMS = ("i", "o")
-
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), kind_of(field)
@@ -199,6 +196,15 @@ class UnitConfig:
         raise ConfigError(f"Configuration file must end in .toml or .json, not {path!r}")
 
     # Hardware ----------------------------------------------------------------------------------
+
+    @property
+    def streams(self):
+        """Layout of the beats of each stream, by its name; that of the output, ``o``, comes last.
+
+        What benches, shells and reports go by. A unit that turns rows into rows has ``i`` and
+        ``o``.
+        """
+        return {"i": self.input_layout, "o": self.output_layout}
 
     @property
     def latency(self):

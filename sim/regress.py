@@ -261,7 +261,7 @@ def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 40
     """
     found = []
     # A unit with other streams has a bench of its own.
-    names = [name for name in names if unit(name).STREAMS == ("i", "o")]
+    names = [name for name in names if name.startswith("softmax-")]
 
     def add(kind: str, config: UnitConfig, ports: str, number: int) -> None:
         found.append(Task(kind, config, ports, number, tuple(simulators),

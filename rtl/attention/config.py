@@ -13,6 +13,7 @@ from fractions import Fraction
 from amaranth import signed
 
 from ..config import UnitConfig, register, unit, units
+from ..fixed import Requantiser
 from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
 from ..softmax.exponentials import ExponentialsConfig
 from .dense import DenseAttention
@@ -22,7 +23,6 @@ from .greedy.engine import GreedyAttention
 from .greedy.search import GreedySearch
 from .predict.predictive import PredictiveAttention
 from .predict.predictor import PREDICTORS, predictor
-from .requantise import Requantiser
 from .reuse.engine import ReuseAttention
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
@@ -128,7 +128,7 @@ class AttentionConfig(UnitConfig):
 
     Both roundings are half up, both saturate, and ``R`` and ``T`` have 16 significant bits unless
     they are powers of two, which are exact and cost no multiplier
-    (:class:`~rtl.attention.requantise.Requantiser`). Whatever else scales the logits belongs into
+    (:class:`~rtl.fixed.Requantiser`). Whatever else scales the logits belongs into
     ``query_scale``. The engine does not divide: the softmax's weights add up to about 1.
 
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
@@ -421,16 +421,11 @@ class AttentionConfig(UnitConfig):
         return VectorLayout(signed(self.out_bits), self.io_lanes)
 
     @property
-    def stream_layouts(self):
+    def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         host = self.select == "greedy" and self.sort == "host"
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
-
-    @property
-    def STREAMS(self):
-        """Names of the streams, that of the output last."""
-        return tuple(self.stream_layouts)
 
     @property
     def controls(self):

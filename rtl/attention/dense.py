@@ -16,10 +16,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
+from ..blocks.requantise import RequantiserPipeline
 from ..stream.pipeline_queue import PipelineQueue
 from ..stream.row_queue import RowQueue
 from .products import DotProduct, MultiplyAccumulate
-from .requantise import RequantiserPipeline
 from .vector_store import VectorStore
 
 __all__ = ["DenseAttention"]
@@ -55,7 +55,7 @@ class DenseAttention(wiring.Component):
         super().__init__({
             **self._controls(config),
             **{name: (Out if name == "o" else In)(stream.Signature(layout))
-               for name, layout in config.stream_layouts.items()},
+               for name, layout in config.streams.items()},
             "error": Out(1),
         })
 

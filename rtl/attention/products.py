@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks.adder_tree import AdderTree
 from ..blocks.pipeline import delays
-from .requantise import signed_width
+from ..fixed import signed_width
 
 __all__ = ["DotProduct", "MultiplyAccumulate"]
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..stream.register_slice import RegisterSlice
 
-__all__ = ["AxiStream", "element_bytes"]
+__all__ = ["AxiStream", "bus_name", "element_bytes"]
 
 
 def element_bytes(shape):
@@ -74,7 +74,7 @@ class AxiStream(wiring.Component):
         ports = _ports(core)
         layouts = {port: _beat(core, port) for port in ports}
         #: Name of the bus of each of the unit's streams.
-        self.buses = {port: _bus(port, flow) for port, flow in ports.items()}
+        self.buses = {port: bus_name(port, flow) for port, flow in ports.items()}
         self._flows = ports
         members = {}
         for port, flow in ports.items():
@@ -169,8 +169,8 @@ def _plain(core):
             if member.is_port and name != "error"}
 
 
-def _bus(port, flow):
-    """Name of the bus of a stream."""
+def bus_name(port, flow):
+    """Name of the bus of a stream: that of ``i`` is ``s_axis``, that of ``o`` ``m_axis``."""
     side, usual = ("s_axis", "i") if flow is In else ("m_axis", "o")
     return side if port == usual else f"{side}_{port}"
 

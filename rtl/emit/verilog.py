@@ -63,7 +63,7 @@ def of_unit(config):
 
 def banner(config):
     """Comment that heads an emitted file: what it is and what made it, without a date."""
-    *streams, final = config.STREAMS
+    *streams, final = config.streams
     return (f"// {config.name}: {config.UNIT}, streams {', '.join(streams)} and {final}\n"
             f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
             f"// Configuration {config.hash}, rtl {__version__}, Amaranth {amaranth.__version__}, "

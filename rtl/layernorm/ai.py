@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Choice, Integer, parameter
+from ..tables import rsqrt_words
 from .config import LayerNormConfig
-from .tables import rsqrt_words
 
 __all__ = ["AILayerNormConfig"]
 

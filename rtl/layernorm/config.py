@@ -12,12 +12,13 @@ from fractions import Fraction
 from amaranth import Shape, signed, unsigned
 
 from ..config import UnitConfig
+from ..fixed import half_up, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..stream.beat import BeatLayout
+from ..tables import root
 from .channels import ChannelWords
 from .kinds import Integers, NonNegativeReal, SignedInteger
 from .load import LoadLayout
-from .tables import root
 
 __all__ = ["LayerNormConfig", "Scale"]
 
@@ -115,8 +116,8 @@ class LayerNormConfig(UnitConfig):
         super().__post_init__()
         low, high = self.raw_range
         self._require("zero_point", low <= self.zero_point <= high, f"an integer in {low}..{high}")
-        limits = {"alpha": (0, (1 << self.alpha_bits) - 1), "gamma": _limits(self.gamma_bits),
-                  "beta": _limits(self.beta_bits)}
+        limits = {"alpha": (0, (1 << self.alpha_bits) - 1), "gamma": signed_range(self.gamma_bits),
+                  "beta": signed_range(self.beta_bits)}
         for name, (least, most) in limits.items():
             values = getattr(self, name)
             self._require(name, len(values) in (0, self.channels),
@@ -192,15 +193,10 @@ class LayerNormConfig(UnitConfig):
         return LoadLayout(fields, self.lanes)
 
     @property
-    def STREAMS(self):
-        """Names of the unit's streams."""
-        return ("i", "load", "o") if self.loaded else ("i", "o")
-
-    @property
-    def stream_layouts(self):
-        """Layout of one beat of each stream, by name."""
-        layouts = {"i": self.input_layout, "load": self.load_layout, "o": self.output_layout}
-        return {name: layouts[name] for name in self.STREAMS}
+    def streams(self):
+        """Layout of the beats of each stream, by its name; the output comes last."""
+        load = {"load": self.load_layout} if self.loaded else {}
+        return {"i": self.input_layout, **load, "o": self.output_layout}
 
     # Channels ----------------------------------------------------------------------------------
 
@@ -213,7 +209,7 @@ class LayerNormConfig(UnitConfig):
     def gammas(self):
         """Gamma of each channel."""
         unit = Fraction(2) ** self.gamma_fraction_bits / Fraction(self.output_scale)
-        unit = min(math.floor(unit + Fraction(1, 2)), _limits(self.gamma_bits)[1])
+        unit = min(half_up(unit), signed_range(self.gamma_bits)[1])
         return self.gamma or (unit,) * self.channels
 
     @functools.cached_property
@@ -243,7 +239,7 @@ class LayerNormConfig(UnitConfig):
     @property
     def raw_range(self):
         """Least and largest element as it comes."""
-        return _limits(self.bits) if self.signed_input else (0, (1 << self.bits) - 1)
+        return signed_range(self.bits) if self.signed_input else (0, (1 << self.bits) - 1)
 
     @property
     def top_alpha(self):
@@ -265,7 +261,7 @@ class LayerNormConfig(UnitConfig):
     @functools.cached_property
     def value_bits(self):
         """Width of ``x``, signed."""
-        return _signed_bits(*self.value_range)
+        return signed_width(*self.value_range)
 
     # Mean --------------------------------------------------------------------------------------
 
@@ -278,7 +274,7 @@ class LayerNormConfig(UnitConfig):
     def mean_width(self):
         """Width of the negated mean, signed, with its fraction."""
         low, high = (value << self.mean_bits for value in self.value_range)
-        return _signed_bits(-high - self._mean_error, -low + self._mean_error)
+        return signed_width(-high - self._mean_error, -low + self._mean_error)
 
     @functools.cached_property
     def difference_width(self):
@@ -286,7 +282,7 @@ class LayerNormConfig(UnitConfig):
         if self.rms:
             return self.value_bits
         low, high = (value << self.mean_bits for value in self.value_range)
-        return _signed_bits(low - high - self._mean_error, high - low + self._mean_error)
+        return signed_width(low - high - self._mean_error, high - low + self._mean_error)
 
     @property
     def _mean_error(self):
@@ -334,7 +330,7 @@ class LayerNormConfig(UnitConfig):
         return (self.radicand_bits - self.least_radicand.bit_length()) // 2
 
     def _epsilon(self, length):
-        return math.floor(Fraction(self.epsilon) * self.radicand_unit(length) + Fraction(1, 2))
+        return half_up(Fraction(self.epsilon) * self.radicand_unit(length))
 
     @functools.cached_property
     def scales(self):
@@ -446,13 +442,3 @@ class LayerNormConfig(UnitConfig):
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid."""
         return self.schedule.output
-
-
-def _limits(bits):
-    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-
-
-def _signed_bits(low, high):
-    """Width of a signed number from ``low`` to ``high``."""
-    return max((high if high >= 0 else ~high).bit_length(),
-               (low if low >= 0 else ~low).bit_length()) + 1

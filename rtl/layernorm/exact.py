@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from ..config import register
 from ..parameter import Integer, parameter
+from ..tables import newton_words
 from .config import LENGTH_BITS, LayerNormConfig
-from .tables import newton_words
 
 __all__ = ["ExactLayerNormConfig"]
 

@@ -15,12 +15,13 @@ import math
 from fractions import Fraction
 
 from ..config import register
+from ..fixed import half_up, round_shift
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp2_words, log2_ratio, reciprocal_words
 from .config import SoftmaxConfig, partial_sums, pipeline
 from .e2_input import InputDatapath
 from .e2_octave import OctaveDatapath
-from .grid import InputAxis, OctaveAxis, round_shift
+from .grid import InputAxis, OctaveAxis
 
 __all__ = ["E2SoftmaxConfig"]
 
@@ -125,7 +126,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
             multiplier, shift = octaves.numerator, octaves.denominator.bit_length() - 1
             return multiplier, shift
         shift = 9 - (math.frexp(float(octaves))[1] - 1)
-        multiplier = math.floor(octaves * Fraction(2) ** shift + Fraction(1, 2))
+        multiplier = half_up(octaves * Fraction(2) ** shift)
         return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)
 
     @functools.cached_property
@@ -198,7 +199,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
         # The middle of all sums that look the same.
         middle = Fraction(2 * ((1 << self.mantissa_bits) + mantissa) + 1, 2 << self.mantissa_bits)
         octaves = log2_ratio(middle * (1 << place), self.unit_term)
-        return math.floor(self.codes_per_octave * octaves + Fraction(1, 2))
+        return half_up(self.codes_per_octave * octaves)
 
     @functools.cached_property
     def sum_logs(self):
@@ -216,7 +217,7 @@ class E2SoftmaxConfig(SoftmaxConfig):
         """Output words: ``outputs[c][u]`` for the division's constant ``c`` and the code
         ``u = k + c + log2 S + log_offset``. Every larger ``u`` gives 0."""
         if self.codes == "octave":
-            constants = (tuple(math.floor(c * (1 << CONSTANT_BITS) + Fraction(1, 2))
+            constants = (tuple(half_up(c * (1 << CONSTANT_BITS))
                                for c in PAPER_CONSTANTS) if self.divider_constants == 2 else
                          reciprocal_words(self.divider_constants, CONSTANT_BITS))
             shift = CONSTANT_BITS - self.out_bits

@@ -5,7 +5,7 @@ from amaranth import Cat, Mux, Signal
 from ..blocks.lookup import constant_multiple, lookup
 from ..blocks.pipeline import delays
 from ..blocks.power_sum import PowerSum
-from .grid import round_shift
+from ..fixed import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath
 
 __all__ = ["OctaveDatapath"]

@@ -5,6 +5,7 @@ import functools
 import math
 from fractions import Fraction
 
+from ..fixed import half_up
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
 from ..tables import exp2_words, exp_words
 from .config import partial_sums, pipeline
@@ -184,7 +185,7 @@ class ExponentTableConfig(TwoPassConfig):
         if ratio.denominator == 1 << shift and ratio.numerator < 1 << FACTOR_BITS:
             return ratio.numerator, shift
         shift = FACTOR_BITS - 1 - math.floor(math.log2(ratio))
-        return math.floor(ratio * (1 << shift) + Fraction(1, 2)), shift
+        return half_up(ratio * (1 << shift)), shift
 
     def index(self, distance):
         """Index into the exponent table. Works on arrays of non-negative integers."""

@@ -8,9 +8,10 @@ import functools
 import math
 from fractions import Fraction
 
+from ..fixed import half_up, round_shift
 from ..tables import ln2
 
-__all__ = ["FractionAxis", "InputAxis", "OctaveAxis", "round_shift"]
+__all__ = ["FractionAxis", "InputAxis", "OctaveAxis"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +147,7 @@ class InputAxis(OctaveAxis):
         octaves = Fraction(2) ** p / self.per_octave
         q = self.position_bits + 4
         positions = self.per_octave * Fraction(2) ** q
-        return math.ceil(octaves), p, math.floor(positions + Fraction(1, 2)), q
+        return math.ceil(octaves), p, half_up(positions), q
 
     def octave(self, bucket):
         """Octave, on the grid of references, at or above every position in a bucket."""
@@ -158,10 +159,3 @@ class InputAxis(OctaveAxis):
         """Position of the reference that a maximum's bucket stands for. Works on arrays."""
         _, _, g, q = self.octave_factors
         return (self.octave(bucket) * g + (1 << (q - 1))) >> q
-
-
-def round_shift(value, shift, rounding):
-    """``value / 2**shift``, rounded half up or truncated towards minus infinity; arrays too."""
-    if shift and rounding == "round":
-        value = value + (1 << (shift - 1))
-    return value >> shift

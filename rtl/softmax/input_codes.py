@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Mux, Signal
 
 from ..blocks.adder_tree import AdderTree
 from ..blocks.lookup import constant_multiple, lookup
-from .grid import round_shift
+from ..fixed import round_shift
 from .online_core import TABLE_BITS, OnlineDatapath, levels
 
 __all__ = ["InputCodeDatapath"]

@@ -9,9 +9,9 @@ from ..blocks.lookup import constant_multiple, lookup
 from ..blocks.maximum import RunningMax
 from ..blocks.online_sum import OnlineSum
 from ..blocks.pipeline import delays
+from ..fixed import round_shift
 from ..stream.row_buffer import LATENCY, RowBuffer
 from ..stream.row_unit import RowDatapath
-from .grid import round_shift
 
 __all__ = ["TABLE_BITS", "OnlineDatapath", "Schedule", "levels"]
 

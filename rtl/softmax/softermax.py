@@ -12,6 +12,7 @@ import math
 from fractions import Fraction
 
 from ..config import register
+from ..fixed import half_up
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp2_words, ln2, quotient_word
 from .config import SoftmaxConfig, partial_sums, pipeline
@@ -81,7 +82,7 @@ class SoftermaxConfig(SoftmaxConfig):
         """``(multiplier, shift)`` from logits to positions: twelve significant bits."""
         ratio = Fraction(self.input_scale) / ln2() * (1 << self.position_fraction_bits)
         shift = FACTOR_BITS - 1 - math.floor(math.log2(ratio))
-        multiplier = math.floor(ratio * Fraction(2) ** shift + Fraction(1, 2))
+        multiplier = half_up(ratio * Fraction(2) ** shift)
         zeros = (multiplier & -multiplier).bit_length() - 1
         multiplier, shift = multiplier >> zeros, shift - zeros
         if shift < 0:

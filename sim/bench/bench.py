@@ -68,7 +68,7 @@ class Bench:
         self._active = int(not axis)
         self._fall = FallingEdge(self.clock)
         self.ports = {name: Port(dut, form) for name, form in
-                      zip(self.config.STREAMS, formats(self.config, self.job.ports), strict=True)}
+                      zip(self.config.streams, formats(self.config, self.job.ports), strict=True)}
         self.report = {"test": test, "outputs": 0, "mismatches": 0, "beats": 0, "cycles": 0}
         self._begin = time.perf_counter()
 

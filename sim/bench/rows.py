@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from amaranth.lib.wiring import In, Out
 
-from rtl.bus.axi_stream import element_bytes
+from rtl.bus.axi_stream import bus_name, element_bytes
 from rtl.config import UnitConfig
 
-__all__ = ["BeatFormat", "Job", "Rows", "axis_formats", "core_formats", "formats"]
+__all__ = ["BeatFormat", "Job", "Rows", "formats"]
 
 
 # Rows
@@ -188,11 +189,6 @@ class BeatFormat:
         return self.encode(data.reshape(shape), keep.reshape(shape), last, mask.reshape(shape))
 
 
-def core_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
-    """Return the formats of a core's ports ``i`` and ``o``."""
-    return _core(config.input_layout, "i"), _core(config.output_layout, "o")
-
-
 def _core(layout, port: str) -> BeatFormat:
     fields = {}
     for name, member in layout:
@@ -201,11 +197,6 @@ def _core(layout, port: str) -> BeatFormat:
         fields[name] = _Field(member.offset, member.width // lanes, lanes, signed)
     return BeatFormat(layout.lanes, fields, ((f"{port}__payload", layout.size),),
                       f"{port}__valid", f"{port}__ready")
-
-
-def axis_formats(config: UnitConfig) -> tuple[BeatFormat, BeatFormat]:
-    """Return the formats of the AXI4-Stream ports ``s_axis`` and ``m_axis``."""
-    return _axis(config.input_layout, "s_axis"), _axis(config.output_layout, "m_axis")
 
 
 def _axis(layout, port: str) -> BeatFormat:
@@ -238,13 +229,10 @@ def _lanes(layout, name: str) -> int:
 
 def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
     """Return the formats of the ``"core"`` or the ``"axis"`` ports, in the order of the streams."""
-    if config.STREAMS == ("i", "o"):
-        return {"core": core_formats, "axis": axis_formats}[ports](config)
-    layouts = config.stream_layouts
     if ports == "core":
-        return tuple(_core(layouts[port], port) for port in config.STREAMS)
-    return tuple(_axis(layouts[port], "m_axis" if port == "o" else f"s_axis_{port}")
-                 for port in config.STREAMS)
+        return tuple(_core(layout, port) for port, layout in config.streams.items())
+    return tuple(_axis(layout, bus_name(port, Out if port == "o" else In))
+                 for port, layout in config.streams.items())
 
 
 # Jobs

@@ -54,7 +54,7 @@ def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
     """
     config = dut.config
     lanes = config.io_lanes
-    names = config.STREAMS
+    names = tuple(config.streams)
     outputs, cycles = [[]], {name: [] for name in names}
     total = sum(s.rows for s in sets) * config.vector_beats
     work = sum((s.rows + 2 * len(s.v)) * (len(s.v) + config.vector_beats)

@@ -17,7 +17,7 @@ from ...blocks.barrel_shift import shift_right
 from ...blocks.block_table import BlockTable
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
-from ..requantise import saturated, signed_width
+from ...fixed import saturated, signed_width
 
 __all__ = ["MANTISSA_BITS", "RowDivision", "RowDivisionPipeline", "RowFactor"]
 

@@ -10,9 +10,10 @@ from amaranth import signed, unsigned
 import rtl
 from rtl import UnitConfig
 from rtl.attention.products import DotProduct, MultiplyAccumulate
-from rtl.attention.requantise import Requantiser, RequantiserPipeline
+from rtl.blocks.requantise import RequantiserPipeline
 from rtl.bus import AxiStream
 from rtl.emit import verilog
+from rtl.fixed import Requantiser
 from rtl.stream.pipeline_queue import StoredQueue
 from sim.testing.pysim import clocked
 

@@ -176,7 +176,7 @@ def test_one_kept_key_per_query():
 def test_ports_have_the_widths_of_the_configuration(config):
     dut = config.create()
     lanes = config.io_lanes
-    widths = {port: len(getattr(dut, port).payload.as_value()) for port in config.STREAMS}
+    widths = {port: len(getattr(dut, port).payload.as_value()) for port in tuple(config.streams)}
     assert widths == {"q": lanes * config.bits + 1, "k": lanes * config.bits + 2,
                       "v": lanes * config.bits + 1, "o": lanes * config.out_bits + 1}
 

@@ -6,7 +6,7 @@ import pytest
 
 import rtl
 from rtl import ConfigError, UnitConfig
-from rtl.layernorm.tables import newton_words, root, rsqrt_words
+from rtl.tables import newton_words, root, rsqrt_words
 
 AI = rtl.unit("layernorm-ai")
 Exact = rtl.unit("layernorm-exact")
@@ -132,8 +132,8 @@ def test_latency(lanes, most):
 
 def test_streams():
     fixed, loaded = AI(), AI(channel_parameters="loaded")
-    assert fixed.STREAMS == ("i", "o")
-    assert loaded.STREAMS == ("i", "load", "o")
+    assert tuple(fixed.streams) == ("i", "o")
+    assert tuple(loaded.streams) == ("i", "load", "o")
     assert "mask" not in fixed.input_layout.members
     layout = loaded.load_layout
     assert layout.size == 8 * (8 + 8 + 2) + 1

@@ -10,7 +10,7 @@ import pytest
 import rtl
 from sim import regress, runner
 from sim.bench.row_unit import differences, early_stalls, output_schedule
-from sim.bench.rows import Job, Rows, axis_formats, core_formats, formats
+from sim.bench.rows import Job, Rows, formats
 from sim.stimuli.rows import LENGTHS, back_to_back, directed, random_rows
 
 E2 = rtl.unit("softmax-e2")
@@ -49,7 +49,7 @@ def digits(*beats):
 
 def test_core_beat():
     config = E2(bits=4, out_bits=5, lanes=3, max_length=8)
-    i, o = core_formats(config)
+    i, o = formats(config, "core")
     assert i.signals == (("i__payload", 19),)
     assert (i.valid, i.ready, o.valid, o.ready) == ("i__valid", "i__ready", "o__valid", "o__ready")
     rows = Rows.of([("", [-8, 7, -1, 3], [False, True, False, True])])
@@ -61,7 +61,7 @@ def test_core_beat():
 
 def test_axis_beat():
     config = E2(bits=9, out_bits=5, lanes=2, max_length=8)
-    i, o = axis_formats(config)
+    i, o = formats(config, "axis")
     assert i.signals == (("s_axis_tdata", 32), ("s_axis_tkeep", 4), ("s_axis_tuser", 2),
                          ("s_axis_tlast", 1))
     assert o.signals == (("m_axis_tdata", 16), ("m_axis_tkeep", 2), ("m_axis_tlast", 1))

@@ -8,7 +8,7 @@ import pytest
 
 import rtl
 from rtl.attention.predict.predictor import PREDICTORS, predictor
-from rtl.attention.requantise import Requantiser, signed_width
+from rtl.fixed import Requantiser, signed_width
 from sim import metrics, model, reference
 from sim.data import synthetic
 from sim.model.attention.engine import Work, kept, predicted, work
