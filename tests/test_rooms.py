@@ -132,7 +132,8 @@ def test_rtl_imports_neither_sim_nor_numpy():
 
 def test_boards_import_rtl_only():
     assert [(name, target) for name, targets in modules().items() if within(name, "boards")
-            for target in targets if within(target, "sim") and not within(target, "sim.model")] == []
+            for target in targets
+            if within(target, "sim") and not within(target, "sim.model")] == []
 
 
 @pytest.mark.parametrize("room", TOP)
