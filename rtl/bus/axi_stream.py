@@ -35,9 +35,9 @@ class AxiStream(wiring.Component):
       the packet is for.
     * TLAST ends a row, and is always present.
 
-    Within the unit, a master's ``ready`` may reach a slave's combinationally, so chained units would
-    form one long path. ``output_slice`` is on by default, as the cheapest cut: with it no path
-    leads from a port of the master to a port of the slave. ``input_slice`` registers
+    Within the unit, a master's ``ready`` may reach a slave's combinationally, so chained units
+    would form one long path. ``output_slice`` is on by default, as the cheapest cut: with it no
+    path leads from a port of the master to a port of the slave. ``input_slice`` registers
     ``s_axis_tready`` and all inputs as well, for a slow or distant source. Each slice adds a cycle
     of latency and two registers per payload bit; neither costs throughput.
 
