@@ -5,11 +5,18 @@ A config class is a frozen, keyword-only dataclass whose fields are declared by
 is all that the command line, the benches and the reports need to know of a new unit.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import hashlib
 import json
+import os
 import tomllib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, TypeVar
+
+from amaranth.lib import data, wiring
 
 from .parameter import ConfigError, kind_of
 
@@ -19,23 +26,31 @@ __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 # Characters of a configuration's name.
 LONGEST_NAME = 72
 
-_registry = {}
+Config = TypeVar("Config", bound="UnitConfig")
+
+_registry: dict[str, type[UnitConfig]] = {}
 
 
-def register(cls):
-    """Register a config class under its :attr:`~UnitConfig.UNIT` name. Used as a decorator."""
+def register(cls: type[Config]) -> type[Config]:
+    """Register a config class under its :attr:`~UnitConfig.UNIT` name. Used as a decorator.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
     if cls.UNIT in _registry:
         raise ValueError(f"Unit {cls.UNIT!r} is registered already")
     _registry[cls.UNIT] = cls
     return cls
 
 
-def units():
-    """Names of all units, in the order in which they were registered."""
+def units() -> tuple[str, ...]:
+    """Names of all units, in the order of their registration."""
     return tuple(_registry)
 
 
-def unit(name):
+def unit(name: str) -> type[UnitConfig]:
     """Config class of the unit called ``name``.
 
     Raises
@@ -48,7 +63,7 @@ def unit(name):
     return _registry[name]
 
 
-def _nearest(name, known):
+def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -59,14 +74,15 @@ def _nearest(name, known):
 class UnitConfig:
     """Base of every unit's configuration.
 
-    A subclass sets ``UNIT`` (the name of the unit), ``PRESETS`` (named sets of parameters; the
-    first one equals the defaults) and implements :meth:`create`.
+    A subclass sets ``UNIT`` (the name of the unit) and ``PRESETS`` (named sets of parameters, of
+    which the first one equals the defaults), has the layouts ``input_layout`` and ``output_layout``
+    or its own :attr:`streams`, and implements :attr:`latency` and :meth:`create`.
     """
 
-    UNIT = None
-    PRESETS = {}
+    UNIT: ClassVar[str | None] = None
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), kind_of(field)
             try:
@@ -76,7 +92,7 @@ class UnitConfig:
                                   f"not {value!r}") from None
 
     @classmethod
-    def preset(cls, name, **parameters):
+    def preset(cls, name: str, **parameters: Any) -> Self:
         """Build the preset called ``name``, with ``parameters`` on top of it."""
         if name not in cls.PRESETS:
             raise ConfigError(f"Preset {name!r} of {cls.UNIT} does not exist"
@@ -84,19 +100,19 @@ class UnitConfig:
         return cls(**{**cls.PRESETS[name], **parameters})
 
     @classmethod
-    def parameters(cls):
+    def parameters(cls) -> dict[str, dataclasses.Field]:
         """Dataclass fields of the unit's parameters, by name."""
         return {field.name: field for field in dataclasses.fields(cls)}
 
     # Names -------------------------------------------------------------------------------------
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Deterministic name of the configuration: a Verilog identifier, unique to it.
 
-        Made of the unit, the tags of the parameters that size it, the nearest preset, and the
-        tags of all parameters in which it differs from that preset; of their hash instead, where
-        the name would get longer than tools take (Verilator: 127 characters, with what is added).
+        The unit, the tags of the parameters that size it, the nearest preset, and the tags of the
+        parameters that differ from that preset. A hash replaces those tags in a name of more than
+        ``LONGEST_NAME`` characters: Verilator takes 127, submodules' suffixes included.
         """
         fields = self.parameters()
         sizing = [n for n in ("bits", "out_bits", "lanes", "max_length") if n in fields]
@@ -115,32 +131,32 @@ class UnitConfig:
             name = "_".join([*(word for word in words[:3] if word), f"x{self.hash}"])
         return name
 
-    def _tag(self, name):
+    def _tag(self, name: str) -> str:
         field = self.parameters()[name]
         return field.metadata["tag"] + kind_of(field).tag(getattr(self, name))
 
     @property
-    def hash(self):
+    def hash(self) -> str:
         """First 32 bits of the SHA-256 of the configuration's JSON, as eight hex digits."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
     # Files -------------------------------------------------------------------------------------
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Unit name and every parameter, as plain Python values."""
         return {"unit": self.UNIT, **dataclasses.asdict(self)}
 
-    def to_json(self):
+    def to_json(self) -> str:
         """JSON text that :meth:`from_json` reads back to an equal config."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
-    def to_toml(self):
+    def to_toml(self) -> str:
         """TOML text that :meth:`from_toml` reads back to an equal config."""
         return "".join(f"{key} = {json.dumps(value)}\n" for key, value in self.to_dict().items())
 
     @staticmethod
-    def from_dict(values):
+    def from_dict(values: dict[str, Any]) -> UnitConfig:
         """Build the config that ``values`` describes: ``unit``, an optional ``preset``, parameters.
 
         Raises
@@ -164,7 +180,7 @@ class UnitConfig:
         return cls(**values) if preset is None else cls.preset(preset, **values)
 
     @staticmethod
-    def from_json(text):
+    def from_json(text: str) -> UnitConfig:
         """Build the config that a JSON text describes."""
         try:
             return UnitConfig.from_dict(json.loads(text))
@@ -172,7 +188,7 @@ class UnitConfig:
             raise ConfigError(f"Configuration is not valid JSON: {error}") from None
 
     @staticmethod
-    def from_toml(text):
+    def from_toml(text: str) -> UnitConfig:
         """Build the config that a TOML text describes."""
         try:
             return UnitConfig.from_dict(tomllib.loads(text))
@@ -180,7 +196,7 @@ class UnitConfig:
             raise ConfigError(f"Configuration is not valid TOML: {error}") from None
 
     @staticmethod
-    def load(path):
+    def load(path: str | os.PathLike[str]) -> UnitConfig:
         """Build the config of a ``.toml`` or ``.json`` file."""
         path = str(path)
         try:
@@ -198,16 +214,15 @@ class UnitConfig:
     # Hardware ----------------------------------------------------------------------------------
 
     @property
-    def streams(self):
-        """Layout of the beats of each stream, by its name; that of the output, ``o``, comes last.
+    def streams(self) -> dict[str, data.StructLayout]:
+        """Layout of the beats of each stream, by name; the output ``o`` comes last.
 
-        What benches, shells and reports go by. A unit that turns rows into rows has ``i`` and
-        ``o``.
+        Benches, shells and reports go by it. A unit from rows to rows has ``i`` and ``o``.
         """
         return {"i": self.input_layout, "o": self.output_layout}
 
     @property
-    def latency(self):
+    def latency(self) -> int:
         """Clock cycles from a row's last beat accepted to its first beat valid.
 
         For a row of one beat, where :attr:`passes` is more than 1.
@@ -215,36 +230,36 @@ class UnitConfig:
         raise NotImplementedError
 
     @property
-    def controls(self):
-        """Names of the unit's inputs that are no streams, which do nothing while they are 0."""
+    def controls(self) -> tuple[str, ...]:
+        """Names of the unit's inputs beside the streams; all are inactive at 0."""
         return ()
 
     @property
-    def passes(self):
-        """Stores that hold a row until it is complete, one behind the other."""
+    def passes(self) -> int:
+        """Cascaded row stores; each after the first adds ``beats - 1`` cycles of latency."""
         return 1
 
     @property
-    def row_interval(self):
-        """Cycles that the unit needs from the end of one row to the end of the next.
+    def row_interval(self) -> int:
+        """Cycles between the ends of two rows, at least.
 
-        A row of fewer beats waits at the input until the unit is empty.
+        A row of fewer beats stalls at the input until the unit is empty.
         """
         return 1
 
-    def row_latency(self, beats):
-        """:attr:`latency` of a row of ``beats`` beats, in a unit that has nothing else to do."""
+    def row_latency(self, beats: int) -> int:
+        """:attr:`latency` of a row of ``beats`` beats, in cycles, in an otherwise idle unit."""
         return self.latency + (self.passes - 1) * (beats - 1)
 
-    def _require(self, name, condition, allowed, value=None):
+    def _require(self, name: str, condition: bool, allowed: str, value: object = None) -> None:
         """Refuse the value of a parameter unless ``condition`` holds.
 
-        ``value`` is what the message says of it, where that is not the whole value.
+        ``value`` replaces the parameter's own value in the message.
         """
         if not condition:
             value = repr(getattr(self, name)) if value is None else value
             raise ConfigError(f"Parameter {name} must be {allowed}, not {value}")
 
-    def create(self):
+    def create(self) -> wiring.Component:
         """Create the unit's hardware: an :class:`amaranth.lib.wiring.Component`."""
         raise NotImplementedError

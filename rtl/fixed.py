@@ -4,33 +4,40 @@ Written once, for configurations (integers and fractions), models (int64 arrays)
 (Amaranth values) alike. ``half up`` is ``floor(x + 1/2)``.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from fractions import Fraction
+from typing import TypeVar
 
-from amaranth import Cat, Mux
+from amaranth import Cat, Mux, Value
 
 __all__ = ["Requantiser", "clip", "half", "half_up", "round_shift", "saturated", "signed_range",
            "signed_width", "unsigned_range"]
 
 
-# Significant bits of a requantiser's multiplier: what a DSP block's narrow port takes, signed.
+# Significant bits of a requantiser's multiplier: as many unsigned ones fit the narrow, signed port
+# of a DSP block.
 MULTIPLIER_BITS = 16
+
+# An integer, an int64 array or an Amaranth value. Arrays are not named here: NumPy is not imported.
+Number = TypeVar("Number")
 
 
 # Rounding ---------------------------------------------------------------------------------------
 
-def half_up(value):
-    """Nearest integer of a number, half up; exact for integers and fractions."""
+def half_up(value: int | float | Fraction) -> int:
+    """``floor(value + 1/2)``, computed exactly."""
     return math.floor(Fraction(value) + Fraction(1, 2))
 
 
-def half(shift):
-    """What is added before a right shift by ``shift`` for the result to be rounded half up."""
+def half(shift: int) -> int:
+    """Addend that makes a right shift by ``shift`` round half up: ``2**(shift - 1)``, or 0."""
     return (1 << shift) >> 1
 
 
-def round_shift(value, shift, rounding="round"):
+def round_shift(value: Number, shift: int, rounding: str = "round") -> Number:
     """``value / 2**shift``, rounded half up ("round") or towards minus infinity ("truncate").
 
     Takes integers, arrays and Amaranth values.
@@ -42,35 +49,32 @@ def round_shift(value, shift, rounding="round"):
 
 # Ranges -----------------------------------------------------------------------------------------
 
-def signed_range(bits):
+def signed_range(bits: int) -> tuple[int, int]:
     """Least and largest signed integer of ``bits`` bits."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def unsigned_range(bits):
+def unsigned_range(bits: int) -> tuple[int, int]:
     """Least and largest unsigned integer of ``bits`` bits."""
     return 0, (1 << bits) - 1
 
 
-def signed_width(low, high):
+def signed_width(low: int, high: int) -> int:
     """Bits of the narrowest signed integer that holds ``low`` and ``high``."""
     return 1 + max(int(end if end >= 0 else ~end).bit_length() for end in (low, high))
 
 
 # Saturation -------------------------------------------------------------------------------------
 
-def clip(value, low, high):
-    """``value``, an integer or an array, or the nearest end of ``low..high``."""
+def clip(value: Number, low: int, high: int) -> Number:
+    """``value``, an integer or an array, saturated to ``low..high``."""
     if isinstance(value, int):
         return min(max(value, low), high)
     return value.clip(low, high)
 
 
-def saturated(value, bits):
-    """Signed Amaranth value of at most ``bits`` bits: ``value``, or the nearest end.
-
-    Combinational.
-    """
+def saturated(value: Value, bits: int) -> Value:
+    """Signed Amaranth value saturated to ``bits`` bits. Combinational."""
     if len(value) <= bits:
         return value
     negative, top = value[-1], value[bits - 1:-1]
@@ -83,17 +87,19 @@ def saturated(value, bits):
 
 @dataclasses.dataclass(frozen=True)
 class Requantiser:
-    """A wide integer in steps of one size to a narrow one in steps of another.
+    """Conversion of wide integers of one step size to narrow ones of another.
 
-    ``y = saturate(floor((x * multiplier + 2**(shift - 1)) / 2**shift))``: rounded half up. The
+    ``y = saturate(floor((x * multiplier + half(shift)) / 2**shift))``: rounded half up. The
     hardware is :class:`rtl.blocks.requantise.RequantiserPipeline`.
 
     Attributes
     ----------
-    multiplier, shift : int
-        A ratio of step sizes. The multiplier is odd, or the shift 0; a power of two has 1.
+    multiplier : int
+        Numerator of the ratio of step sizes: odd, unless ``shift`` is 0; 1 for ``2**-shift``.
+    shift : int
+        Fraction bits of the ratio.
     bits : int
-        Width of the result, signed; what is beyond its range becomes the nearest end of it.
+        Width of the result, signed; results beyond it saturate.
     """
 
     multiplier: int
@@ -101,13 +107,13 @@ class Requantiser:
     bits: int
 
     @classmethod
-    def of_square(cls, square, bits):
-        """Requantiser by the root of ``square``, a fraction, to 16 significant bits.
+    def of_square(cls, square: Fraction, bits: int) -> Requantiser:
+        """Requantiser by the ratio ``sqrt(square)``, rounded to 16 significant bits.
 
-        The ratio is given by its square since the root of a head dimension need not be rational.
+        The square is exact: the root of a head dimension need not be rational.
         """
         square = Fraction(square)
-        # Close enough to find the place of the leading bit; the loop corrects it.
+        # An estimate of the root's leading bit; the loops correct it.
         place = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
         shift = MULTIPLIER_BITS - 1 - place
         while (multiplier := _root(square, shift)) >> MULTIPLIER_BITS:
@@ -119,16 +125,16 @@ class Requantiser:
         return cls(multiplier << max(-shift, 0), max(shift, 0), bits)
 
     @property
-    def half(self):
-        """What is added for the result to be rounded half up."""
+    def half(self) -> int:
+        """Addend before the shift, to round half up."""
         return half(self.shift)
 
-    def __call__(self, x):
-        """Result for an integer, or for an int64 array."""
+    def __call__(self, x: Number) -> Number:
+        """Requantise an integer or an int64 array."""
         return clip(round_shift(x * self.multiplier, self.shift), *signed_range(self.bits))
 
 
-def _root(square, shift):
+def _root(square: Fraction, shift: int) -> int:
     """``sqrt(square) * 2**shift``, rounded to the nearest integer."""
     scaled = square * Fraction(4) ** (shift + 1)
     return (math.isqrt(scaled.numerator // scaled.denominator) + 1) >> 1

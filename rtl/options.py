@@ -1,11 +1,15 @@
 """Command-line options made from the parameters of config classes, and configs made from options.
 
 An option is named after its parameter (``max_length`` is ``--max-length``) and serves every unit
-that has one. Its text is read by the parameter's kind, and judged by the config class.
+that has one. The parameter's kind parses its text; the config class validates the value.
 """
+
+from __future__ import annotations
 
 import argparse
 import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .config import ConfigError, UnitConfig, unit, units
 from .parameter import kind_of
@@ -14,12 +18,15 @@ __all__ = ["ArgumentParser", "add_parameters", "configs"]
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Parser that takes units and options in any order, and says what is wrong in one line."""
+    """Parser that takes units and options in any order, and raises its errors."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
+        """Raise a :class:`ConfigError` instead of printing the usage and exiting."""
         raise ConfigError(message[0].upper() + message[1:])
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_args(self, args: Sequence[str] | None = None,
+                   namespace: argparse.Namespace | None = None) -> argparse.Namespace:
+        """Parse arguments; a message about an unknown option names the nearest known one."""
         parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             option = unknown[0].partition("=")[0]
@@ -29,7 +36,7 @@ class ArgumentParser(argparse.ArgumentParser):
         return parsed
 
 
-def add_parameters(parser):
+def add_parameters(parser: argparse.ArgumentParser) -> None:
     """Add an option for every parameter of every unit, in one group for each set of units."""
     groups = {}
     for name, owners in _owners().items():
@@ -44,15 +51,15 @@ def add_parameters(parser):
                                  help=text.replace("%", "%%"))
 
 
-def configs(args):
+def configs(args: argparse.Namespace) -> list[UnitConfig]:
     """Configs that parsed arguments ask for: ``unit``, ``config``, ``preset`` and the parameters.
 
-    Without a unit, all of them. An option reaches the units that have its parameter.
+    All units, if none is named. An option applies to every unit that has its parameter.
 
     Raises
     ------
     ConfigError
-        If a config can not be made, or an option reaches no unit.
+        If a config can not be built, or an option applies to no unit.
     """
     texts = {name: getattr(args, _dest(name)) for name in _owners()
              if getattr(args, _dest(name)) is not None}
@@ -70,7 +77,7 @@ def configs(args):
     return result
 
 
-def _from_file(args, texts):
+def _from_file(args: argparse.Namespace, texts: dict[str, str]) -> UnitConfig:
     config = UnitConfig.load(args.config)
     for name in args.unit:
         if unit(name) is not type(config):
@@ -83,7 +90,9 @@ def _from_file(args, texts):
     return UnitConfig.from_dict({**config.to_dict(), **_values(type(config), texts)})
 
 
-def _check_reach(classes, texts, preset):
+def _check_reach(classes: Sequence[type[UnitConfig]], texts: dict[str, str],
+                 preset: str | None) -> None:
+    """Refuse options and presets that apply to none of the classes."""
     names = ", ".join(cls.UNIT for cls in classes)
     for name in texts:
         if not any(name in cls.parameters() for cls in classes):
@@ -96,7 +105,7 @@ def _check_reach(classes, texts, preset):
             raise ConfigError(f"Preset must be one of {', '.join(known)}, not {preset!r}")
 
 
-def _values(cls, texts):
+def _values(cls: type[UnitConfig], texts: dict[str, str]) -> dict[str, Any]:
     """Values of those options that are parameters of a config class."""
     values = {}
     for name, field in cls.parameters().items():
@@ -109,7 +118,7 @@ def _values(cls, texts):
     return values
 
 
-def _owners():
+def _owners() -> dict[str, list[type[UnitConfig]]]:
     """Config classes that have each parameter, by its name."""
     owners = {}
     for cls in map(unit, units()):
@@ -118,9 +127,9 @@ def _owners():
     return owners
 
 
-def _option(name):
+def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _dest(name):
+def _dest(name: str) -> str:
     return f"parameter {name}"

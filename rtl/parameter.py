@@ -1,9 +1,11 @@
-"""Kinds of configuration parameter: what each accepts, and how it says no.
+"""Kinds of configuration parameter: what each accepts, and how it is read, named and described.
 
 A parameter is declared once, as a dataclass field of a config class (:func:`parameter`). Its kind
 validates and normalises the value, names it inside ``config.name``, and describes it on the
 command line, so a new parameter enters one file only.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import hashlib
@@ -12,27 +14,57 @@ import math
 import numbers
 import operator
 from fractions import Fraction
+from typing import Any, ClassVar, Protocol
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Real", "Words",
+__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Kind", "PositiveReal", "Real", "Words",
            "kind_of", "parameter"]
 
 
 class ConfigError(ValueError):
-    """A configuration that can not be built, with one line that says why."""
+    """A configuration that can not be built; the message is one line that gives the reason."""
+
+
+class Kind(Protocol):
+    """What every kind of parameter has."""
+
+    @property
+    def allowed(self) -> str:
+        """Values that are accepted, as messages and help name them."""
+
+    def normalise(self, value: object) -> Any:
+        """Value in the form in which the configuration keeps it.
+
+        Raises
+        ------
+        ValueError
+            If it is not accepted.
+        """
+
+    def parse(self, text: str) -> Any:
+        """Value of a command-line option, not yet normalised.
+
+        Raises
+        ------
+        ValueError
+            If the text stands for no value.
+        """
+
+    def tag(self, value: Any) -> str:
+        """Normalised value as a part of an identifier."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Integer:
-    """An integer from ``low`` to ``high``, both included. Floats and booleans are refused."""
+    """An integer in ``low..high``. Floats and booleans are refused."""
 
     low: int
     high: int
 
     @property
-    def allowed(self):
+    def allowed(self) -> str:
         return f"an integer in {self.low}..{self.high}"
 
-    def normalise(self, value):
+    def normalise(self, value: object) -> int:
         if isinstance(value, bool):
             raise ValueError
         try:
@@ -43,10 +75,10 @@ class Integer:
             raise ValueError
         return value
 
-    def parse(self, text):
+    def parse(self, text: str) -> int:
         return int(text, 10)
 
-    def tag(self, value):
+    def tag(self, value: int) -> str:
         return str(value)
 
 
@@ -54,23 +86,23 @@ class Integer:
 class Choice:
     """One of a few values, all strings or all integers."""
 
-    values: tuple
+    values: tuple[str, ...] | tuple[int, ...]
 
     @property
-    def allowed(self):
+    def allowed(self) -> str:
         return "one of " + ", ".join(str(value) for value in self.values)
 
-    def normalise(self, value):
+    def normalise(self, value: object) -> str | int:
         if isinstance(self.values[0], int):
             value = Integer(min(self.values), max(self.values)).normalise(value)
         if value not in self.values:
             raise ValueError
         return value
 
-    def parse(self, text):
+    def parse(self, text: str) -> str | int:
         return int(text, 10) if isinstance(self.values[0], int) else text
 
-    def tag(self, value):
+    def tag(self, value: str | int) -> str:
         return str(value)
 
 
@@ -80,28 +112,28 @@ class Flag:
 
     allowed = "true or false"
 
-    def normalise(self, value):
+    def normalise(self, value: object) -> bool:
         if value is not True and value is not False:
             raise ValueError
         return value
 
-    def parse(self, text):
+    def parse(self, text: str) -> bool:
         try:
             return {"true": True, "false": False}[text]
         except KeyError:
             raise ValueError from None
 
-    def tag(self, value):
+    def tag(self, value: bool) -> str:
         return "1" if value else "0"
 
 
 @dataclasses.dataclass(frozen=True)
 class Real:
-    """Base of the kinds of number from a ``low`` up to 2^64, kept as a float."""
+    """Base of the numbers in ``low..2**64``, kept as a float."""
 
-    low = None
+    low: ClassVar[float]
 
-    def normalise(self, value):
+    def normalise(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, numbers.Real | Fraction):
             raise ValueError
         value = float(value)
@@ -109,13 +141,13 @@ class Real:
             raise ValueError
         return value
 
-    def parse(self, text):
+    def parse(self, text: str) -> float:
         try:
             return float(Fraction(text)) if "/" in text else float(text)
         except ZeroDivisionError:
             raise ValueError from None
 
-    def tag(self, value):
+    def tag(self, value: float) -> str:
         mantissa, exponent = math.frexp(value)
         if mantissa == 0.5:
             return f"2e{exponent - 1}".replace("-", "m")
@@ -132,22 +164,22 @@ class PositiveReal(Real):
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """The contents of a table: a list of integers of at least 0, kept as a tuple.
+    """Contents of a table: a list of integers in ``0..2**32 - 1``, kept as a tuple.
 
-    The empty list stands for the contents that the unit computes by itself. On the command line
-    the value is the name of a file: a JSON list, or integers with white space or commas between.
-    ``config.name`` holds a hash of the contents.
+    Empty means the contents that the unit computes. On the command line the value names a file: a
+    JSON list, or integers separated by white space or commas. ``config.name`` holds a hash of the
+    contents.
     """
 
     allowed = "a list of integers of at least 0, or a file of them"
 
-    def normalise(self, value):
+    def normalise(self, value: object) -> tuple[int, ...]:
         if not isinstance(value, list | tuple):
             raise ValueError
         word = Integer(0, (1 << 32) - 1)
         return tuple(word.normalise(item) for item in value)
 
-    def parse(self, text):
+    def parse(self, text: str) -> list[int]:
         try:
             with open(text, encoding="utf-8") as file:
                 content = file.read()
@@ -157,19 +189,20 @@ class Words:
             return json.loads(content)
         return [int(word, 10) for word in content.replace(",", " ").split()]
 
-    def tag(self, value):
+    def tag(self, value: tuple[int, ...]) -> str:
         return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] if value else "0"
 
 
-def parameter(default, kind, *, tag, help):
+def parameter(default: Any, kind: Kind, *, tag: str, help: str) -> Any:
     """Declare a configuration parameter: a dataclass field that knows its ``kind``.
 
-    ``tag`` is the short name that stands for the parameter inside ``config.name``.
+    ``tag`` is the parameter's short name inside ``config.name``, ``help`` its text on the command
+    line.
     """
     return dataclasses.field(default=default,
                              metadata={"kind": kind, "tag": tag, "help": help})
 
 
-def kind_of(field):
+def kind_of(field: dataclasses.Field) -> Kind:
     """Kind of the parameter that a dataclass field declares."""
     return field.metadata["kind"]

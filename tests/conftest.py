@@ -2,7 +2,16 @@
 
 import pytest
 
+import rtl
 from sim import runner
+
+
+@pytest.fixture(autouse=True)
+def registry():
+    """Fails a test that leaves a unit registered."""
+    before = rtl.units()
+    yield
+    assert rtl.units() == before
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,17 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["LEVELS_PER_STAGE", "AdderTree"]
 
-# Additions between two registers. The second carry chain starts while the first one still runs, so
-# that two cost little more time than one.
+# Additions between two registers. The second carry chain starts while the first one still ripples,
+# so two in a row take little longer than one.
 LEVELS_PER_STAGE = 2
 
 
 class AdderTree(wiring.Component):
-    """Sum of ``count`` unsigned numbers.
+    """Pipelined sum ``o = i[0] + ... + i[count - 1]`` of unsigned numbers.
 
-    A binary tree of carry chains, with registers after every few levels and at the end. Latency
-    :attr:`latency` cycles, throughput one sum per cycle. The sum can not overflow.
+    A binary tree of carry chains, registered every ``levels`` levels and at the end. Latency
+    :attr:`latency` cycles, throughput one sum per cycle; never stalls. Exact: ``o`` is as wide as
+    ``largest * count``.
 
     Parameters
     ----------
@@ -24,14 +25,16 @@ class AdderTree(wiring.Component):
     count : int
         Number of operands.
     largest : int or None
-        Largest value of an operand, where it is less than its width allows.
+        Largest value of an operand; ``None``: ``2**width - 1``.
     levels : int
         Additions between two registers.
 
     Members
     -------
     i : In(width).array(count)
-    o : Out(sum_width)
+        Operands, each of at most ``largest``.
+    o : Out((largest * count).bit_length())
+        Their sum.
     """
 
     def __init__(self, width, count, *, largest=None, levels=LEVELS_PER_STAGE):
@@ -76,8 +79,8 @@ class AdderTree(wiring.Component):
 def _sum(values):
     """Sum of one or two values that synthesis keeps as a carry chain of its own.
 
-    Yosys would take a sum of sums apart for a carry-save tree, which costs twice the LUTs here. A
-    bit below the operands, which never carries, hides the one sum from the other.
+    Yosys merges a sum of sums into a carry-save tree (``alumacc``), which costs twice the LUTs
+    here. An extra bit below the operands, which never carries, prevents that.
     """
     if len(values) == 1:
         return values[0]

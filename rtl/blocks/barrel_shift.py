@@ -6,16 +6,28 @@ __all__ = ["shift_right"]
 
 
 def shift_right(m, value, amount):
-    """``value >> amount`` for an unsigned value, one two-bit step of the amount at a time.
+    """``value >> amount`` for unsigned values. Combinational.
 
-    A step of two bits is a four-way multiplexer, which is what one LUT6 holds. Combinational.
+    Each stage handles two bits of ``amount``: a four-way multiplexer, one LUT6 a bit.
+
+    Parameters
+    ----------
+    value : Value
+        Unsigned.
+    amount : Value
+        Unsigned; an amount of ``len(value)`` or more gives 0.
+
+    Returns
+    -------
+    Value
+        As wide as ``value``.
     """
     current = value
     for low in range(0, len(amount), 2):
         step = amount[low:low + 2]
         options = [current >> (i << low) for i in range(1 << len(step))]
         if (1 << low) >= len(value):
-            # Any bit from here on moves everything out.
+            # Any of the remaining bits shifts everything out.
             current = Mux(amount[low:].any(), 0, current)
             break
         chosen = Signal(len(value), name=f"shifted_{low}")

@@ -1,4 +1,4 @@
-"""Table in block RAM, read at several places at a time."""
+"""Table in block RAM with several read ports."""
 
 from amaranth import Module
 from amaranth.lib import memory, wiring
@@ -8,30 +8,35 @@ from .pipeline import delays
 
 __all__ = ["BlockTable"]
 
-# Reads of one block RAM in a cycle.
+# Read ports of one block RAM.
 PORTS = 2
 
 
 class BlockTable(wiring.Component):
-    """Words by number, from as many copies in block RAM as reads at a time ask for.
+    """Table lookup ``o[k] = words[index[k]]``, replicated for bandwidth.
 
-    Latency :attr:`latency` cycles: the block RAM's own, and a register behind it.
+    Each block RAM serves two reads per cycle, so ``ceil(reads / 2)`` copies are built. Latency
+    :attr:`latency` cycles (block RAM, output register), throughput ``reads`` words per cycle; never
+    stalls.
 
     Parameters
     ----------
     words : sequence of int
-        Unsigned; beyond them all is 0.
+        Contents, unsigned; 0 beyond the last word.
     width : int
         Width of a word.
     reads : int
-        Reads in a cycle.
+        Reads per cycle.
 
     Members
     -------
-    index : In(bits).array(reads)
+    index : In(max((len(words) - 1).bit_length(), 1)).array(reads)
+        Addresses.
     o : Out(width).array(reads)
+        Words read, :attr:`latency` cycles later.
     """
 
+    #: Latency in cycles.
     latency = 2
 
     def __init__(self, words, width, reads):

@@ -1,4 +1,4 @@
-"""Division of unsigned integers, a bit of the quotient at a time."""
+"""Non-restoring division of unsigned integers, one quotient bit per step."""
 
 from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
@@ -10,11 +10,11 @@ __all__ = ["Divider", "SerialDivider"]
 
 
 class Divider(wiring.Component):
-    """Pipelined divider: ``floor(n * 2**quotient_bits / d)`` for ``0 <= n <= d`` and ``d > 0``.
+    """Pipelined divider: ``o = floor(n * 2**quotient_bits / d)`` for ``0 <= n <= d``, ``d > 0``.
 
-    Non-restoring: each step adds or subtracts the divisor by the sign of the remainder, which takes
-    a LUT per bit, and says a bit of the quotient. Latency :attr:`latency` cycles, throughput one
-    quotient per cycle. For other operands the result is of no use.
+    Each step adds or subtracts the divisor by the sign of the remainder, one LUT per bit, and
+    yields one quotient bit. Latency :attr:`latency` cycles, throughput one quotient per cycle;
+    never stalls. Undefined for other operands.
 
     Parameters
     ----------
@@ -27,9 +27,12 @@ class Divider(wiring.Component):
 
     Members
     -------
-    n, d : In(width)
+    n : In(width)
+        Numerator, at most ``d``.
+    d : In(width)
+        Denominator, at least 1.
     o : Out(quotient_bits + 1)
-        The quotient; ``2**quotient_bits`` where the operands are equal.
+        Quotient with ``quotient_bits`` fraction bits, truncated; 1.0 where ``n == d``.
     """
 
     def __init__(self, width, quotient_bits, *, steps=1):
@@ -58,7 +61,7 @@ class Divider(wiring.Component):
             if step == 0:
                 value = doubled - divisor
             else:
-                # A bit below the operands carries in what a subtraction adds.
+                # An extra bit below the operands supplies the carry-in of a subtraction.
                 flip = subtract.replicate(self.width)
                 value = (Cat(subtract, doubled).as_signed()
                          + Cat(subtract, divisor ^ flip, subtract).as_signed()) >> 1
@@ -77,22 +80,29 @@ class Divider(wiring.Component):
 
 
 class SerialDivider(wiring.Component):
-    """Divider that works on one quotient at a time: ``floor(n * 2**quotient_bits / d)``.
+    """Iterative divider: ``o = floor(n * 2**quotient_bits / d)`` for ``0 <= n <= d``, ``d > 0``.
 
-    The same as :class:`Divider`, a step per cycle in one place. Latency :attr:`latency` cycles from
-    ``start``, which must come no more often; the quotient stays until the next one begins.
+    One step of :class:`Divider` per cycle on shared hardware. Latency :attr:`latency` cycles from
+    ``start``, throughput one quotient per :attr:`latency` cycles. ``o`` holds the quotient until
+    the next ``start``. A ``start`` during a division restarts it.
 
     Parameters
     ----------
-    width, quotient_bits : int
-        As of :class:`Divider`.
+    width : int
+        Width of the operands.
+    quotient_bits : int
+        Fraction bits of the quotient.
 
     Members
     -------
-    n, d : In(width)
+    n : In(width)
+        Numerator, at most ``d``; sampled with ``start``.
+    d : In(width)
+        Denominator, at least 1; sampled with ``start``.
     start : In(1)
-        The operands are on ``n`` and ``d``.
+        Begins a division.
     o : Out(quotient_bits + 1)
+        Quotient with ``quotient_bits`` fraction bits, truncated.
     """
 
     def __init__(self, width, quotient_bits):

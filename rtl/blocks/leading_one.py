@@ -1,4 +1,4 @@
-"""Place of the leading one, and the bits below it."""
+"""Position of the leading one, and the bits below it."""
 
 from amaranth import Cat, Const, Mux, Signal
 
@@ -8,29 +8,29 @@ __all__ = ["leading_one", "normalised"]
 
 
 def leading_one(m, value, tail, below, *, rests=()):
-    """Find the leading one of ``value``. Combinational, but for rests.
+    """Find the leading one of ``value``: ``place = floor(log2(value))``, and the bits below it.
+
+    Normalises to the left in halving steps, each of which yields one bit of ``place``: logarithmic
+    depth, no priority chain. Combinational without ``rests``; latency ``len(rests)`` cycles.
 
     Parameters
     ----------
     value : Value
-        At least one bit of it must be set, or the result is of no use.
+        Unsigned. The results are undefined for 0.
     tail : Value
-        Further bits below ``value``, at least ``below`` of them, which the fraction may reach.
+        Bits below ``value`` that the fraction may reach, at least ``below`` of them.
     below : int
         Width of the fraction.
     rests : collection of int
-        Numbers of steps after which there is a register (in the end, if there are fewer steps);
-        each is a cycle of latency.
+        Step numbers after which to place a pipeline register; numbers beyond the last step mean
+        after the last one.
 
     Returns
     -------
-    place : Signal
-        Number of the highest bit of ``value`` that is set.
+    place : Signal(max((len(value) - 1).bit_length(), 1))
+        Position of the leading one in ``value``.
     fraction : Signal(below)
         The ``below`` bits under it.
-
-    The value is normalised to the left in halving steps, each of which says one bit of the place:
-    logarithmic depth, and no priority chain.
     """
     steps = max((len(value) - 1).bit_length(), 1)
     size = 1 << steps
@@ -38,7 +38,7 @@ def leading_one(m, value, tail, below, *, rests=()):
     current = Cat(kept, value, Const(0, size - len(value)))
     place = Const(0, 0)
     for number in range(steps + 1):
-        # A number of few bits rests in the end.
+        # A narrow value has fewer steps than ``rests`` names.
         cycles = sum(min(rest, steps) == number for rest in rests)
         current, place = (delays(m, word, cycles, f"{name}_{number}")[-1]
                           for name, word in (("resting", current), ("place", place)))
@@ -59,9 +59,10 @@ def leading_one(m, value, tail, below, *, rests=()):
 
 
 def normalised(m, value, least, below, **options):
-    """Place of the leading one of ``value``, from ``least`` on, and the ``below`` bits under it.
+    """As :func:`leading_one`, for a ``value`` of at least ``2**least``.
 
-    As :func:`leading_one`, for numbers of which it is known that the place is ``least`` or more.
+    The returned place counts from ``least``: ``floor(log2(value)) - least``. ``options`` are those
+    of :func:`leading_one`. Undefined for a smaller ``value``.
     """
     tail = Cat(Const(0, max(below - least, 0)), value[max(least - below, 0):least])
     return leading_one(m, value[least:], tail, below, **options)

@@ -1,4 +1,4 @@
-"""Tables in logic: a function of a few bits, by value."""
+"""Tables in LUTs, and products with constants."""
 
 from amaranth import Cat, Const, Signal, signed
 
@@ -6,11 +6,22 @@ __all__ = ["constant_multiple", "lookup"]
 
 
 def lookup(m, index, words, *, name="lookup"):
-    """Word number ``index`` of ``words``; 0 beyond their end. Combinational.
+    """``words[index]``, or 0 beyond their end. Combinational.
 
-    One truth table a bit, so that synthesis finds a LUT6 for every six bits of index. The tables
-    are held inverted: Yosys would otherwise take a zero word for the reset of a flip-flop behind
-    the table, bit by bit, and spend a LUT on each.
+    One truth table per bit, which synthesis maps to LUT6s. The tables are stored inverted: Yosys
+    would otherwise infer a synchronous reset from zero words, and spend a LUT per bit on it.
+
+    Parameters
+    ----------
+    index : Value
+        Unsigned.
+    words : sequence of int
+        Unsigned.
+
+    Returns
+    -------
+    Signal(max(max(words).bit_length(), 1))
+        The word.
     """
     width = max(max(words).bit_length(), 1)
     size = 1 << len(index)
@@ -23,10 +34,10 @@ def lookup(m, index, words, *, name="lookup"):
 
 
 def constant_multiple(value, factor):
-    """``value * factor`` for a constant ``factor >= 0``, as a sum of shifted values.
+    """``value * factor`` for a constant ``factor >= 0``, as shifts and additions. Combinational.
 
-    Shifts and signs come from the canonical signed-digit form of the factor, which never has two
-    neighbouring digits, so the sum is as short as one without shared parts can be.
+    Terms follow the canonical signed-digit form of ``factor``: no two adjacent digits are nonzero,
+    so no form without shared terms has fewer additions. Takes signed and unsigned values; exact.
     """
     total = None
     position = 0

@@ -1,4 +1,4 @@
-"""Largest element: of a beat, by comparison or digit by digit, and of a row so far."""
+"""Maximum of a beat, by comparison or by radix search, and running maximum of a row."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -10,10 +10,24 @@ __all__ = ["MaxRadix", "MaxTree", "RunningMax", "largest"]
 
 
 def largest(m, values, live, name):
-    """Largest of up to three live unsigned values, and whether one is live. Combinational.
+    """Maximum of up to three unsigned values, and whether any is live. Combinational.
 
-    All comparisons are made at once, and one LUT6 a bit selects: three values take fewer LUTs than
-    two steps of two values would, and less time. What comes out when none is live is of no use.
+    Compares all pairs at once and selects with one LUT6 per bit: smaller and faster than two
+    two-way stages. The maximum is undefined if no value is live.
+
+    Parameters
+    ----------
+    values : list of Value
+        One to three values, unsigned.
+    live : list of Value
+        Flag of each value: whether it takes part.
+    name : str
+        Prefix of the signals' names.
+
+    Returns
+    -------
+    Value, Value
+        The maximum, and whether any value is live.
     """
     some = Cat(live).any()
     if len(values) == 1:
@@ -31,10 +45,11 @@ def largest(m, values, live, name):
 
 
 class MaxTree(wiring.Component):
-    """Candidates for the largest live element of a beat: two at most, for the user's own last step.
+    """Reduction of a beat to one or two candidates for its maximum.
 
-    A tree of three-way nodes, one level a stage. Latency :attr:`latency` cycles (none for one or
-    two lanes), throughput one beat per cycle.
+    A registered tree of three-way nodes. It stops at two candidates, so that the user can merge the
+    last comparison with one of its own. Latency :attr:`latency` cycles (0 for one or two lanes),
+    throughput one beat per cycle; never stalls.
 
     Parameters
     ----------
@@ -49,8 +64,9 @@ class MaxTree(wiring.Component):
     live : In(lanes)
         Bit k clear: the element of lane k takes no part.
     o : Out(width).array(candidates)
+        Candidates; undefined where not live.
     o_live : Out(candidates)
-        Bit k clear: candidate k comes from no live element.
+        Bit k clear: candidate k covers no live element.
     """
 
     def __init__(self, width, lanes):
@@ -100,12 +116,12 @@ class MaxTree(wiring.Component):
 
 
 class MaxRadix(wiring.Component):
-    """Largest live element of a beat.
+    """Maximum of a beat by radix search.
 
-    From the top down, two bits a stage: the largest digit among the elements that are still in the
-    race is a digit of the result, and only the elements that have it stay in. That takes ORs over
-    the lanes instead of comparisons and multiplexers: for narrow elements and many lanes fewer
-    LUTs than a tree. Latency :attr:`latency` cycles, throughput one beat per cycle.
+    From the highest digit down, two bits a stage: the largest digit among the candidates is a digit
+    of the maximum, and only elements with that digit stay candidates. ORs over the lanes replace
+    comparators and multiplexers: fewer LUTs than :class:`MaxTree` for narrow elements and many
+    lanes. Latency :attr:`latency` cycles, throughput one beat per cycle; never stalls.
 
     Parameters
     ----------
@@ -114,7 +130,7 @@ class MaxRadix(wiring.Component):
     lanes : int
         Elements per beat.
     relaxed : bool
-        Rest a cycle between two digits, for shorter paths.
+        Add a pipeline register between digits.
 
     Members
     -------
@@ -122,7 +138,7 @@ class MaxRadix(wiring.Component):
     live : In(lanes)
         Bit k clear: the element of lane k takes no part.
     o : Out(width)
-        Largest live element, 0 if there is none.
+        Maximum of the live elements, 0 if there is none.
     """
 
     def __init__(self, width, lanes, *, relaxed=False):
@@ -149,7 +165,7 @@ class MaxRadix(wiring.Component):
         found = digit = None
         for stage in range(self.stages(self.width)):
             if stage:
-                # Elements with a smaller digit than the one just found are out of the race.
+                # Only elements with the digit just found stay candidates.
                 still = Signal(self.lanes, name=f"still_{stage}")
                 domain = m.d.sync if self.relaxed else m.d.comb
                 domain += still.eq(Cat(flag & (value[-len(digit):] == digit)
@@ -183,8 +199,7 @@ class MaxRadix(wiring.Component):
 
     @staticmethod
     def _flags(racing, digits):
-        """Of the digits, of one or two bits, in the race: has one its high bit, both bits, its low
-        bit set."""
+        """Whether any candidate's digit has its high bit, both bits, its low bit set."""
         high = Cat(flag & d[-1] for flag, d in zip(racing, digits, strict=True)).any()
         if len(digits[0]) == 1:
             return high
@@ -194,18 +209,18 @@ class MaxRadix(wiring.Component):
 
     @staticmethod
     def _largest_digit(flags):
-        """Largest digit."""
+        """Largest digit, from the flags of all."""
         return flags if len(flags) == 1 else Cat(Mux(flags[0], flags[1], flags[2]), flags[0])
 
 
 class RunningMax(wiring.Component):
-    """Largest live element of a row so far.
+    """Running maximum of a row.
 
-    ``candidate`` and ``update`` are there for registers that hold a function of the maximum:
-    loaded with that of the candidate in every cycle with ``update``, they are as late as the
-    maximum itself.
+    A register that loads ``f(candidate)`` in every cycle with ``update`` holds ``f(o)`` without a
+    cycle more of latency.
 
-    Latency ``candidates + 1`` cycles, throughput one beat per cycle.
+    Latency ``candidates + 1`` cycles from ``data`` to ``o``, throughput one beat per cycle; never
+    stalls.
 
     Parameters
     ----------
@@ -214,22 +229,27 @@ class RunningMax(wiring.Component):
     lanes : int
         Elements per beat.
     radix : bool
-        Search a beat digit by digit (:class:`MaxRadix`), and not by comparisons
-        (:class:`MaxTree`): for many lanes and narrow elements that is smaller.
+        Reduce a beat by :class:`MaxRadix` instead of :class:`MaxTree`: smaller for many lanes and
+        narrow elements.
     relaxed : bool
-        As of :class:`MaxRadix`.
+        Add a pipeline register between digits of the radix search.
 
     Members
     -------
-    data, live : In
-        Elements of a beat, and which of them take part.
-    valid, first : In(1)
-        ``candidates`` cycles after its elements: there was a beat; it was the first of its row.
+    data : In(width).array(lanes)
+        Elements of a beat.
+    live : In(lanes)
+        Bit k clear: the element of lane k takes no part.
+    valid : In(1)
+        There was a beat :attr:`candidates` cycles ago.
+    first : In(1)
+        That beat was the first of its row.
     candidate : Out(width)
-        What the maximum becomes with ``update``.
+        Next value of ``o``, if ``update``.
     update : Out(1)
+        ``o`` loads ``candidate``.
     o : Out(width)
-        Maximum; 0, the least element, if no element takes part.
+        Maximum of the row so far; 0 if no element is live.
     """
 
     def __init__(self, width, lanes, *, radix=False, relaxed=False):
@@ -244,12 +264,12 @@ class RunningMax(wiring.Component):
 
     @staticmethod
     def stages(width, lanes, *, radix=False, relaxed=False):
-        """Cycles from the elements of a beat to the candidate, for these parameters."""
+        """Cycles from ``data`` to ``candidate``, for these parameters."""
         return MaxRadix.stages(width, relaxed) if radix else MaxTree.stages(lanes)
 
     @property
     def candidates(self):
-        """Cycles from the elements of a beat to the candidate."""
+        """Cycles from ``data`` to ``candidate``."""
         return self.finder.latency
 
     def elaborate(self, platform):
@@ -258,7 +278,7 @@ class RunningMax(wiring.Component):
         m.d.comb += [word.eq(x) for word, x in zip(finder.data, self.data, strict=True)]
         m.d.comb += finder.live.eq(self.live)
         if isinstance(finder, MaxRadix):
-            # The least element is neutral, so that a beat without live elements needs no flag.
+            # 0 is the neutral element, so a beat without live elements needs no flag.
             m.d.comb += [self.candidate.eq(finder.o),
                          self.update.eq(self.valid & (self.first | (finder.o > self.o)))]
         else:

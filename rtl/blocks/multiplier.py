@@ -1,4 +1,4 @@
-"""Product of two unsigned numbers in LUTs, where no DSP block shall be spent."""
+"""Product of two unsigned numbers in LUTs, without a DSP block."""
 
 from amaranth import Cat, Const, Module
 from amaranth.lib import wiring
@@ -10,20 +10,26 @@ __all__ = ["Multiplier"]
 
 
 class Multiplier(wiring.Component):
-    """Product of two unsigned numbers, as a tree of sums of shifted operands.
+    """Product ``o = a * b`` of two unsigned numbers, as a tree that adds shifted operands.
 
-    Latency :attr:`latency` cycles (none for ``b_width`` 1), throughput one product per cycle.
+    Latency :attr:`latency` cycles (0 for ``b_width`` 1), throughput one product per cycle; never
+    stalls. Exact.
 
     Parameters
     ----------
-    a_width, b_width : int
-        Widths of the operands. The tree adds as many terms as ``b`` has bits.
+    a_width : int
+        Width of ``a``.
+    b_width : int
+        Width of ``b``, and number of terms that the tree adds.
 
     Members
     -------
     a : In(a_width)
+        Operand.
     b : In(b_width)
+        Operand; the narrower one takes the smaller tree.
     o : Out(a_width + b_width)
+        Product.
     """
 
     def __init__(self, a_width, b_width):

@@ -1,4 +1,4 @@
-"""Sum of a row whose unit changes by powers of two as the row goes by."""
+"""Running sum relative to a reference that rises by powers of two."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -12,22 +12,26 @@ __all__ = ["OnlineSum"]
 class OnlineSum(wiring.Component):
     """Sum of terms relative to a reference that rises within the row.
 
-    With one partial sum ``S = (S >> rise) + i`` for each beat, in one cycle: shift and addition one
-    behind the other. With two, that loop has a cycle for each::
+    One partial sum computes, in a single-cycle loop of shift and addition::
+
+        S[t] = (S[t - 1] >> rise[t]) + i[t],    o = S[n]
+
+    for a row of the beats ``0..n``, with ``S`` 0 before beat 0. Two partial sums give shift and
+    addition a cycle each::
 
         S[t] = (S[t - 2] >> rise[t - 1] + rise[t]) + i[t],    o = (S[n - 1] >> rise[n]) + S[n]
 
-    for a row of the beats ``0..n``; a sum of a beat before the first is 0. Shifts drop what falls
-    off. One shifter does: a row's last one is due when the next row's first beat needs none.
+    Shifts truncate. Two partial sums share one shifter: the final shift of a row falls into the
+    slot of the next row's first beat, which needs none.
 
-    Throughput one beat per cycle. From ``i`` to ``o`` as many cycles as there are partial sums.
+    Latency ``partial`` cycles from ``i`` to ``o``, throughput one beat per cycle; never stalls.
 
     Parameters
     ----------
     width : int
         Width of a term.
     sum_bits : int
-        Width of the sum, of which it is known that it can not overflow.
+        Width of the sum; the caller guarantees that it does not overflow.
     rise_bits : int
         Width of a rise.
     partial : int
@@ -35,18 +39,20 @@ class OnlineSum(wiring.Component):
 
     Members
     -------
-    valid, first : In(1)
-        There is a beat; it is the first of its row.
+    valid : In(1)
+        ``rise`` and ``first`` hold a beat.
+    first : In(1)
+        The beat is the first of its row.
     rise : In(rise_bits)
-        Shift that is due with the beat. That of a first beat does not matter.
+        Rise of the reference before the beat; ignored with ``first``.
     i_valid : In(1)
-        ``valid``, :meth:`lead` cycles later.
+        ``valid``, delayed by :meth:`lead` cycles.
     i_first : In(1)
-        ``first``, :meth:`lead` cycles later.
+        ``first``, delayed by :meth:`lead` cycles.
     i : In(width)
-        The beat's term, :meth:`lead` cycles later.
+        Term of the beat, :meth:`lead` cycles after its ``rise``.
     o : Out(sum_bits)
-        Sum of the row so far (of a whole row only, with two partial sums).
+        Sum of the row so far; with two partial sums, valid after its last beat only.
     """
 
     def __init__(self, width, sum_bits, rise_bits, *, partial=1):
@@ -59,7 +65,7 @@ class OnlineSum(wiring.Component):
 
     @staticmethod
     def lead(partial):
-        """Cycles that a rise has to be there before its term."""
+        """Cycles from a beat's ``rise`` to its term."""
         return partial
 
     def elaborate(self, platform):
@@ -71,14 +77,14 @@ class OnlineSum(wiring.Component):
                 m.d.sync += self.o.eq(self.i + shifted)
             return m
 
-        # A slot in which no sum goes on finishes the row before: its last but one sum.
+        # A slot that continues no sum holds the final shift of the row before.
         rise, begun = Signal.like(self.rise, name="rise_before"), Signal()
         with m.If(self.valid):
             m.d.sync += [rise.eq(self.rise), begun.eq(self.first)]
         going = self.valid & ~self.first
         amount, clear = self._controls(m, rise + Mux(going, self.rise, 0), begun)
         latest, before = Signal(self.sum_bits), Signal(self.sum_bits)
-        # What was added a cycle ago is the last sum but one by the time that its shift is over.
+        # A term in this cycle turns `latest` into `before` by the time that the shift is used.
         source = Mux(self.i_valid, latest, before)
         shifted = Signal(self.sum_bits)
         m.d.sync += shifted.eq(Mux(clear, 0, shift_right(m, source, amount)))
@@ -88,7 +94,7 @@ class OnlineSum(wiring.Component):
         return m
 
     def _controls(self, m, rise, clear):
-        """Registered amount of a shift, and whether nothing is left after it."""
+        """Registered amount of a shift, and whether it clears the sum."""
         bits = min((self.sum_bits - 1).bit_length(), len(rise))
         amount, cleared = Signal(bits, name="amount"), Signal(name="clear")
         m.d.sync += [amount.eq(rise), cleared.eq(clear | rise[bits:].any())]

@@ -1,4 +1,4 @@
-"""Registers that carry a value along with a pipeline."""
+"""Pipeline registers."""
 
 from amaranth import Signal
 
@@ -6,10 +6,10 @@ __all__ = ["delays"]
 
 
 def delays(m, value, cycles, name):
-    """``value`` and its copies of 1 to ``cycles`` cycles ago, as a list.
+    """``value`` delayed by 0 to ``cycles`` cycles, as a list of ``cycles + 1`` values.
 
-    The registers have a reset, so that synthesis makes flip-flops of them rather than shift
-    registers in LUTs: flip-flops are what these pipelines leave over.
+    The registers are called ``<name>_<cycle>``. Their reset stops SRL inference: LUTs are scarcer
+    than flip-flops in these pipelines.
     """
     stages = [value]
     for cycle in range(1, cycles + 1):

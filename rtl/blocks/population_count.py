@@ -1,20 +1,20 @@
-"""Number of bits that are set."""
+"""Population count: the number of bits that are set."""
 
 from amaranth import Signal
 
 from .lookup import lookup
 
-__all__ = ["count_ones"]
+__all__ = ["population_count"]
 
-# Bits that one LUT takes.
+# Inputs of a LUT.
 GROUP = 6
 
 
-def count_ones(m, bits, name):
-    """Number of the set bits of a list of bits. Combinational.
+def population_count(m, bits, name):
+    """Number of set bits in the list ``bits``, as a Value (0 for no bits). Combinational.
 
-    Groups of up to six bits are counted by tables, a LUT for each bit of the count, and the counts
-    are added pairwise.
+    Counts groups of up to six bits by tables, one LUT per bit of the count, and adds the counts
+    pairwise. ``name`` prefixes the names of the signals.
     """
     groups = -(-len(bits) // GROUP)
     counts = []

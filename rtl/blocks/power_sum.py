@@ -1,4 +1,4 @@
-"""Sum of powers of two that are given by their exponents."""
+"""Sum of powers of two, given by their exponents."""
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
@@ -11,29 +11,32 @@ __all__ = ["PowerSum"]
 
 
 class PowerSum(wiring.Component):
-    """Sum of ``2**f >> k`` over the live lanes.
+    """Sum ``o`` of ``2**fraction_bits >> code[k]`` over the live lanes ``k``.
 
-    Two powers of two need no carry chain: two different ones are the OR of two one-hot words, and
-    two equal ones are a single power, one higher. The lanes are merged in pairs that way; an
-    :class:`AdderTree` adds the pairs.
+    Two powers of two add without a carry chain: different ones as the OR of two one-hot words,
+    equal ones as a single power, one higher. Pairs of lanes merge that way; an :class:`AdderTree`
+    adds the pairs.
 
-    Latency :attr:`latency` cycles, throughput one sum per cycle.
+    Latency :attr:`latency` cycles, throughput one sum per cycle; never stalls. Exact: ``o`` holds
+    ``lanes * 2**fraction_bits``.
 
     Parameters
     ----------
     code_bits : int
-        Width of a code ``k``.
+        Width of a code.
     fraction_bits : int
-        Fraction bits ``f`` of the sum; codes above it add nothing.
+        Fraction bits of the sum; codes above it add nothing.
     lanes : int
         Codes per beat.
 
     Members
     -------
     code : In(code_bits).array(lanes)
+        Negated exponents.
     live : In(lanes)
         Bit k clear: the code of lane k adds nothing.
-    o : Out(width)
+    o : Out((lanes << fraction_bits).bit_length())
+        Sum with ``fraction_bits`` fraction bits.
     """
 
     def __init__(self, code_bits, fraction_bits, lanes):
@@ -69,7 +72,7 @@ class PowerSum(wiring.Component):
                 a, b = lanes
                 m.d.comb += equal.eq((self.code[a] == self.code[b])
                                      & self.live[a] & self.live[b])
-            # Of two equal powers the first lane takes both, as one of twice the size.
+            # The first lane takes two equal powers, as one of twice the size.
             split = [self._split(m, self.code[k], self.live[k], equal, i, f"lane_{k}")
                      for i, k in enumerate(lanes)]
             word = Signal(self.fraction_bits + merged, name=f"pair_{p}")
@@ -81,10 +84,11 @@ class PowerSum(wiring.Component):
         return m
 
     def _split(self, m, code, live, equal, place, name):
-        """Split a code, registered, in its two low bits and a flag for each value of the others.
+        """Split a code into its two low bits and a one-hot word of its high bits, registered.
 
-        A bit of a one-hot word then takes three signals a lane, six a pair: one LUT6. The first of
-        two equal codes counts one less, so that its flags start at -1; the second counts nothing.
+        A bit of the pair's word then depends on three signals a lane, six a pair: one LUT6. The
+        first of two equal codes (``place`` 0) is decremented, so its flags start at -1; the second
+        one adds nothing.
         """
         count = max(1 << self.code_bits >> 2, 1)
         flags = Signal(count + 1, name=f"{name}_flags")

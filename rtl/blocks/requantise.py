@@ -1,4 +1,4 @@
-"""Requantisation: a wide integer in steps of one size to a narrow one in steps of another."""
+"""Requantisation: wide integers of one step size to narrow ones of another."""
 
 from amaranth import Module, Shape, Signal, signed
 from amaranth.lib import wiring
@@ -10,26 +10,29 @@ __all__ = ["RequantiserPipeline"]
 
 
 class RequantiserPipeline(wiring.Component):
-    """Hardware of a :class:`~rtl.fixed.Requantiser`.
+    """Hardware of a :class:`~rtl.fixed.Requantiser`, ``o = requantiser(i - offset)``.
 
-    Latency :attr:`latency` cycles, throughput one result per cycle; never stalls. Only a ratio that
-    is no power of two takes a multiplier, whose registers suit a DSP block.
+    Latency :attr:`latency` cycles, throughput one result per cycle; never stalls. Rounds half up
+    and saturates. A power-of-two ratio takes no multiplier; the registers of any other one map into
+    a DSP block.
 
     Parameters
     ----------
     requantiser : Requantiser
-        What to compute.
+        Rule to compute.
     low, high : int
-        Range of the argument ``x``.
+        Range of ``i - offset``.
     shape : ShapeLike
-        Shape of the port, which carries ``x + offset``.
+        Shape of ``i``.
     offset : int
-        Constant to take off the port's value.
+        Constant to subtract from ``i``.
 
     Members
     -------
     i : In(shape)
+        Argument plus ``offset``. Undefined beyond ``low + offset..high + offset``.
     o : Out(signed(requantiser.bits))
+        Result.
     """
 
     def __init__(self, requantiser, low, high, shape, offset=0):
@@ -40,18 +43,18 @@ class RequantiserPipeline(wiring.Component):
 
     @staticmethod
     def stages(requantiser):
-        """Latency, in cycles."""
+        """Latency of a rule, in cycles."""
         return 2 if requantiser.multiplier == 1 else 4
 
     @property
     def latency(self):
-        """Latency, in cycles."""
+        """Latency in cycles."""
         return self.stages(self.requantiser)
 
     def elaborate(self, platform):
         m = Module()
         rule = self.requantiser
-        # The least and the largest number before the shift, and a width that is not shifted empty.
+        # Range before the shift, and a width of which the shift leaves at least one bit.
         ends = [x * rule.multiplier + rule.half for x in (self.low, self.high)]
         width = max(signed_width(*ends), rule.shift + 1)
         scaled = Signal(signed(width))

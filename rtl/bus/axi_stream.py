@@ -1,4 +1,4 @@
-"""AXI4-Stream shell: a unit behind ports that FPGA tools recognise by themselves."""
+"""AXI4-Stream shell: a unit behind ports that FPGA tools infer as bus interfaces."""
 
 from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Value
 from amaranth.lib import stream, wiring
@@ -10,7 +10,7 @@ __all__ = ["AxiStream", "bus_name", "element_bytes"]
 
 
 def element_bytes(shape):
-    """Bytes that an element takes in TDATA: 1, 2 or 4."""
+    """Bytes of an element of ``shape`` in TDATA: 1, 2 or 4."""
     for size in (1, 2, 4):
         if shape.width <= 8 * size:
             return size
@@ -20,52 +20,74 @@ def element_bytes(shape):
 class AxiStream(wiring.Component):
     """A unit with AXI4-Stream slaves and masters.
 
-    The slave of a stream ``i`` is called ``s_axis``, the master of ``o`` ``m_axis``. A unit that
-    takes several streams, ``q`` and others, has the slaves ``s_axis_q`` and so on.
-
-    The shell has no logic of its own but the register slices; it slices, pads and renames.
+    The slave of the stream ``i`` is ``s_axis``, the master of ``o`` is ``m_axis``; those of any
+    other stream ``q`` are ``s_axis_q`` and ``m_axis_q``. The shell adds no logic but register
+    slices: it slices, pads and renames.
 
     * TDATA: element k is in bytes ``k * size`` onwards, lowest byte first, where ``size`` is 1, 2
       or 4 (:func:`element_bytes`). The slave ignores the bits above the element; the master fills
       them with its sign if elements are signed, with zeros if not.
-    * TKEEP (where the unit's beats have ``keep``): the slave takes lane k as kept if the lane's
-      lowest byte is; the master keeps all bytes of a lane or none. All ones except in a row's last
-      beat, where the low lanes are kept, one at least. Without it all bytes of a beat are used.
-    * TUSER (slave only, and only if the unit takes a mask): bit k masks lane k, or the only bit
-      what the beat belongs to. Where a beat says what its packet is for, TUSER says that.
-    * TLAST ends a row, and is always there.
+    * TKEEP (if the unit's beats have ``keep``): the slave keeps lane k if the lane's lowest byte is
+      kept; the master keeps all bytes of a lane or none. All ones except in a row's last beat,
+      where the low lanes are kept, one at least. Without TKEEP all bytes of a beat are used.
+    * TUSER (slave only, if the unit's beats have ``mask`` or ``use``): ``mask``, with bit k for
+      lane k or one bit for the vector that the beat belongs to; or ``use``, a word that says what
+      the packet is for.
+    * TLAST ends a row, and is always present.
 
-    A master's ``ready`` may reach a slave's combinationally within the unit, so that a chain of
-    units would be one long path against the flow. ``output_slice`` is on by default because it is
-    the cheapest cut: with it no path leads from a port of the master to a port of the slave.
-    ``input_slice`` registers ``s_axis_tready`` and all inputs as well, for a slow or distant
-    source. Each adds a cycle of latency and two registers per payload bit; neither costs
-    throughput.
+    Within the unit, a master's ``ready`` may reach a slave's combinationally, so chained units
+    would form one long path. ``output_slice`` is on by default, as the cheapest cut: with it no
+    path leads from a port of the master to a port of the slave. ``input_slice`` registers
+    ``s_axis_tready`` and all inputs as well, for a slow or distant source. Each slice adds a cycle
+    of latency and two registers per payload bit; neither costs throughput.
 
-    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset on; after the
-    device is configured it is low without one.
+    Latency that of the unit, plus one cycle per slice; throughput one beat per cycle.
+
+    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset; after
+    configuration of the device it is low without a reset.
 
     Parameters
     ----------
     core : Component
-        The unit: ``error``, and streams of beats, which have ``data`` (an array of elements),
-        ``last`` and maybe ``keep``, and ``mask`` or ``use``.
+        The unit: ``error``, and streams of beats with ``data`` (an array of elements), ``last``,
+        and optionally ``keep`` and ``mask`` or ``use``.
     input_slice : bool
-        Whether a register slice stands before the unit, at each slave.
+        Whether each slave has a register slice.
     output_slice : bool
-        Whether a register slice stands after the unit, at each master.
+        Whether each master has a register slice.
 
     Members
     -------
-    aclk, aresetn : In(1)
-        Clock, and active-low synchronous reset.
-    s_axis_tdata, s_axis_tkeep, s_axis_tuser, s_axis_tlast, s_axis_tvalid : In
-        Rows in. ``s_axis_tready`` goes the other way.
-    m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid : Out
-        Rows out. ``m_axis_tready`` goes the other way.
+    aclk : In(1)
+        Clock.
+    aresetn : In(1)
+        Synchronous reset, active low.
+    s_axis_tdata : In(8 * size * lanes)
+        Elements of a beat.
+    s_axis_tkeep : In(size * lanes)
+        Bytes kept.
+    s_axis_tuser : In(len(mask)) or In(len(use))
+        Mask or use.
+    s_axis_tlast : In(1)
+        The beat ends its row.
+    s_axis_tvalid : In(1)
+        A beat is offered.
+    s_axis_tready : Out(1)
+        The beat is taken, if offered.
+    m_axis_tdata : Out(8 * size * lanes)
+        Elements of a beat.
+    m_axis_tkeep : Out(size * lanes)
+        Bytes kept.
+    m_axis_tlast : Out(1)
+        The beat ends its row.
+    m_axis_tvalid : Out(1)
+        A beat is offered.
+    m_axis_tready : In(1)
+        The beat is taken, if offered.
     error : Out(1)
-        The unit's sticky ``error``. The unit's other ports that are no streams are there too, under
-        their own names.
+        The unit's sticky ``error``.
+    <name> : In(shape) or Out(shape)
+        Any other port of the unit that is no stream, under its own name.
     """
 
     def __init__(self, core, *, input_slice=False, output_slice=True):
@@ -85,7 +107,7 @@ class AxiStream(wiring.Component):
         self._annotate()
 
     def _annotate(self):
-        """Attributes by which Vivado's IP packager groups the ports."""
+        """Add the attributes by which Vivado's IP packager groups ports."""
         self.aclk.attrs.update(
             X_INTERFACE_INFO="xilinx.com:signal:clock:1.0 aclk CLK",
             X_INTERFACE_PARAMETER=f"ASSOCIATED_BUSIF {':'.join(self.buses.values())}, "
@@ -127,7 +149,7 @@ class AxiStream(wiring.Component):
         return m
 
     def _slave(self, m, bus, i):
-        """Connect the ports of a slave to the stream that it feeds."""
+        """Connect the ports of a slave to the stream that they drive."""
         tdata, tkeep, tuser, tlast, tvalid, tready = self._signals(bus)
         layout = i.payload.shape()
         size = element_bytes(layout.element)
@@ -141,7 +163,7 @@ class AxiStream(wiring.Component):
         m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready)]
 
     def _master(self, m, bus, o):
-        """Connect the ports of a master to the stream that feeds it."""
+        """Connect the ports of a master to the stream that drives them."""
         tdata, tkeep, _, tlast, tvalid, tready = self._signals(bus)
         layout = o.payload.shape()
         size = element_bytes(layout.element)
@@ -170,7 +192,7 @@ def _plain(core):
 
 
 def bus_name(port, flow):
-    """Name of the bus of a stream: that of ``i`` is ``s_axis``, that of ``o`` ``m_axis``."""
+    """Name of a stream's bus: ``s_axis`` for ``i``, ``m_axis`` for ``o``."""
     side, usual = ("s_axis", "i") if flow is In else ("m_axis", "o")
     return side if port == usual else f"{side}_{port}"
 

@@ -1,27 +1,30 @@
 """Area and delay of an emitted module, from Yosys.
 
-The figures compare configurations with each other, and with other designs put through the same
-flow. They are not those of a vendor's tool, and the delay is logic only: no wire has any.
+The figures compare configurations with each other, and with other designs through the same flow.
+They are not those of a vendor's tool, and the delay is that of logic alone, without wires.
 
-What the flow for ``xc7`` does and does not see (read from its cell library, and tried):
+What the flow for ``xc7`` covers (from its cell library, confirmed by experiment):
 
-* A LUT costs 127..642 ps by its input, a register 303 ps from clock to output. Setup is part of a
-  path where the library gives one above zero: none at the data pin of a flip-flop, 109 ps at its
-  enable, 404 ps at its reset, 566 ps at a block RAM's address.
-* A block RAM takes 2454 ps from clock to output, without its output register. The library binds
-  that arc and the one with the register (882 ps) to conditions on ``DOA_REG`` that are both false
-  where the register is not used, but ``sta`` looks at no condition of a clock-to-output arc and
-  takes the longest. As the flow never uses the register, the figure is that of what is built.
-* A DSP48E1 is crossed from its operands if it holds no register (2823 ps for a product). A path
-  that it holds a register of ends and starts there: 329 ps from the output register, 1671 ps from
-  the product's, 2952 ps from the operands'.
+* A LUT takes 127..642 ps, depending on the input, a register 303 ps from clock to output. Setup
+  times: 0 at a flip-flop's data pin, 109 ps at its enable, 404 ps at its reset, 566 ps at a block
+  RAM's address.
+* A block RAM takes 2454 ps from clock to output, without its output register. The library guards
+  that arc and the one with the register (882 ps) by conditions on ``DOA_REG`` that are both false
+  without the register, but ``sta`` ignores conditions of clock-to-output arcs and takes the
+  longest. The flow never uses the register, so the figure is right.
+* A DSP48E1 without registers is combinational (2823 ps for a product). With registers, a path ends
+  and starts there: 329 ps from the output register, 1671 ps from the product's, 2952 ps from the
+  operands'.
 * Inputs arrive at time 0 and outputs are endpoints: a path from port to port counts.
-* An unused carry output can be the endpoint of the longest path. It is reported as it is.
+* An unused carry output can be the endpoint of the longest path.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 
 from . import yosys
 
@@ -29,24 +32,24 @@ __all__ = ["FAMILIES", "Family", "Figures", "SynthesisError", "measure", "netlis
 
 
 class SynthesisError(Exception):
-    """A module that the figures can not be told of."""
+    """A netlist with cells of unknown area."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What a module costs, and how fast its logic is."""
+    """Area and logic delay of a module."""
 
-    #: Look-up tables taken: as logic, as inverters, as memory, as shift registers.
+    #: Look-up tables: logic, inverters, LUT RAM and shift registers.
     lut: int
     #: Flip-flops.
     ff: int
     #: Carry chains of four bits.
     carry4: int
-    #: Multiplexers behind the look-up tables.
+    #: Multiplexers MUXF7 and MUXF8.
     muxf: int
     #: DSP blocks.
     dsp: int
-    #: Block RAMs of 36 Kib; one of 18 Kib is half of one.
+    #: Block RAMs of 36 Kib; one of 18 Kib counts as 0.5.
     bram: float
     #: Longest path in picoseconds, logic only.
     delay_ps: int
@@ -56,17 +59,24 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """How to synthesise for a family of devices, and what its cells count as.
+    """How to synthesise for a family of devices, and the area of its cells.
 
-    ``cells`` gives, for each area figure, how many units of it each cell takes.
+    Attributes
+    ----------
+    synthesis : str
+        Yosys command, with a place ``{top}`` for the module's name.
+    library : str
+        File of cell models that comes with Yosys.
+    cells : dict of str to dict of str to float
+        For each area figure, the units of it that each cell takes.
     """
 
     synthesis: str
     library: str
-    cells: dict
+    cells: Mapping[str, Mapping[str, float]]
 
 
-FAMILIES = {
+FAMILIES: dict[str, Family] = {
     "xc7": Family(
         synthesis="synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}",
         library="+/xilinx/cells_sim.v",
@@ -86,17 +96,17 @@ FAMILIES = {
 }
 
 
-def measure(verilog, top, *, family="xc7"):
-    """Synthesise the module ``top`` of a Verilog text and count what it takes.
+def measure(verilog: str, top: str, *, family: str = "xc7") -> Figures:
+    """Synthesise the module ``top`` of a Verilog text, and measure area and delay.
 
-    Runs for seconds, in a child process; calls from several threads run side by side.
+    Takes seconds, in a child process, so calls from several threads run in parallel.
 
     Raises
     ------
     SynthesisError
-        If the netlist has a cell that the family's table does not weigh.
+        If the family's table has no weight for a cell of the netlist.
     YosysError
-        If Yosys does not take the text.
+        If Yosys refuses the text.
     """
     flow = FAMILIES[family]
     written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
@@ -107,11 +117,12 @@ def measure(verilog, top, *, family="xc7"):
     return Figures(**_area(cells, flow.cells), **_delay(written["sta.txt"]))
 
 
-def netlist(verilog, top, *, family="xc7", block_ram=True):
+def netlist(verilog: str, top: str, *, family: str = "xc7",
+            block_ram: bool = True) -> dict[str, str]:
     """Synthesise the module ``top`` of a Verilog text into a netlist of the family's cells.
 
-    Without ``block_ram`` memories of all sizes are made of other cells: Yosys's models of cells say
-    nothing of what a block RAM does.
+    Without ``block_ram`` every memory maps to other cells: Yosys's models of block RAMs have no
+    behaviour to simulate.
 
     Returns
     -------
@@ -127,12 +138,13 @@ def netlist(verilog, top, *, family="xc7", block_ram=True):
     return {"netlist.v": written["netlist.v"], "cells.v": yosys.shared(flow.library)}
 
 
-def _area(cells, table):
+def _area(cells: Mapping[str, int],
+          table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     weights = {cell: (figure, weight) for figure, row in table.items()
                for cell, weight in row.items()}
     area = dict.fromkeys(table, 0)
     for cell, count in cells.items():
-        # A note on the hierarchy that was flattened, no hardware.
+        # A record of the flattened hierarchy, no hardware.
         if cell == "$scopeinfo":
             continue
         if cell not in weights:
@@ -142,8 +154,8 @@ def _area(cells, table):
     return area
 
 
-def _delay(report):
-    """Delay and path of what ``sta`` printed: a heading, the path, an empty line, a histogram."""
+def _delay(report: str) -> dict[str, int | str]:
+    """Delay and path from what ``sta`` printed: a heading, the path, an empty line, a histogram."""
     match = re.search(r"^Latest arrival time in '.*' is (\d+):\n(.*?)(?:\n\n|\Z)", report,
                       re.MULTILINE | re.DOTALL)
     if match is None:

@@ -1,11 +1,17 @@
-"""Emission of components as Verilog-2001 that is the same text on every run.
+"""Emission of components as Verilog-2001, byte-identical on every run.
 
-Amaranth's own Verilog keeps combinational processes, which a simulator may fail to start, so that
-outputs stay unknown; here Yosys turns every process into multiplexers and registers first.
+Amaranth's own Verilog keeps combinational processes. A simulator may never start one whose inputs
+do not change, and its outputs stay X; here Yosys first turns processes into multiplexers and
+registers.
 """
 
+from __future__ import annotations
+
+import contextlib
+import gc
 import itertools
 import re
+from collections.abc import Iterator, Mapping
 
 import amaranth
 from amaranth import ClockSignal, Instance, ResetSignal
@@ -14,32 +20,45 @@ from amaranth.lib import wiring
 
 from .. import __version__
 from ..bus import AxiStream
+from ..config import UnitConfig
 from . import yosys
 
 __all__ = ["BlackBox", "banner", "of_components", "of_unit"]
 
 
-# What survives of a memory's attributes, and of a top port's: those that tools act on. (An `init`
-# is no attribute in Verilog; it becomes the register's initial value.)
+# Attributes of memories and top-level ports to keep: those that tools act on. (An `init` is no
+# attribute in Verilog; it becomes the register's initial value.)
 MEMORY_ATTRIBUTES = {"ram_style"}
 PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
 
-# Yosys leaves it to the rules of Verilog to widen operands, which Verilator calls out by default.
+# Yosys relies on Verilog's implicit widening of operands, which Verilator warns of by default.
 LINT_OFF = "/* verilator lint_save */\n/* verilator lint_off WIDTH */\n\n"
 LINT_ON = "\n/* verilator lint_restore */\n"
 
-# Runs of equal memory words that are written as a loop.
+# Least number of equal memory words in a row to write as a loop.
 LOOP_WORDS = 8
 
 
 class BlackBox(wiring.Component):
-    """Stand-in for a component that is emitted as the module ``name`` on its own.
+    """Instance of the module ``name`` in place of a component.
 
-    Has the component's signature and elaborates to an instance of the module. Lets a shell be
-    emitted around a core without elaborating the core again.
+    Has the component's members. A shell is emitted around a core without elaborating the core a
+    second time.
+
+    Parameters
+    ----------
+    component : Component
+        Component that the module is emitted from.
+    name : str
+        Name of the module.
+
+    Members
+    -------
+    <name> : In(shape) or Out(shape)
+        Every member of ``component``.
     """
 
-    def __init__(self, component, name):
+    def __init__(self, component: wiring.Component, name: str):
         self._name = name
         super().__init__(component.signature)
 
@@ -51,18 +70,18 @@ class BlackBox(wiring.Component):
         return Instance(self._name, **ports)
 
 
-def of_unit(config):
-    """Verilog text of a unit: the core ``config.name``, and around it its AXI4-Stream shell.
+def of_unit(config: UnitConfig) -> str:
+    """Verilog text of a unit: the core ``config.name`` and its shell ``<config.name>_axis``.
 
-    One file holds both. The core does not know the shell and can be used without it.
+    The core can be used without the shell.
     """
     core, name = config.create(), config.name
     shell = AxiStream(BlackBox(core, name))
     return of_components({name: core, f"{name}_axis": shell}, header=banner(config))
 
 
-def banner(config):
-    """Comment that heads an emitted file: what it is and what made it, without a date."""
+def banner(config: UnitConfig) -> str:
+    """Comment at the head of an emitted file: modules, configuration and tools, without a date."""
     *streams, final = config.streams
     return (f"// {config.name}: {config.UNIT}, streams {', '.join(streams)} and {final}\n"
             f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
@@ -70,25 +89,27 @@ def banner(config):
             f"Yosys {yosys.version()}\n\n")
 
 
-def of_components(components, *, header=""):
+def of_components(components: Mapping[str, wiring.Component], *, header: str = "") -> str:
     """Verilog text of components.
 
-    Every module below a component is named after it, as ``name_submodule``, so that files of
-    different units can be used together.
+    Submodules are named ``<name>_<submodule>``, so that files of different units can be used
+    together.
 
     Parameters
     ----------
     components : dict of str to Component
-        Components by the name of their module. One may hold a :class:`BlackBox` of an earlier one.
+        Components by the name of their module, the top one last. One may hold a
+        :class:`BlackBox` of an earlier one.
     header : str
-        Text to put before the modules.
+        Text before the modules.
 
     Raises
     ------
     YosysError
-        If Yosys does not take the design.
+        If Yosys refuses the design.
     """
-    designs = [_rtlil(name, component) for name, component in components.items()]
+    with _no_garbage_collection():
+        designs = [_rtlil(name, component) for name, component in components.items()]
     rename = _plain_names("\n".join(designs))
     files = {f"{n}.il": _NAME.sub(lambda m: "\\" + rename[m[1]], design)
              for n, design in enumerate(designs)}
@@ -102,16 +123,28 @@ def of_components(components, *, header=""):
     return header + LINT_OFF + _tidy(written["out.v"]) + LINT_ON
 
 
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Pause the collector: elaboration frees next to nothing, and collections double its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 # RTLIL ------------------------------------------------------------------------------------------
 
 _NAME = re.compile(r"\\([^\s\"\\]+)")
 _PORT = re.compile(r"(\s*wire width \d+ (?:input|output|inout)) \d+\s+((?:signed )?)\\(\S+)")
 
 
-def _rtlil(name, component):
+def _rtlil(name: str, component: wiring.Component) -> str:
     """RTLIL of a component: ports in the order of its signature, without superfluous attributes.
 
-    Amaranth numbers ports from 0, which Yosys takes for no number at all.
+    Amaranth numbers ports from 0, which Yosys reads as no number, so ports are renumbered from 1.
     """
     order = ["clk", "rst", *("__".join(map(str, path))
                              for path, _, _ in component.signature.flatten(component))]
@@ -140,7 +173,7 @@ def _rtlil(name, component):
     return "\n".join(lines)
 
 
-def _plain_names(text):
+def _plain_names(text: str) -> dict[str, str]:
     """Verilog identifier for each name in a design: ``a.b[0]`` becomes ``a_b_0``."""
     names = dict.fromkeys(_NAME.findall(text))
     plain = {name: name for name in names if re.fullmatch(r"[A-Za-z_]\w*", name)}
@@ -165,8 +198,8 @@ _INITIAL = re.compile(r"  initial begin\n((?:    \w+\[\d+\] = [^;]+;\n)+)  end\n
 _WORD = re.compile(r"    (\w+)\[(\d+)\] = ([^;]+);")
 
 
-def _tidy(text):
-    """Verilog that Yosys wrote, less its banner, attributes, double declarations, long inits."""
+def _tidy(text: str) -> str:
+    """Yosys's Verilog without banner, attributes, double declarations and long initial blocks."""
     text = re.sub(r"\A/\*.*?\*/\n\n?", "", text)
     lines = []
     for line in text.splitlines():
@@ -174,7 +207,7 @@ def _tidy(text):
         if not attribute or attribute[1] in PORT_ATTRIBUTES | MEMORY_ATTRIBUTES:
             lines.append(line)
     text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
-    # A name that is a keyword is escaped: it gets an underscore instead.
+    # Yosys escapes a name that is a keyword; append an underscore instead.
     for keyword in sorted(set(re.findall(r"\\(\w+) ", text))):
         name = f"{keyword}_"
         while re.search(rf"\b{name}\b", text):
@@ -183,8 +216,8 @@ def _tidy(text):
     return _INITIAL.sub(_short_init, text)
 
 
-def _short_init(match):
-    """Memory contents with runs of equal words as loops."""
+def _short_init(match: re.Match[str]) -> str:
+    """Initial block of a memory, with runs of equal words as loops."""
     words = [_WORD.fullmatch(line).groups() for line in match[1].splitlines()]
     body, looped = [], False
     for value, run in itertools.groupby(words, key=lambda word: word[2]):

@@ -11,22 +11,22 @@ class BeatLayout(data.StructLayout):
 
     Parameters
     ----------
-    element : Shape
+    element : ShapeLike
         Shape of one element.
     lanes : int
         Elements per beat.
     mask : bool
-        Whether the beat carries a mask (the inputs of softmax do, the outputs do not).
+        Whether the beat carries a mask, as the inputs of softmax do.
 
     Members
     -------
     data : ArrayLayout(element, lanes)
-        The elements; lane 0 comes first in the row.
+        Elements; lane 0 is the first one in the row.
     keep : unsigned(lanes)
         Bit k set: lane k carries an element. All ones except in the last beat of a row, where the
         low lanes are kept, one at least.
     mask : unsigned(lanes)
-        Bit k set: the element of lane k takes no part. Its output is 0.
+        Bit k set: the element of lane k takes no part, and its output is 0.
     last : unsigned(1)
         The beat ends its row.
     """
@@ -38,5 +38,3 @@ class BeatLayout(data.StructLayout):
         if mask:
             members["mask"] = unsigned(lanes)
         super().__init__({**members, "last": unsigned(1)})
-
-

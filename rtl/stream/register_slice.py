@@ -1,4 +1,4 @@
-"""Register slice: cuts every combinational path of a stream, at full throughput."""
+"""Register slice: cuts all combinational paths of a stream at full throughput."""
 
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
@@ -10,9 +10,9 @@ __all__ = ["RegisterSlice"]
 class RegisterSlice(wiring.Component):
     """Skid buffer: a stream stage whose ``valid``, ``payload`` and ``ready`` are all registers.
 
-    One transfer per cycle, one cycle of latency, room for two payloads. A payload that arrives in
-    the cycle in which the consumer stalls waits in a second register, and ``i.ready`` falls one
-    cycle later. Reset empties the slice; only the handshake is reset, the payload is not.
+    Latency one cycle, throughput one transfer per cycle, room for two payloads. A payload accepted
+    in the cycle in which the consumer stalls waits in the skid register, and ``i.ready`` falls one
+    cycle later. Reset empties the slice; the payload registers have no reset.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class RegisterSlice(wiring.Component):
     Members
     -------
     i : In(stream.Signature(shape))
-        Input. ``ready`` is a register and high after reset.
+        Input; ``ready`` is a register, high after reset.
     o : Out(stream.Signature(shape))
-        Output. ``valid`` and ``payload`` are registers.
+        Output; ``valid`` and ``payload`` are registers.
     """
 
     def __init__(self, shape):
@@ -39,7 +39,7 @@ class RegisterSlice(wiring.Component):
         first = Signal(self._shape, reset_less=True)
         second = Signal(self._shape, reset_less=True)
         valid = Signal()
-        # Not ready means that the second register is taken, and therefore the first one too.
+        # Low while both registers are occupied.
         ready = Signal(init=1)
 
         m.d.comb += [

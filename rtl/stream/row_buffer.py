@@ -1,4 +1,4 @@
-"""Beats that wait for the end of their row, and what is known of the row then."""
+"""Store of rows, with words that belong to a whole row beside its beats."""
 
 from amaranth import Module, Signal
 from amaranth.lib import wiring
@@ -14,42 +14,50 @@ LATENCY = 3
 
 
 class RowBuffer(wiring.Component):
-    """Store of beats, read row by row, with words of each row beside its beats.
+    """Row store with a FIFO for each word that is known only at the end of a row.
 
-    A word is known late, often only when the row is over. Each has a queue, and is on its output
-    from the row's first beat on ``o`` to its last one; words that are ``late`` are so a cycle after
-    the beats, and may still come in the cycle of the first beat.
+    A word, such as a row's maximum or sum, is on its output from the row's first beat on ``o`` to
+    its last one; a late word, one cycle after those beats.
 
-    Latency :data:`LATENCY` cycles from a row's last beat to its first beat on ``o``; a word has to
-    be pushed in the cycle after the row's last beat at the latest, a late one two cycles later.
+    Latency :data:`LATENCY` cycles from a row's last beat on ``i`` to its first beat on ``o``,
+    throughput one beat per cycle, rows back to back; never stalls. A word must be pushed at the
+    latest in the cycle after its row's last beat, a late one :data:`LATENCY` cycles after it.
 
     Parameters
     ----------
     layout : StructLayout
         Shape of a beat, with a member ``last``.
-    max_beats, memory
-        As of :class:`rtl.stream.row_store.RowStore`.
+    max_beats : int
+        Beats of the longest row.
     max_rows : int
-        Rows that can wait at a time. Who fills the buffer must bound them.
-    words, late : dict of str to int
-        Width of each word.
+        Rows inside at a time; the caller must bound them.
+    words : dict of str to int or None
+        Width of each word, by name.
+    late : dict of str to int or None
+        Width of each late word, by name.
+    memory : "auto", "block" or "distributed"
+        Kind of memory of the beats; see :class:`~rtl.stream.row_store.RowStore`.
 
     Members
     -------
     i : In(layout)
+        Beat to write.
     write : In(1)
         ``i`` holds a beat.
     o : Out(layout)
-        Beat that was read.
+        Beat read.
     valid : Out(1)
         ``o`` holds a beat.
     first : Out(1)
-        It is the first one of its row, if it is one.
+        The beat on ``o``, or the next one without ``valid``, is the first of its row.
     leaving : Out(1)
-        The last word of a row was taken.
-    <word>_i, <word>_push, <word>
-        For each word: the word of the oldest row that has had none, whether it is there; the word
-        of the row that is read.
+        Pulses when a row's entry leaves the FIFO of the last of the words.
+    <word>_i : In(width)
+        Word of the oldest row that has none.
+    <word>_push : In(1)
+        ``<word>_i`` holds a word.
+    <word> : Out(width)
+        Word of the row on ``o``.
     """
 
     def __init__(self, layout, max_beats, max_rows, *, words=None, late=None, memory="auto"):
@@ -70,8 +78,8 @@ class RowBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.store = store = RowStore(self.layout, self.max_beats, memory=self.memory)
-        # A register that does not start at 0 stays out of a DSP block, which takes too long to
-        # accept what comes straight out of a block RAM.
+        # A nonzero initial value keeps the register out of a DSP block, whose input is too slow to
+        # follow a block RAM directly.
         beat = Signal(self.layout, init={"last": 1})
         starting = Signal(init=1)
         m.d.comb += [store.i.eq(self.i), store.write.eq(self.write), store.last.eq(self.i.last),

@@ -1,4 +1,4 @@
-"""Entry of a unit: tells rows apart, cuts over-long ones and watches the form of the stream."""
+"""Framing at a unit's input: row boundaries, cuts of over-long rows, checks of ``keep``."""
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
@@ -8,34 +8,43 @@ __all__ = ["RowInput"]
 
 
 class RowInput(wiring.Component):
-    """Framing of the rows of an input stream. Combinational, but for what it remembers.
+    """Framing of the rows of an input stream.
 
-    A row of more than ``max_length`` elements is cut there: it ends with its ``max_length``-th
-    element, and its further beats are swallowed. That, a row of less than ``least_length``
-    elements, a beat before the last one that is not full, and a beat whose kept lanes are not the
-    low ones raise :attr:`error`, which stays set until reset. None of it touches another row.
+    A row of more than ``max_length`` elements is cut: it ends with its ``max_length``-th element,
+    and its further beats are dropped. That, a row of fewer than ``least_length`` elements, a
+    partial beat before the last one, and kept lanes that are not the low ones raise ``error``.
+    No malformed row touches another one.
+
+    Latency 0 cycles (combinational in the beat), except for ``error``, which follows one cycle
+    later; throughput one beat per cycle.
 
     Parameters
     ----------
-    lanes, max_length : int
-        Elements per beat and per row.
+    lanes : int
+        Elements per beat.
+    max_length : int
+        Elements of the longest row.
     least_length : int
-        Least elements per row.
+        Elements of the shortest row.
 
     Members
     -------
     transfer : In(1)
         A beat is accepted in this cycle.
-    keep, last : In
-        From the beat.
+    keep : In(lanes)
+        Bit k set: lane k of the beat carries an element.
+    last : In(1)
+        The beat ends its row.
     valid : Out(1)
-        The beat belongs to a row (it is not swallowed).
+        A beat is accepted and not dropped.
     kept : Out(lanes)
-        Lanes that carry an element of the row.
-    first, end : Out(1)
-        The beat is the first, or the last, of its row.
+        ``keep``, less the lanes beyond ``max_length``.
+    first : Out(1)
+        The beat is the first of its row.
+    end : Out(1)
+        The beat is the last of its row, by ``last`` or by a cut.
     error : Out(1)
-        Sticky.
+        A row was malformed. Sticky until reset.
     """
 
     def __init__(self, lanes, max_length, *, least_length=1):
@@ -90,7 +99,7 @@ class RowInput(wiring.Component):
         return m
 
     def _short(self, count):
-        """Whether a row ends here with too few elements."""
+        """Whether a row ends in this beat with too few elements."""
         if self.least_length == 1:
             return Const(0, 1)
         beat, lane = divmod(self.least_length - 1, self.lanes)

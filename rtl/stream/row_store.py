@@ -1,4 +1,4 @@
-"""Store of the beats of rows that wait for the end of their row."""
+"""Ring of beats that holds each row until its last beat."""
 
 from amaranth import Module, Shape, Signal
 from amaranth.lib import memory, wiring
@@ -11,14 +11,14 @@ BLOCK_BITS = 4096
 
 
 class RowStore(wiring.Component):
-    """Ring of beats: whole rows go out, in order, while later ones come in.
+    """Ring of beats: a row leaves once its last beat is written, while later rows enter.
 
-    Beats of a row are read once its last beat is written, one per cycle, rows back to back. As a
-    beat leaves in every cycle in which a whole row is there, a ring of the longest row's beats can
-    not run full, and nobody has to ask: the slot of the first beat is written again, at the
-    earliest, in the cycle in which it is read.
+    No back-pressure: a beat leaves in every cycle in which a whole row is stored, so a ring of the
+    longest row's beats never overflows. The slot of a beat is written again, at the earliest, in
+    the cycle in which it is read.
 
-    Latency from a row's last beat written to its first beat on ``o``: 2 cycles.
+    Latency 2 cycles from a row's last beat on ``i`` to its first beat on ``o``, throughput one beat
+    per cycle, rows back to back; never stalls. Reset empties the ring.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class RowStore(wiring.Component):
     max_beats : int
         Beats of the longest row.
     memory : "auto", "block" or "distributed"
-        Kind of memory: block RAM, LUT RAM, or by size.
+        Kind of memory: block RAM, LUT RAM, or block RAM above 4096 bits.
 
     Members
     -------
@@ -36,9 +36,9 @@ class RowStore(wiring.Component):
     write : In(1)
         ``i`` holds a beat.
     last : In(1)
-        It is the last one of its row.
+        The beat on ``i`` is the last of its row.
     o : Out(layout)
-        Beat that was read.
+        Beat read.
     valid : Out(1)
         ``o`` holds a beat.
     """
@@ -57,12 +57,12 @@ class RowStore(wiring.Component):
 
     @property
     def depth(self):
-        """Beats that the ring holds: a power of two."""
+        """Beats that the ring holds, a power of two."""
         return 1 << max(self.max_beats - 1, 1).bit_length()
 
     @property
     def style(self):
-        """Kind of memory that is asked for."""
+        """Kind of memory: "block" or "distributed"."""
         if self.memory != "auto":
             return self.memory
         return "block" if self.depth * Shape.cast(self.layout).width > BLOCK_BITS else "distributed"
@@ -85,8 +85,8 @@ class RowStore(wiring.Component):
             read.addr.eq(head), read.en.eq(1), self.o.eq(read.data),
         ]
         m.d.sync += [tail.eq(following), self.valid.eq(waiting)]
-        # Whether a beat waits is known from a register, and the next address too, so that neither
-        # is a comparison away from the memory.
+        # `waiting` and the next address are registers, which keeps comparators out of the path to
+        # the memory's address.
         with m.If(waiting):
             m.d.sync += [head.eq(ahead), ahead.eq(ahead + 1), waiting.eq(ahead != end)]
         with m.If(self.write & self.last):

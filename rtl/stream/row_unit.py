@@ -1,4 +1,4 @@
-"""Stream handshake of a unit that works on rows."""
+"""Stream handshake of a unit that processes rows."""
 
 from amaranth import EnableInserter, Module, Signal
 from amaranth.lib import stream, wiring
@@ -10,22 +10,38 @@ __all__ = ["RowDatapath", "RowUnit"]
 
 
 class RowDatapath(wiring.Component):
-    """Base of the datapaths that :class:`RowUnit` drives: pipelines that never stall by themselves.
+    """Base of the datapaths that :class:`RowUnit` drives: pipelines without handshake.
+
+    Latency ``config.latency`` cycles from a row's last beat to its first beat on ``o``, throughput
+    one beat per cycle; stalls only by its clock enable.
+
+    Parameters
+    ----------
+    config : UnitConfig
+        Configuration, with ``input_layout``, ``output_layout`` and ``lanes``.
+    ports : Member
+        Further members of a datapath, by name.
 
     Members
     -------
-    data, live, kept : In
-        Elements of a beat; the lanes that take part; the lanes that carry an element.
-    valid, first, end : In(1)
-        The inputs hold a beat; it is the first, or the last, of its row.
+    data : In(ArrayLayout(element, lanes))
+        Elements of a beat.
+    live : In(lanes)
+        Bit k set: the element of lane k takes part.
+    kept : In(lanes)
+        Bit k set: lane k carries an element.
+    valid : In(1)
+        The inputs hold a beat.
+    first : In(1)
+        The beat is the first of its row.
+    end : In(1)
+        The beat is the last of its row.
     o : Out(config.output_layout)
         Output beat.
     o_valid : Out(1)
         ``o`` holds a beat.
     leaving : Out(1)
-        Nothing of one more row is held but what is on its way to ``o``.
-
-    A datapath may have further ``ports``.
+        Pulses when a row frees its slot: its beats and words have left all stores and FIFOs.
     """
 
     def __init__(self, config, **ports):
@@ -45,26 +61,33 @@ class RowDatapath(wiring.Component):
 
 
 class RowUnit(wiring.Component):
-    """A datapath with its streams.
+    """A datapath behind ready/valid streams.
 
-    The datapath moves in every cycle in which the output is free or taken, and stands still
-    otherwise; ``i.ready`` follows ``o.ready`` combinationally, ``o.valid`` and ``o.payload`` come
-    from registers. While it moves it takes a beat per cycle, unless ``config.max_rows`` rows are
-    inside.
+    Back-pressure stalls the whole datapath: its clock enable is ``o.ready | ~o.valid``. ``i.ready``
+    follows ``o.ready`` combinationally; ``o.valid`` and ``o.payload`` come from registers. The
+    input stalls while ``config.max_rows`` rows are inside, and, with a ``config.row_interval``
+    above 1, at the end of a row of fewer beats until the unit is empty.
 
     Latency ``config.latency`` cycles from a row's last beat accepted to its first beat valid, if
-    the output is not busy with the row before; throughput one beat per cycle. After reset the unit
-    is empty.
+    the output is idle; throughput one beat per cycle. Reset empties the unit.
+
+    Parameters
+    ----------
+    config : UnitConfig
+        Configuration of the unit.
+    datapath : RowDatapath
+        Datapath to drive.
+    ports : Member
+        Further members of a unit, by name.
 
     Members
     -------
     i : In(stream.Signature(config.input_layout))
+        Rows in.
     o : Out(stream.Signature(config.output_layout))
+        Rows out.
     error : Out(1)
-        A row was too long or too short, or its ``keep`` was not of the form that the stream asks
-        for. Sticky.
-
-    A unit may have further ``ports``.
+        A row was too long, too short, or its ``keep`` malformed. Sticky until reset.
     """
 
     def __init__(self, config, datapath, **ports):
@@ -108,9 +131,9 @@ class RowUnit(wiring.Component):
         if "mask" in config.input_layout.members:
             m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
 
-        # With fewer beats than rows allowed inside, there is nothing to bound.
+        # A pipeline that holds fewer beats than `max_rows` needs no bound.
         if waiting or config.max_rows < config.max_beats + config.row_latency(config.max_beats):
-            # The counters wrap at twice the bound or more, so their difference is not ambiguous.
+            # The counters wrap at twice the bound or more, so their difference is unambiguous.
             entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
             left = Signal.like(entered)
             enters, leaves = Signal(), Signal()
@@ -120,17 +143,17 @@ class RowUnit(wiring.Component):
                 m.d.sync += entered.eq(entered + 1)
             with m.If(leaves):
                 m.d.sync += left.eq(left + 1)
-            # What the counters say is told one row ahead, which keeps it out of the handshake.
+            # `full` is registered, one row ahead, which keeps the counters out of the handshake.
             with m.If(enters & ~leaves):
                 m.d.sync += full.eq(inside == config.max_rows - 1)
             with m.Elif(leaves & ~enters):
                 m.d.sync += full.eq(0)
 
         if waiting:
-            # Beats of the row so far, up to one less than it needs.
+            # Beats of the row so far, saturating at one less than the interval.
             beats = Signal(range(config.row_interval))
             enough = config.row_interval - 1
-            # What a beat says counts while it is there only.
+            # `rows.end` is meaningful only while the input is valid.
             m.d.comb += wait.eq(self.i.valid & rows.end & (beats != enough) & (entered != left))
             with m.If(enters):
                 m.d.sync += beats.eq(0)

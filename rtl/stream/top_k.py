@@ -1,38 +1,44 @@
-"""The k largest elements of each row, as flags, by radix search over stored rows."""
+"""Flags of the k largest elements of each row, by radix search over stored rows."""
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
-from ..blocks.population_count import count_ones
+from ..blocks.population_count import population_count
 from .row_queue import RowQueue
 from .row_store import RowStore
 
 __all__ = ["TopK"]
 
-# Bits of a digit. A bit more takes fewer stages and stores, and twice the counters for each:
-# two are the smallest choice.
+# Bits of a digit. One more bit saves stages and row stores, and doubles the counters of each stage;
+# two bits are the smallest choice.
 DIGIT_BITS = 2
 
 
 class _Stage(wiring.Component):
-    """Decision about one digit of the k-th largest element of each row.
+    """One digit of the k-th largest element of each row.
 
-    Of the elements that race, so many are at or above each value of the highest digit; the k-th
-    largest one's digit is the largest value that enough of them reach. Elements above it are in,
-    those below it are out, and those at it race on for the rest of the k places.
+    For each digit value, count the candidates that reach it. The digit of the k-th largest element
+    is the largest value whose count is at least ``need``. Candidates with a larger digit are
+    chosen, those with a smaller one rejected; those with an equal one stay candidates for the
+    remaining ``need`` places.
 
-    Rows go through a :class:`~rtl.stream.row_store.RowStore`, and leave without their highest
-    digit.
+    Rows pass through a :class:`~rtl.stream.row_store.RowStore` and leave without their highest
+    digit. Latency 6 cycles from a row's last beat to its first beat on ``o``, throughput one beat
+    per cycle; never stalls.
 
     Members
     -------
-    i, o : In, Out
-        ``racing`` and ``above`` for each lane, ``data`` of those lanes, ``need`` (places that are
-        left for those that race), and ``last``.
-    write, valid : In(1), Out(1)
-        There is a beat on ``i``, on ``o``.
+    i : In(_beat(width, lanes, need_bits))
+        Beat: flags ``racing`` (candidate) and ``above`` (chosen) of each lane, ``data`` of the
+        lanes, ``need`` (places left for the candidates), and ``last``.
+    write : In(1)
+        ``i`` holds a beat.
+    o : Out(_beat(width - digit, lanes, need_bits))
+        Beat after the decision, without its highest digit.
+    valid : Out(1)
+        ``o`` holds a beat.
     """
 
     def __init__(self, width, digit, lanes, max_beats, need_bits, memory):
@@ -47,7 +53,7 @@ class _Stage(wiring.Component):
         values = range(1, 1 << self.digit)
         need_bits = len(beat.need)
 
-        # How many elements of the row reach each value of the digit.
+        # Count of the row's candidates that reach each digit value.
         start, counting = Signal(init=1), Signal(init=1)
         written = delays(m, self.write, 1, "written")[-1]
         enough, remaining = Signal(len(values)), []
@@ -57,17 +63,16 @@ class _Stage(wiring.Component):
         need = delays(m, beat.need, 2, "need")[-1]
         for k, value in enumerate(values):
             number = Signal(range(self.lanes + 1), name=f"number_{value}")
-            # More than there are places counts as that many.
             count = Signal(range(self.lanes * self.max_beats + 1), name=f"count_{value}")
             held = Signal.like(count, name=f"held_{value}")
             reached = [beat.racing[lane] & (beat.data[lane][rest:] >= value)
                        for lane in range(self.lanes)]
-            m.d.sync += number.eq(count_ones(m, reached, f"reached_{value}"))
+            m.d.sync += number.eq(population_count(m, reached, f"reached_{value}"))
             with m.If(written):
                 m.d.sync += count.eq(Mux(counting, 0, count) + number)
             m.d.sync += [enough[k].eq(count >= need), held.eq(count)]
             remaining.append(held)
-        # Enough is a thermometer. What is above the digit takes of the places.
+        # `enough` is a thermometer code. Candidates above the chosen digit take places.
         chosen, taken = Signal(self.digit), Signal.like(remaining[0])
         m.d.comb += taken.eq(remaining[0])
         for k, value in enumerate(values):
@@ -91,7 +96,7 @@ class _Stage(wiring.Component):
         m.d.comb += [store.i.eq(written[:-1]), store.write.eq(written[-1]),
                      store.last.eq(store.i.last)]
 
-        # The decision is read with the first beat of the row.
+        # The first beat of a row pops its decision.
         reading = Signal(init=1)
         made = Signal(decision)
         with m.If(store.valid):
@@ -121,49 +126,54 @@ def _beat(width, lanes, need_bits):
 
 
 class TopK(wiring.Component):
-    """Flags of the ``k`` largest live elements of each row, exactly ``k`` of them.
+    """Flags of exactly the ``k`` largest live elements of each row.
 
-    Of equal elements those that come first are taken. A row of fewer live elements has them all
-    flagged. Elements of a beat come in the order of the lanes.
+    Ties go to the earlier element: lower beat, then lower lane. A row of fewer live elements has
+    all of them flagged.
 
-    A radix search for the k-th largest element from its highest digit on, a stage each, then a
-    count of those equal to it. Every stage holds one row in its store while it counts the next, so
-    that rows of any length follow each other without a pause; its counters do not grow with ``k``,
-    as a queue of the best k would.
+    A radix search for the k-th largest element, one :class:`_Stage` per digit from the highest
+    down, then a count of the elements equal to it. Each stage stores one row while it counts the
+    next, so rows of any length follow each other without a bubble. Its counters do not grow with
+    ``k``, as a sorted queue of the best k would.
 
-    Latency :attr:`latency` cycles from the last beat of a row to its first, if nothing is before
-    it, and as many more for every stage as the row has beats beyond the first. Throughput one beat
-    per cycle, in and out at the same time; never stalls.
+    Latency :attr:`latency` cycles for a row of one beat, from its last beat in to its first beat
+    out, if the stages are empty; each further beat of a row adds a cycle per stage. Throughput one
+    beat per cycle; never stalls.
 
     Parameters
     ----------
     width : int
         Width of an element, unsigned.
     lanes : int
-        Elements of a beat.
+        Elements per beat.
     max_beats : int
-        Beats of a row at most.
+        Beats of the longest row.
     k : int
-        Number of elements to flag.
+        Elements to flag in each row.
     memory : "auto", "block" or "distributed"
         Kind of memory of the stores; see :class:`~rtl.stream.row_store.RowStore`.
 
     Members
     -------
     data : In(width).array(lanes)
+        Elements of a beat, in the order of the lanes.
     live : In(lanes)
         Bit k clear: the element of lane k takes no part.
-    write, last : In(1)
-        There is a beat, and it ends its row.
+    write : In(1)
+        The inputs hold a beat.
+    last : In(1)
+        The beat ends its row.
     keep : Out(lanes)
-        The element is one of the k.
-    valid, ends : Out(1)
-        There are flags of a beat, and they are the row's last.
+        Bit k set: the element of lane k is one of the ``k`` largest.
+    valid : Out(1)
+        ``keep`` holds the flags of a beat.
+    ends : Out(1)
+        That beat ends its row.
     """
 
     def __init__(self, width, lanes, max_beats, k, *, memory="auto"):
         self.width, self.lanes, self.max_beats, self.memory = width, lanes, max_beats, memory
-        # No more can be wanted than there are.
+        # A row has no more elements than this.
         self.k = min(k, lanes * max_beats)
         super().__init__({"data": In(width).array(lanes), "live": In(lanes), "write": In(1),
                           "last": In(1), "keep": Out(lanes), "valid": Out(1), "ends": Out(1)})
@@ -191,14 +201,14 @@ class TopK(wiring.Component):
         m.d.comb += [beat.data[lane].eq(value) for lane, value in enumerate(self.data)]
         valid, number = self.write, 0
         while width:
-            # The first digit is the short one.
+            # An odd width makes the first digit the short one.
             digit = (width - 1) % DIGIT_BITS + 1
             m.submodules[f"digit_{number}"] = stage = _Stage(
                 width, digit, self.lanes, self.max_beats, need_bits, self.memory)
             m.d.comb += [stage.i.eq(beat), stage.write.eq(valid)]
             beat, valid, width, number = stage.o, stage.valid, width - digit, number + 1
 
-        # All that still race are equal: the first ones get the places that are left.
+        # The remaining candidates are equal: the earliest ones take the places left.
         equal = Signal(range(self.lanes + 1))
         before = Signal(data.ArrayLayout(range(self.lanes), self.lanes))
         start = Signal(init=1)
@@ -206,8 +216,8 @@ class TopK(wiring.Component):
         held = delays(m, beat, 1, "flags")[-1]
         following = delays(m, valid, 1, "flagged")[-1]
         racing = list(beat.racing)
-        m.d.sync += equal.eq(count_ones(m, racing, "equal"))
-        m.d.sync += [before[lane].eq(count_ones(m, racing[:lane], f"before_{lane}"))
+        m.d.sync += equal.eq(population_count(m, racing, "equal"))
+        m.d.sync += [before[lane].eq(population_count(m, racing[:lane], f"before_{lane}"))
                      for lane in range(1, self.lanes)]
         m.d.comb += places.eq(Mux(start, held.need, left))
         with m.If(following):

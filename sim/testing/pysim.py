@@ -60,6 +60,20 @@ def clocked(dut, drive, sample, cycles):
     return results
 
 
+def pipelined(dut, vectors, drive, sample):
+    """Send a vector per cycle through a pipeline that never stalls.
+
+    ``drive(ctx, vector)`` sets the inputs. Returns what ``sample(ctx)`` returned ``dut.latency``
+    cycles after each.
+    """
+    def set_inputs(ctx, n):
+        if n < len(vectors):
+            drive(ctx, vectors[n])
+
+    results = clocked(dut, set_inputs, lambda ctx, n: sample(ctx), len(vectors) + dut.latency)
+    return results[dut.latency:]
+
+
 def run_rows(dut, rows, masks, *, gaps=0.0, stalls=0.0, seed=0):
     """Stream rows through a unit; returns the output rows and, per row, its latency in cycles."""
     config = dut.config

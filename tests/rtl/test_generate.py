@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from rtl import UnitConfig, generate
-from rtl.emit import verilog
+from rtl.emit import verilog, yosys
 from rtl.parameter import Flag, Integer, parameter
 from sim.testing.passthrough import PassthroughConfig, iverilog, only_units
 
@@ -270,7 +270,9 @@ def test_unwritable_output(capsys, tmp_path):
 
 
 def test_yosys_error(run, monkeypatch):
-    monkeypatch.setattr("rtl.emit.yosys._CHILD", "raise SystemExit('ERROR: out of gates')")
+    def fail(*_):
+        raise yosys.YosysError("out of gates")
+    monkeypatch.setattr(yosys, "run", fail)
     assert run("passthrough") == (1, "", "error: out of gates\n")
 
 

@@ -1,8 +1,10 @@
+"""Words of tables, against floating point and by hand."""
+
 import math
 
 import pytest
 
-from rtl.tables import exp2_words, ln2, log2_ratio, reciprocal_words
+from rtl.tables import exp2_words, exp_words, ln2, log2_ratio, reciprocal_words
 
 
 def test_exp2_words():
@@ -17,6 +19,12 @@ def test_exp2_words_truncate():
 
 def test_exp2_words_tie_rounds_up():
     assert exp2_words([1], 5) == (3,)
+
+
+@pytest.mark.parametrize("rounding", ["round", "truncate"])
+def test_words_of_huge_exponents(rounding):
+    """Next to nothing, in next to no time."""
+    assert exp2_words([2.0 ** 64], 255, rounding) == exp_words([1e30], 255, rounding) == (0,)
 
 
 def test_reciprocal_words_are_means():

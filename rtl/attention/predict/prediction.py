@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.adder_tree import AdderTree
 from ...blocks.memory_style import memory_style
 from ...blocks.pipeline import delays
-from ...blocks.population_count import count_ones
+from ...blocks.population_count import population_count
 from ...stream.pipeline_queue import StoredQueue
 from ...stream.row_queue import RowQueue
 from ...stream.row_store import BLOCK_BITS, RowStore
@@ -187,7 +187,7 @@ class Prediction(wiring.Component):
             top, levels = following, levels + 1
         beat_top = delays(m, top[0], cycles - 1 - levels, "beat_top")[-1]
         number = Signal(range(lanes + 1))
-        m.d.sync += number.eq(count_ones(m, list(live), "living"))
+        m.d.sync += number.eq(population_count(m, list(live), "living"))
         number = delays(m, number, cycles - 1, "number")[-1]
 
         first, valid, last = (self._flag(m, name, at) for name in ("first", "issue", "last"))

@@ -1,7 +1,6 @@
 """Configuration of the attention engine, and the blocks that it is built of."""
 
 import dataclasses
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,10 +9,8 @@ from amaranth import signed, unsigned
 import rtl
 from rtl import UnitConfig
 from rtl.attention.products import DotProduct, MultiplyAccumulate
-from rtl.blocks.requantise import RequantiserPipeline
 from rtl.bus import AxiStream
 from rtl.emit import verilog
-from rtl.fixed import Requantiser
 from rtl.stream.pipeline_queue import StoredQueue
 from sim.testing.pysim import clocked
 
@@ -100,20 +97,6 @@ def test_cycles():
 
 
 # Blocks -----------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("rule", [
-    Requantiser(1, 0, 6), Requantiser(1, 3, 6), Requantiser(1, 30, 6), Requantiser(37, 9, 8),
-    Requantiser.of_square(Fraction(9), 10)])
-@pytest.mark.parametrize("offset", [0, 300])
-def test_requantiser_pipeline(rule, offset):
-    low, high = -300, 200
-    values = [low, high, *range(-40, 41, 3), *np.random.default_rng(0).integers(low, high, 40)]
-    dut = RequantiserPipeline(rule, low, high, unsigned(10) if offset else signed(10), offset)
-    latency = dut.latency
-    got = clocked(dut, lambda ctx, n: ctx.set(dut.i, int(values[min(n, len(values) - 1)]) + offset),
-                  lambda ctx, n: ctx.get(dut.o), len(values) + latency)
-    assert got[latency:] == [rule(int(v)) for v in values]
-
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 7, 16, 21])
 @pytest.mark.parametrize("shapes", [(signed(4), signed(4)), (unsigned(5), signed(3))])

@@ -3,7 +3,7 @@
 import pytest
 
 from rtl.blocks.divider import Divider, SerialDivider
-from sim.testing.pysim import clocked
+from sim.testing.pysim import clocked, pipelined
 
 
 @pytest.mark.parametrize("width, quotient_bits, steps", [
@@ -12,13 +12,12 @@ def test_exhaustive(width, quotient_bits, steps):
     dut = Divider(width, quotient_bits, steps=steps)
     pairs = [(n, d) for d in range(1, 1 << width) for n in range(d + 1)]
 
-    def drive(ctx, cycle):
-        n, d = pairs[cycle % len(pairs)]
-        ctx.set(dut.n, n)
-        ctx.set(dut.d, d)
+    def drive(ctx, pair):
+        ctx.set(dut.n, pair[0])
+        ctx.set(dut.d, pair[1])
 
-    got = clocked(dut, drive, lambda ctx, _: ctx.get(dut.o), len(pairs) + dut.latency)
-    assert got[dut.latency:] == [(n << quotient_bits) // d for n, d in pairs]
+    got = pipelined(dut, pairs, drive, lambda ctx: ctx.get(dut.o))
+    assert got == [(n << quotient_bits) // d for n, d in pairs]
 
 
 @pytest.mark.parametrize("width, quotient_bits", [(1, 1), (3, 4), (4, 7)])

@@ -1,5 +1,6 @@
 """Emitted Verilog: the same on every run, plain, and read alike by Icarus, Verilator and Yosys."""
 
+import gc
 import json
 import os
 import pathlib
@@ -269,7 +270,17 @@ def test_yosys_syntax_error():
         yosys.run(["read_verilog design.v"], {"design.v": "module m(; endmodule"})
 
 
-def test_yosys_missing(monkeypatch):
-    monkeypatch.setattr(yosys, "_CHILD", "import pyosys_that_is_not_there")
-    with pytest.raises(yosys.YosysError, match="No module named 'pyosys_that_is_not_there'"):
+def test_yosys_broken(monkeypatch, tmp_path):
+    """The last line of what the child prints, where it is no error of Yosys."""
+    (tmp_path / "pyosys.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(yosys.YosysError, match="cannot import name 'libyosys'"):
         yosys.run([], {})
+
+
+def test_garbage_is_collected_again():
+    def fail(m, self):
+        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        verilog.of_components({"dut": component({"y": Out(1)}, fail)})
+    assert gc.isenabled()

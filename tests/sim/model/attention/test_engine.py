@@ -8,45 +8,11 @@ import pytest
 
 import rtl
 from rtl.attention.predict.predictor import PREDICTORS, predictor
-from rtl.fixed import Requantiser, signed_width
 from sim import metrics, model, reference
 from sim.data import synthetic
 from sim.model.attention.engine import Work, kept, predicted, work
 
 Attention = rtl.unit("attention")
-
-
-# Requantisation ---------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("ratio", [Fraction(1, 64), Fraction(1), Fraction(3, 100), Fraction(5),
-                                   Fraction(1, 3 ** 9), Fraction(2) ** -40])
-@pytest.mark.parametrize("bits", [4, 10, 16])
-def test_requantiser_rounds_half_up_and_saturates(ratio, bits):
-    rule = Requantiser.of_square(ratio ** 2, bits)
-    exact = Fraction(rule.multiplier) / (1 << rule.shift)
-    assert abs(exact / ratio - 1) <= Fraction(1, 1 << 16)
-    limit = 1 << (bits - 1)
-    x = np.concatenate([np.arange(-70, 70), [-(1 << 21), 1 << 21]])
-    wanted = [min(max(math.floor(int(v) * exact + Fraction(1, 2)), -limit), limit - 1) for v in x]
-    assert rule(x).tolist() == wanted == [rule(int(v)) for v in x]
-
-
-@pytest.mark.parametrize("exponent", [-20, -6, 0, 3])
-def test_power_of_two_takes_no_multiplier(exponent):
-    rule = Requantiser.of_square(Fraction(4) ** exponent, 8)
-    assert Fraction(rule.multiplier, 1 << rule.shift) == Fraction(2) ** exponent
-    assert rule.multiplier == 1 or exponent > 0
-
-
-def test_irrational_ratio():
-    rule = Requantiser.of_square(Fraction(1, 50), 8)
-    assert abs(rule.multiplier / 2 ** rule.shift * math.sqrt(50) - 1) < 2 ** -16
-
-
-@pytest.mark.parametrize("low, high, width", [(0, 1, 2), (-1, 0, 1), (-128, 127, 8), (-129, 0, 9),
-                                              (0, 128, 9)])
-def test_signed_width(low, high, width):
-    assert signed_width(low, high) == width
 
 
 # Model ------------------------------------------------------------------------------------------
