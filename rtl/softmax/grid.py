@@ -11,11 +11,11 @@ from fractions import Fraction
 from ..fixed import half_up, round_shift
 from ..tables import ln2
 
-__all__ = ["FractionAxis", "InputAxis", "OctaveAxis"]
+__all__ = ["FractionGrid", "InputGrid", "OctaveGrid"]
 
 
 @dataclasses.dataclass(frozen=True)
-class OctaveAxis:
+class OctaveGrid:
     """The reference is the maximum itself.
 
     Positions are logits in offset binary, or ``round(logit * multiplier / 2**shift)``.
@@ -77,7 +77,7 @@ class OctaveAxis:
 
 
 @dataclasses.dataclass(frozen=True)
-class FractionAxis(OctaveAxis):
+class FractionGrid(OctaveGrid):
     """Positions count octaves, with fraction bits; references are maxima, rounded up to octaves."""
 
     #: Fraction bits of a position.
@@ -108,7 +108,7 @@ class FractionAxis(OctaveAxis):
 
 
 @dataclasses.dataclass(frozen=True)
-class InputAxis(OctaveAxis):
+class InputGrid(OctaveGrid):
     """References lie on whole octaves (factors of two), at or above the maximum.
 
     A position counts steps of the input, doubled or halved until an octave holds about

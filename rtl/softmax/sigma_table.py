@@ -6,14 +6,14 @@ from ..blocks.block_table import BlockTable
 from ..blocks.lookup import lookup
 from ..blocks.pipeline import delays
 
-__all__ = ["places", "sigma"]
+__all__ = ["places", "sigma_table"]
 
 
-def sigma(config):
-    """What holds the table of a configuration: a :class:`_Block` or :class:`_Multiplexed`.
+def sigma_table(config):
+    """Stage that holds the table of a configuration: a :class:`_Block` or :class:`_Multiplexed`.
 
-    Either has ``cycles`` from codes and column to outputs, the ``code(row)`` that stands for a row
-    (0 for row 0), its width ``code_bits``, and ``outputs(m, codes, column)``.
+    Either has a ``latency`` from codes and column to outputs, the ``code(row)`` that stands for a
+    row (0 for row 0), its width ``code_bits``, and is called as ``table(m, codes, column)``.
     """
     return (_Block if config.sigma_memory == "block" else _Multiplexed)(config)
 
@@ -26,7 +26,7 @@ def _columns(config, row):
 class _Block:
     """The whole table in block RAM, a copy for every two lanes."""
 
-    cycles = BlockTable.latency
+    latency = BlockTable.latency
 
     def __init__(self, config):
         self.config = config
@@ -36,7 +36,7 @@ class _Block:
     def code(row):
         return row
 
-    def outputs(self, m, codes, column):
+    def __call__(self, m, codes, column):
         config = self.config
         # As many columns as the index can tell apart: short rows reach the first ones only.
         size, words = 1 << len(column), []
@@ -54,7 +54,7 @@ class _Multiplexed:
 
     def __init__(self, config):
         self.config = config
-        self.cycles = 1 + max(-(-(config.rows - 2).bit_length() // 2), 1)
+        self.latency = 1 + max(-(-(config.rows - 2).bit_length() // 2), 1)
         #: Places of the rows' words in the multiplexers; row 0 is always 0, and has none.
         self.places = places(config.rows - 1)
         # With the flag that it is a place.
@@ -64,7 +64,7 @@ class _Multiplexed:
     def code(self, row):
         return 1 << (self.code_bits - 1) | self.places[row - 1] if row else 0
 
-    def outputs(self, m, codes, column):
+    def __call__(self, m, codes, column):
         config = self.config
         words = [Const(0, config.out_bits)] * (1 << (self.code_bits - 1))
         for row, place in enumerate(self.places, 1):
