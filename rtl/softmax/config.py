@@ -21,8 +21,11 @@ class SoftmaxConfig(UnitConfig):
     A row is up to ``max_length`` signed integers of ``bits`` bits, each worth ``input_scale``; the
     result is as many unsigned integers of ``out_bits`` bits, each worth :attr:`output_scale`.
 
-    A subclass is a method: it has :attr:`output_scale` and :attr:`method`, the stages that
-    :attr:`skeleton` is made from, and says by :attr:`running` which skeleton that is.
+    A subclass is a method, in a file of its own with its hardware: registered by
+    :func:`rtl.config.register` under ``UNIT``, with ``PRESETS``, its parameters,
+    :attr:`output_scale`, what hardware and model both need (tables, widths, shifts) as properties,
+    and :attr:`method`, the stages that :attr:`skeleton` connects. :attr:`running` chooses the
+    skeleton. :attr:`passes`, :attr:`latency` and :meth:`create` follow.
     """
 
     #: Whether terms are relative to a reference that runs with the row (one pass), and not to the

@@ -6,14 +6,14 @@ changes what the codes count: steps of the input instead of octaves, so that no 
 the division becomes a subtraction of codes::
 
     octave:  m = running maximum    k = min(round(23/16 * scale * (m - x)), 2**code_bits - 1)
-             S = (S >> c) + sum(2**(f - k)),      with the code c of the rise of m
-             y = C[bits of S below its leading one] >> (k + c + log2 S)
+             S = (S >> c) + sum(2**(f - k)),      with the code c of a rise of m
+             y = C[bits of S below its leading one] >> (k + late + floor(log2 S))
     input:   r = reference on whole octaves, r >= m      k = r - x
              S = (S >> rise of r) + sum(2**(f - k / g))
              y = 2**-((k + late + round(g * log2 S)) / g),     one table
 
 Notation: ``x`` logit, ``d`` distance to the reference, ``k`` code, ``S`` sum, ``f`` fraction bits
-of the sum, ``g`` codes per octave (factor of two), ``late`` rise of the reference since.
+of the sum, ``g`` codes per octave (factor of two), ``late`` code of the rise after the beat.
 """
 
 import dataclasses
@@ -56,17 +56,10 @@ CONSTANT_BITS = 16
 class E2SoftmaxConfig(SoftmaxConfig):
     """E2Softmax: logarithmic codes, online normaliser, division by logarithm (SOLE, ICCAD 2023).
 
-    With ``codes="octave"`` (as published) a logit's code is its distance to the running maximum in
-    octaves, ``k = min(round(23/16 * scale * (max - x)), 2**code_bits - 1)``, and stands for
-    ``2**-k``. The sum is ``S = (S >> c) + sum(2**(f - k))`` where ``c`` is the code of the rise of
-    the maximum, and the output is ``C[s] >> (k + c + log2 S)`` with one of ``divider_constants``
-    constants, chosen by the bits of ``S`` below its leading one.
-
-    With ``codes="input"`` a code is the distance in steps of the input (doubled or halved until an
-    octave holds about ``2**code_fraction_bits`` of them) to a reference on a grid of whole octaves,
-    at or above the maximum; the rise of the reference is a whole number of octaves, so the sum is
-    corrected by an exact shift. ``log2 S`` is rounded to the grid of the codes, and the output is
-    ``2**-((k + c + log2 S) / g)``, one table of all there is to know.
+    With ``codes="octave"`` (as published) a code counts octaves to the running maximum, and the
+    output is one of ``divider_constants`` constants, shifted. With ``codes="input"`` it counts
+    steps of the input, doubled or halved until an octave holds about ``2**code_fraction_bits`` of
+    them; the reference rises by whole octaves, so that the sum is corrected by an exact shift.
     """
 
     running = True
@@ -365,7 +358,8 @@ class _ConstantOutputs:
         log = beat.result[below:]
         number = delays(m, beat.result[:below], 1, "constant")[-1]
         if beat.dead is not None:
-            codes, offset = _capped(m, config, beat), delays(m, log, 1, "offset")[-1]
+            codes = _capped(m, config, beat, beat.late, 1)
+            offset = delays(m, log, 1, "offset")[-1]
             dead = delays(m, beat.dead, 2, "read_dead")[-1]
         else:
             codes = beat.codes_later(m, 2)
@@ -406,22 +400,24 @@ class _LogarithmOutputs:
                      for word, name in ((log, "log"), (beat.late, "late_code")))
         if ends_early(config):
             # What is beyond the codes counts as 0 whenever it came.
-            beat = dataclasses.replace(beat, late=late)
-            codes, offset = _capped(m, config, beat, 1 + wait), delays(m, log, 1, "offset")[-1]
+            codes = _capped(m, config, beat, late, 1 + wait)
+            offset = delays(m, log, 1, "offset")[-1]
         else:
-            codes, offset = beat.codes_later(m, 2 + wait), Signal(max(len(late), len(log)) + 1)
+            codes = beat.codes_later(m, 2 + wait)
+            offset = Signal(max(len(late), len(log)) + 1)
             m.d.sync += offset.eq(late + log)
         return corrected_words(m, config, codes, offset, config.outputs[0], "output")
 
 
-def _capped(m, config, beat, cycles=1):
-    """Codes of a beat ``cycles`` cycles later, plus ``late``, at most the top code; registered."""
+def _capped(m, config, beat, late, cycles):
+    """Codes plus ``late``, at most the top code, registered; ``late`` comes ``cycles`` after them.
+    """
     top = config.top_code
     codes = []
     for k in range(config.lanes):
         code = delays(m, beat.codes[k], cycles, f"read_code_{k}")[-1]
-        total = Signal(max(config.code_bits, len(beat.late)) + 1, name=f"late_total_{k}")
-        m.d.comb += total.eq(code + beat.late)
+        total = Signal(max(config.code_bits, len(late)) + 1, name=f"late_total_{k}")
+        m.d.comb += total.eq(code + late)
         clipped = Signal(config.code_bits, name=f"late_code_{k}")
         m.d.sync += clipped.eq(Mux(total >= top, top, total))
         codes.append(clipped)

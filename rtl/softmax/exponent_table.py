@@ -41,8 +41,13 @@ RESTS = (2,)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExponentTable:
-    """Parameters and tables of the two methods: fields for a
-    :class:`~rtl.softmax.config.SoftmaxConfig` that inherits from both, this class first.
+    """Parameters and tables of the two methods, to be mixed into a configuration.
+
+    ``class RexpSoftmaxConfig(ExponentTable, SoftmaxConfig)``: fields of
+    :class:`~rtl.softmax.config.SoftmaxConfig` come first, then those of this class.
+
+    A linear index of the sum counts steps of ``2**-sum_fraction_bits``; a floating one covers every
+    sum.
 
     With ``reference="running"`` distances are taken to a reference that runs with the row, on whole
     octaves at or above the maximum (:class:`rtl.softmax.grid.InputGrid`), in steps of the input or

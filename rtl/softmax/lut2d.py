@@ -36,9 +36,7 @@ __all__ = ["Lut2dSoftmaxConfig"]
 class Lut2dSoftmaxConfig(ExponentTable, SoftmaxConfig):
     """2D-LUT softmax: exponent table, two-dimensional table, no multiplier (Vasyltsov & Chang).
 
-    ``e = exponentials[index(max - x)]``, ``S = sum(e)``, ``y = sigma[row(e)][column(S)]``. Of each
-    element the number of its row is stored, not the exponential; once a row is summed up, its
-    column of the table is fetched, from which every element picks a word.
+    Of each element the number of its row is stored, not the exponential.
 
     Rows stand for values of ``e``: ``r / (rows - 1)`` with ``row_spacing="linear"`` (as published),
     or powers of a constant ratio down to the smallest that an output can tell, and 0

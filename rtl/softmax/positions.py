@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from ..blocks.lookup import constant_multiple, lookup
 from ..blocks.pipeline import delays
-from ..fixed import round_shift
+from ..fixed import round_shift, signed_range
 
 __all__ = ["TABLE_BITS", "Distances", "Positions"]
 
@@ -29,7 +29,11 @@ class Positions:
         self.config, self.latency = config, latency
 
     def __call__(self, m, logits, wait):
-        """Positions of a beat's ``logits``, and the same positions ``wait`` cycles later."""
+        """Positions of a beat's ``logits``, and the same positions ``wait`` cycles later.
+
+        ``logits`` is an ArrayLayout(signed(bits), lanes); both results hold a Value of
+        ``grid.position_bits`` bits for each lane.
+        """
         config = self.config
         grid = config.grid
         if self.latency:
@@ -54,9 +58,9 @@ class Positions:
         config = self.config
         grid = config.grid
         if config.bits <= TABLE_BITS:
-            half = 1 << (config.bits - 1)
-            # In the order of the bit patterns: 0 up to the largest, then the negative ones.
-            words = [grid.position(v - 2 * half if v >= half else v) for v in range(2 * half)]
+            low, high = signed_range(config.bits)
+            # In the order of the bit patterns.
+            words = [grid.position(v) for v in (*range(high + 1), *range(low, 0))]
             word = lookup(m, x.as_unsigned(), words, name=f"position_word_{lane}")
             return Cat(word, Const(0, grid.position_bits - len(word)))
         multiplier, shift = grid.factors

@@ -4,11 +4,12 @@ Source: Vasyltsov & Chang, arXiv 2111.10770. The preset ``paper`` follows it; th
 keeps its structure (two tables, a multiplication) and repairs what they are indexed by::
 
     s_i = exponentials[index(max(x) - x_i)]      S = sum_i s_i
-    linear:    y_i = round(s_i * alpha[S / M] / M),   alpha[j] = min(round(M / j), M)
-    floating:  y_i = round(s_i * alpha[S] / 2**K),    alpha = round(2**K * M / S)
+    linear:    y_i = round(s_i * alpha[j] / M),      alpha[j] = min(round(M * 2**f / j), M),
+               j = S >> (w - f), at least 2**f and at most the last of alpha_entries
+    floating:  y_i = round(s_i * alpha[S] / 2**K),   alpha[S] = round(2**K * M / S)
 
-Notation: ``w`` output bits, ``M = 2**w - 1`` (an output of 1), ``U`` the exponent table's word for
-1, ``S`` a row's sum; :mod:`rtl.softmax.exponent_table` has the indices.
+Notation: ``w`` output bits, ``M = 2**w - 1`` (an output of 1), ``S`` a row's sum, ``f`` its
+fraction bits, ``K = w + sum_mantissa_bits + 3``; :mod:`rtl.softmax.exponent_table` has the indices.
 """
 
 import dataclasses
@@ -42,17 +43,10 @@ DSP_WIDTHS = 24, 17
 class RexpSoftmaxConfig(ExponentTable, SoftmaxConfig):
     """REXP softmax: two tables and a multiplication (Vasyltsov & Chang, arXiv 2111.10770).
 
-    ``s = exponentials[index(max - x)]``, ``S = sum(s)``, ``y = s * alpha``, with ``alpha`` a table
-    of reciprocals indexed by ``S``.
-
-    With a linear index (as published) alpha is ``min(round(M * 2**f / j), M)`` for the index
-    ``j = S >> (w - f)``, truncated or rounded, at least ``2**f`` and at most the last of
-    ``alpha_entries``. The product is divided by ``M`` and rounded half up (``scaling="exact"``), or
-    cut to its upper ``w`` bits (``"cheap"``). A row whose sum lies beyond the table is not
-    normalised: its outputs sum up to more than 1.
-
-    With a floating index alpha is ``2**K * M / S`` for the middle of all sums that look alike,
-    ``K = w + sum_mantissa_bits + 3``, and ``y = round(s * alpha / 2**K)``.
+    With a linear index (as published) the product is divided by ``M`` and rounded half up
+    (``scaling="exact"``), or cut to its upper ``w`` bits (``"cheap"``). A row whose sum lies beyond
+    the table is not normalised: its outputs sum up to more than 1. With a floating index alpha is
+    that of the middle of all sums that look alike.
 
     No output is above 1, and a larger logit never has a smaller output.
     """

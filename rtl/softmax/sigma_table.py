@@ -59,7 +59,6 @@ class _Multiplexed:
         self.places = places(config.rows - 1)
         # With the flag that it is a place.
         self.code_bits = max(self.places[-1].bit_length(), 1) + 1
-        self._alone = {}
 
     def code(self, row):
         return 1 << (self.code_bits - 1) | self.places[row - 1] if row else 0
@@ -72,13 +71,13 @@ class _Multiplexed:
             m.d.sync += word.eq(lookup(m, column, _columns(config, row),
                                        name=f"column_word_{row}"))
             words[place] = word
-        outputs = []
+        outputs, alone = [], {}
         for k, code in enumerate(codes):
             code = delays(m, code, 1, f"code_{k}")[-1]
             place, flag = code[:-1], code[-1]
             level = words
             while len(level) > 4:
-                level, place, flag = self._level(m, level, place, flag, k)
+                level, place, flag = self._level(m, level, place, flag, k, alone)
             output = Signal(config.out_bits, name=f"output_{k}", reset_less=True)
             with m.If(flag):
                 m.d.sync += output.eq(_four(level, place))
@@ -87,17 +86,19 @@ class _Multiplexed:
             outputs.append(output)
         return outputs
 
-    def _level(self, m, words, place, flag, lane):
-        """A level of the tree, with registers behind it."""
+    def _level(self, m, words, place, flag, lane, alone):
+        """A level of the tree, with registers behind it.
+
+        ``alone`` collects the registers of the words that wait for all lanes together, by name.
+        """
         following = []
         for start in range(0, len(words), 4):
             group = words[start:start + 4]
             name = f"level_{len(words)}_{start}"
             if all(isinstance(word, Const) for word in group[1:]):
-                # A word alone waits for all lanes together.
-                if name not in self._alone:
-                    self._alone[name] = delays(m, group[0], 1, name)[-1]
-                following.append(self._alone[name])
+                if name not in alone:
+                    alone[name] = delays(m, group[0], 1, name)[-1]
+                following.append(alone[name])
             else:
                 node = Signal(self.config.out_bits, name=f"{name}_{lane}")
                 m.d.sync += node.eq(_four(group, place[:2]))

@@ -49,14 +49,9 @@ RADIX_LANES = 4
 class SoftermaxConfig(SoftmaxConfig):
     """Softermax: base 2, online, with an integer maximum (Stevens et al., DAC 2021).
 
-    A logit becomes a position, ``p = round(x * input_scale / ln 2 * 2**f)`` with ``f`` fraction
-    bits, so that powers of two stand in for powers of e. The running maximum ``m`` is rounded up to
-    an integer; ``u = 2**frac(p) >> (m - floor(p))``, truncated to ``exp_fraction_bits``, and
-    ``S = (S >> rise of m) + sum(u)``, each beat's sum truncated to ``sum_fraction_bits``. The
-    output is ``round((u >> late) * R / 2**place)``, with the rise of the maximum after the beat,
-    and the reciprocal ``R`` of the sum, normalised to 1..2: linear in each of
-    ``reciprocal_segments`` segments, rounded to ``reciprocal_fraction_bits``. An output above 1,
-    which truncated sums can lead to, becomes 1.
+    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``.
+    The reciprocal is linear in each of ``reciprocal_segments`` segments, and rounded to
+    ``reciprocal_fraction_bits``. An output above 1, which truncated sums can lead to, becomes 1.
     """
 
     running = True

@@ -7,7 +7,8 @@ The preset ``plus`` is the exact yardstick of the family: guard bits, and one di
     weight:  y_i = min(round(2**w * e_i / S), 2**w - 1)
     lazy:    R = floor(1 / S), of w + 2 bits      y_i = min(round(e_i * R), 2**w - 1)
 
-Notation: ``w`` output bits, ``f`` fraction bits of an exponential, ``S`` a row's sum.
+Notation: ``w`` output bits, ``l`` lower bits of a distance, ``S`` a row's sum;
+:mod:`rtl.softmax.exponent_product` has the tables.
 """
 
 import dataclasses
@@ -39,15 +40,9 @@ STEPS = 2
 class SplitSoftmaxConfig(SoftmaxConfig):
     """Split softmax: product of two exponent tables, true division (exponents of A3, HPCA 2020).
 
-    The distance ``d`` to the maximum is cut in its upper and its lower bits, each of which has a
-    table of ``f + 3`` fraction bits: ``e = round(high[d >> l] * low[d & (2**l - 1)])``, with
-    ``f = w + guard_bits`` fraction bits. A word of the table ``high`` is lowered a little where
-    ``e`` would rise with ``d`` otherwise.
-
-    With ``order="weight"`` (as published) every exponential is divided by the sum,
-    ``y = round(e * 2**w / S)``. With ``order="lazy"`` the reciprocal ``R`` of the sum is divided
-    out once a row, to ``w + 2`` bits and rounded down, and ``y = round(e * R)``. An output of 1
-    becomes ``2**w - 1``, the largest there is.
+    Exponentials have ``out_bits + guard_bits`` fraction bits. With ``order="weight"`` (as
+    published) each is divided by the sum; with ``order="lazy"`` the reciprocal of the sum is
+    divided out once a row.
 
     A ``min_length`` above 1 promises longer rows, and a serial divider takes the place of the
     pipelined one. A row of fewer beats than that takes cycles waits until the unit is empty.

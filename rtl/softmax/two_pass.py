@@ -61,9 +61,10 @@ class TwoPassDatapath(RowDatapath):
     code of each element until the row's result is known.
 
     A method is a config class whose :attr:`~rtl.softmax.config.SoftmaxConfig.method` is a
-    :class:`TwoPassMethod`: three stages, which this skeleton calls one after the other and connects
-    by registers. Shared stages are at hand: :class:`~rtl.softmax.exponent_product.ProductTerms`
-    (exponentials) and :class:`~rtl.softmax.row_sum.NormalisedSum` (floating-point view of a sum).
+    :class:`TwoPassMethod`: three stages, plain objects that this skeleton calls in order, once, and
+    connects by registers; they add signals and submodules to this component's module, under names
+    of their own. Shared stages: :class:`~rtl.softmax.exponent_product.ProductTerms` (exponentials),
+    :class:`~rtl.softmax.row_sum.NormalisedSum` (place and mantissa of a sum).
 
     Latency :meth:`latency_of` cycles for a row of one beat, and a cycle more for each further beat
     that a row has; throughput one beat per cycle, rows back to back.
