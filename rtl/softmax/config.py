@@ -8,6 +8,8 @@ from ..config import UnitConfig
 from ..parameter import Choice, Integer, PositiveReal, parameter
 from ..stream.beat import BeatLayout
 from ..stream.row_unit import RowUnit
+from .online import OnlineDatapath
+from .two_pass import TwoPassDatapath
 
 __all__ = ["SoftmaxConfig", "partial_sums", "pipeline"]
 
@@ -19,12 +21,16 @@ class SoftmaxConfig(UnitConfig):
     A row is up to ``max_length`` signed integers of ``bits`` bits, each worth ``input_scale``; the
     result is as many unsigned integers of ``out_bits`` bits, each worth :attr:`output_scale`.
 
-    A subclass sets ``_datapath``, the class of the method's hardware: a
-    :class:`~rtl.stream.row_unit.RowDatapath` that is made from the configuration, and has its
-    ``schedule``.
+    A subclass is a method, in a file of its own with its hardware: registered by
+    :func:`rtl.config.register` under ``UNIT``, with ``PRESETS``, its parameters,
+    :attr:`output_scale`, what hardware and model both need (tables, widths, shifts) as properties,
+    and :attr:`method`, the stages that :attr:`skeleton` connects. :attr:`running` chooses the
+    skeleton. :attr:`passes`, :attr:`latency` and :meth:`create` follow.
     """
 
-    _datapath = None
+    #: Whether terms are relative to a reference that runs with the row (one pass), and not to the
+    #: row's final maximum (two passes).
+    running = False
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of a logit, signed")
     input_scale: float = parameter(0.125, PositiveReal(), tag="s",
@@ -58,17 +64,36 @@ class SoftmaxConfig(UnitConfig):
         """Layout of one output beat: ``data``, ``keep`` and ``last``."""
         return BeatLayout(unsigned(self.out_bits), self.lanes)
 
+    # Hardware ------------------------------------------------------------------------------------
+
+    @property
+    def skeleton(self):
+        """Class of the datapath: made from the configuration and the method."""
+        return OnlineDatapath if self.running else TwoPassDatapath
+
+    @property
+    def method(self):
+        """Stages of the method: an :class:`~rtl.softmax.online.OnlineMethod` where terms are
+        relative to a running reference, a :class:`~rtl.softmax.two_pass.TwoPassMethod` otherwise.
+        """
+        raise NotImplementedError
+
+    @property
+    def passes(self):
+        """Stores that hold a row until it is complete, one behind the other."""
+        return self.skeleton.passes
+
     @property
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid.
 
         For a row of one beat, where :attr:`passes` is more than 1.
         """
-        return self._datapath.schedule(self).output
+        return self.skeleton.latency_of(self, self.method)
 
     def create(self):
         """Create the unit's hardware."""
-        return RowUnit(self, self._datapath(self))
+        return RowUnit(self, self.skeleton(self, self.method))
 
 
 def partial_sums():

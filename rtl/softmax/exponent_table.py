@@ -1,36 +1,56 @@
-"""Parameters that the two methods of Vasyltsov & Chang share (arXiv 2111.10770)."""
+"""Table of ``e**-d`` and index of a sum: what the methods of Vasyltsov & Chang share.
+
+Source: arXiv 2111.10770::
+
+    d_i = max(x) - x_i      index_i = min(round or floor of d_i * input_scale / exp_step, last)
+    S = sum_i exponentials[index_i]      exponentials[i] = round(U * e**(-i * exp_step))
+    linear index of S:    floor or round of S / U * 2**sum_fraction_bits, bounded
+    floating index of S:  place of the leading one, and sum_mantissa_bits bits below it
+
+Notation: ``U`` the word that stands for 1 (:attr:`ExponentTable.one`).
+"""
 
 import dataclasses
 import functools
 import math
 from fractions import Fraction
 
-from ..fixed import half_up
+from amaranth import Mux, Signal
+
+from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.pipeline import delays
+from ..fixed import clip, half, half_up, round_shift
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
 from ..tables import exp2_words, exp_words
 from .config import partial_sums, pipeline
-from .grid import InputAxis
-from .two_pass import TwoPassConfig
+from .grid import InputGrid
+from .row_sum import NormalisedSum
 
-__all__ = ["ExponentTableConfig"]
+__all__ = ["ExponentLookup", "ExponentTable", "SumIndex"]
 
 
 # Significant bits of the factor from logit steps to table steps, where no short one is exact.
 FACTOR_BITS = 12
 
+# Distances of up to this many bits are looked up; wider ones are scaled to an index first.
+DIRECT_BITS = 8
+
+# Steps after which the normalisation of a sum has a register, with the final maximum.
+RESTS = (2,)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExponentTableConfig(TwoPassConfig):
-    """Parameters of the two methods of Vasyltsov & Chang: a table of ``e**-d``, an indexed sum.
+class ExponentTable:
+    """Parameters and tables of the two methods, to be mixed into a configuration.
 
-    The exponent table holds ``round(U * e**(-i * exp_step))`` for the index
-    ``i = min(d * input_scale / exp_step, exp_entries - 1)`` of a distance ``d`` to the maximum,
-    with ``U`` the largest word, which stands for 1. ``S`` is the sum of a row's words. A linear
-    index of the sum counts steps of ``2**-sum_fraction_bits``; a floating one consists of the place
-    of the leading one and the ``sum_mantissa_bits`` bits below it, and covers every sum.
+    ``class RexpSoftmaxConfig(ExponentTable, SoftmaxConfig)``: fields of
+    :class:`~rtl.softmax.config.SoftmaxConfig` come first, then those of this class.
+
+    A linear index of the sum counts steps of ``2**-sum_fraction_bits``; a floating one covers every
+    sum.
 
     With ``reference="running"`` distances are taken to a reference that runs with the row, on whole
-    octaves at or above the maximum (:class:`rtl.softmax.grid.InputAxis`), in steps of the input or
+    octaves at or above the maximum (:class:`rtl.softmax.grid.InputGrid`), in steps of the input or
     coarser; the exponent table has a word for each. A row is read once, and its latency does not
     grow with its length.
     """
@@ -77,8 +97,8 @@ class ExponentTableConfig(TwoPassConfig):
             self._require("exp_entries", self.exp_entries == 0,
                           "0 where exp_words gives the table")
             self._require("exp_words", 2 <= len(self.exp_words) <= 1024, "a list of 2..1024 words")
-            self._require("exp_words", self.exp_words[0] <= self.unit,
-                          f"a list of words of at most {self.unit}")
+            self._require("exp_words", self.exp_words[0] <= self.one,
+                          f"a list of words of at most {self.one}")
             falling = tuple(sorted(self.exp_words, reverse=True))
             self._require("exp_words", self.exp_words == falling,
                           "a list of words that do not rise")
@@ -114,15 +134,10 @@ class ExponentTableConfig(TwoPassConfig):
         """Whether exponents are relative to a running reference."""
         return self.reference == "running"
 
-    @property
-    def passes(self):
-        """Stores that hold a row until it is complete, one behind the other."""
-        return 1 if self.running else 2
-
     # Exponent table ------------------------------------------------------------------------------
 
     @property
-    def unit(self):
+    def one(self):
         """Word of the exponent table that stands for 1."""
         return (1 << self.out_bits) - 1
 
@@ -135,23 +150,23 @@ class ExponentTableConfig(TwoPassConfig):
     def entries(self):
         """Entries of the exponent table."""
         if self.running:
-            return math.floor(self.axis.per_octave * Fraction(math.log2(2 * self.unit))) + 2
+            return math.floor(self.grid.per_octave * Fraction(math.log2(2 * self.one))) + 2
         if self.exp_words or self.exp_entries:
             return len(self.exp_words) or self.exp_entries
-        return math.floor(Fraction(math.log(2 * self.unit)) / _decimal(self.exp_step)) + 2
+        return math.floor(Fraction(math.log(2 * self.one)) / _decimal(self.exp_step)) + 2
 
     @functools.cached_property
     def exponentials(self):
         """Words of the exponent table."""
         if self.running:
-            return exp2_words((i / self.axis.per_octave for i in range(self.entries)), self.unit)
+            return exp2_words((i / self.grid.per_octave for i in range(self.entries)), self.one)
         step = _decimal(self.exp_step)
-        return self.exp_words or exp_words((i * step for i in range(self.entries)), self.unit)
+        return self.exp_words or exp_words((i * step for i in range(self.entries)), self.one)
 
     @functools.cached_property
-    def axis(self):
-        """Running reference: axis on which maxima and distances are taken."""
-        return InputAxis.of(self.bits, self.input_scale, self.code_fraction_bits, self.exp_index)
+    def grid(self):
+        """Running reference: grid on which maxima and distances are taken."""
+        return InputGrid.of(self.bits, self.input_scale, self.code_fraction_bits, self.exp_index)
 
     @property
     def code_bits(self):
@@ -190,11 +205,7 @@ class ExponentTableConfig(TwoPassConfig):
     def index(self, distance):
         """Index into the exponent table. Works on arrays of non-negative integers."""
         multiplier, shift = self.index_factors
-        half = 1 << shift >> 1 if self.exp_index == "round" else 0
-        index = (distance * multiplier + half) >> shift
-        if isinstance(index, int):
-            return min(index, self.entries - 1)
-        return index.clip(0, self.entries - 1)
+        return clip(round_shift(distance * multiplier, shift, self.exp_index), 0, self.entries - 1)
 
     @functools.cached_property
     def span(self):
@@ -218,7 +229,7 @@ class ExponentTableConfig(TwoPassConfig):
     @property
     def sum_places(self):
         """Places that the leading one of a sum can have (floating index), lowest and highest."""
-        least = self.exponentials[min(self.axis.gap, self.zero_code - 1) if self.running else 0]
+        least = self.exponentials[min(self.grid.gap, self.zero_code - 1) if self.running else 0]
         return max(least.bit_length() - 1, 0), self.sum_bits - 1
 
     @property
@@ -244,3 +255,100 @@ class ExponentTableConfig(TwoPassConfig):
 def _decimal(value):
     """``value``, a float, as the decimal fraction that it is written as."""
     return Fraction(repr(value))
+
+
+# Stages of the methods, with the final maximum --------------------------------------------------
+
+class ExponentLookup:
+    """Stage: words of the elements of a beat by their distances, registered.
+
+    Latency 1 cycle, or 2 where a distance is scaled to an index first.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        #: Whether distances are looked up as they are.
+        self.direct = (config.span - 1).bit_length() <= DIRECT_BITS
+        self.latency = 1 if self.direct else 2
+
+    def __call__(self, m, distances, live, words, name, width=None):
+        """Word of each lane, 0 where ``live`` is 0.
+
+        ``words`` (integers) are those of the entries of the exponent table, or what belongs to
+        them; ``width`` is that of the result, the least that holds them if not given.
+        """
+        config = self.config
+        if self.direct:
+            words = [words[config.index(d)] for d in range(config.span)] + [words[-1]]
+            indices = distances
+        else:
+            indices, live = self._indices(m, distances, live, name)
+            words = list(words)
+        # All from where the words stay the same is beyond the table.
+        tail = words[-1]
+        while len(words) > 1 and words[-1] == tail:
+            words.pop()
+        bits = (len(words) - 1).bit_length()
+        words += [tail] * ((1 << bits) - len(words))
+        results = []
+        for k, index in enumerate(indices):
+            result = Signal(width or max(max(words), 1).bit_length(), name=f"{name}_{k}",
+                            reset_less=True)
+            far = index[bits:].any()
+            word = lookup(m, index[:bits], words, name=f"{name}_word_{k}") if bits else words[0]
+            with m.If(~live[k] | (far if not tail else 0)):
+                m.d.sync += result.eq(0)
+            with m.Elif(far if tail else 0):
+                m.d.sync += result.eq(tail)
+            with m.Else():
+                m.d.sync += result.eq(word)
+            results.append(result)
+        return results
+
+    def _indices(self, m, distances, live, name):
+        """Registered indices of distances that are too wide for a table."""
+        config = self.config
+        multiplier, shift = config.index_factors
+        added = half(shift) if config.exp_index == "round" else 0
+        last = config.entries - 1
+        indices = []
+        for k, distance in enumerate(distances):
+            scaled = (constant_multiple(distance, multiplier) + added) >> shift
+            index = Signal(last.bit_length(), name=f"{name}_index_{k}")
+            m.d.sync += index.eq(Mux(scaled >= last, last, scaled))
+            indices.append(index)
+        return indices, delays(m, live, 1, f"{name}_live")[-1]
+
+
+class SumIndex:
+    """Stage: index of a row's sum, registered.
+
+    Parameters
+    ----------
+    config : ExponentTable
+        With ``linear_index(total)``, which works on Values.
+    last : int
+        Largest linear index; the least one is ``2**sum_fraction_bits``.
+    """
+
+    def __init__(self, config, last):
+        self.config, self.last = config, last
+        self.latency = 1 + (len(RESTS) if config.sum_index == "floating" else 0)
+
+    def __call__(self, m, row):
+        config = self.config
+        if config.sum_index == "floating":
+            value = NormalisedSum(config, config.sum_mantissa_bits, RESTS)(m, row)
+        else:
+            value = self._bounded(config.linear_index(row.total))
+        index = Signal(len(value), name="sum_index")
+        m.d.sync += index.eq(value)
+        return index
+
+    def _bounded(self, linear):
+        """Linear index, at least 1.0 and at most the last."""
+        least, last = 1 << self.config.sum_fraction_bits, self.last
+        value = Mux(linear < least, least, linear)
+        if last < (1 << len(linear)) - 1:
+            value = Mux(linear > last, last, value)
+        return value[:last.bit_length()]

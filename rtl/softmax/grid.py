@@ -1,4 +1,4 @@
-"""Axes on which maxima and distances are taken: places of logits, references above them.
+"""Grids on which maxima and distances are taken: positions of logits, references above them.
 
 ``bits`` is the width of a logit, ``input_scale`` its real value of one step.
 """
@@ -8,14 +8,14 @@ import functools
 import math
 from fractions import Fraction
 
-from ..fixed import half_up, round_shift
+from ..fixed import half_up, round_shift, signed_range
 from ..tables import ln2
 
-__all__ = ["FractionAxis", "InputAxis", "OctaveAxis"]
+__all__ = ["FractionGrid", "InputGrid", "OctaveGrid"]
 
 
 @dataclasses.dataclass(frozen=True)
-class OctaveAxis:
+class OctaveGrid:
     """The reference is the maximum itself.
 
     Positions are logits in offset binary, or ``round(logit * multiplier / 2**shift)``.
@@ -33,7 +33,7 @@ class OctaveAxis:
     def origin(self):
         """What the least logit comes to, before positions are made unsigned."""
         multiplier, shift = self.factors
-        return round_shift(-multiplier << (self.bits - 1), shift, self.rounding)
+        return round_shift(signed_range(self.bits)[0] * multiplier, shift, self.rounding)
 
     def position(self, x):
         """Position of a logit, non-negative. Works on arrays."""
@@ -43,7 +43,7 @@ class OctaveAxis:
     @functools.cached_property
     def position_bits(self):
         """Width of a position."""
-        return max(self.position((1 << (self.bits - 1)) - 1).bit_length(), 1)
+        return max(self.position(signed_range(self.bits)[1]).bit_length(), 1)
 
     @property
     def bucket_bits(self):
@@ -77,7 +77,7 @@ class OctaveAxis:
 
 
 @dataclasses.dataclass(frozen=True)
-class FractionAxis(OctaveAxis):
+class FractionGrid(OctaveGrid):
     """Positions count octaves, with fraction bits; references are maxima, rounded up to octaves."""
 
     #: Fraction bits of a position.
@@ -108,7 +108,7 @@ class FractionAxis(OctaveAxis):
 
 
 @dataclasses.dataclass(frozen=True)
-class InputAxis(OctaveAxis):
+class InputGrid(OctaveGrid):
     """References lie on whole octaves (factors of two), at or above the maximum.
 
     A position counts steps of the input, doubled or halved until an octave holds about
@@ -123,7 +123,7 @@ class InputAxis(OctaveAxis):
 
     @classmethod
     def of(cls, bits, input_scale, fraction_bits, rounding="round"):
-        """Axis for logits of ``bits`` bits worth ``input_scale``."""
+        """Grid for logits of ``bits`` bits worth ``input_scale``."""
         shift = round(fraction_bits - math.log2(ln2() / Fraction(input_scale)))
         return cls(bits, (1 << max(shift, 0), max(-shift, 0)), rounding, input_scale,
                    fraction_bits)
@@ -158,4 +158,4 @@ class InputAxis(OctaveAxis):
     def reference(self, bucket):
         """Position of the reference that a maximum's bucket stands for. Works on arrays."""
         _, _, g, q = self.octave_factors
-        return (self.octave(bucket) * g + (1 << (q - 1))) >> q
+        return round_shift(self.octave(bucket) * g, q)

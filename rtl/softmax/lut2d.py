@@ -1,32 +1,42 @@
 """2D LUT: softmax from an exponent table and a two-dimensional table, without a multiplication.
 
 Source: Vasyltsov & Chang, arXiv 2111.10770. The preset ``paper`` follows it; the preset ``plus``
-keeps its structure (two tables, no multiplier, no divider) and repairs what they are indexed by.
+keeps its structure (two tables, no multiplier, no divider) and repairs what they are indexed by::
 
-Notation: ``w`` output bits, ``M = 2**w - 1`` (an output of 1), ``S`` a row's sum.
+    e_i = exponentials[index(max(x) - x_i)]      S = sum_i e_i
+    y_i = sigma[row(e_i)][column(S)],            sigma[r][c] = min(round(M * e(r) / S(c)), M)
+
+Notation: ``w`` output bits, ``M = 2**w - 1`` (an output of 1), ``S`` a row's sum, ``e(r)`` and
+``S(c)`` what a row and a column of the table stand for; :mod:`rtl.softmax.exponent_table` has the
+indices.
 """
 
 import dataclasses
 import functools
 from fractions import Fraction
 
+from ..blocks.pipeline import delays
 from ..config import register
+from ..fixed import half
 from ..parameter import Choice, Integer, PositiveReal, Words, parameter
 from ..tables import quotient_word
-from .exponent_table import ExponentTableConfig
-from .lut2d_core import FinalLut2d, RunningLut2d, stages
+from .config import SoftmaxConfig
+from .exponent_table import ExponentLookup, ExponentTable, SumIndex
+from .input_codes import InputCodes, corrected_words
+from .online import OnlineMethod
+from .row_sum import NormalisedSum, rests
+from .sigma_table import sigma_table
+from .two_pass import TwoPassMethod
 
 __all__ = ["Lut2dSoftmaxConfig"]
 
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lut2dSoftmaxConfig(ExponentTableConfig):
+class Lut2dSoftmaxConfig(ExponentTable, SoftmaxConfig):
     """2D-LUT softmax: exponent table, two-dimensional table, no multiplier (Vasyltsov & Chang).
 
-    ``e = exponentials[index(max - x)]``, ``S = sum(e)``, ``y = sigma[row(e)][column(S)]``. Of each
-    element the number of its row is stored, not the exponential; once a row is summed up, its
-    column of the table is fetched, from which every element picks a word.
+    Of each element the number of its row is stored, not the exponential.
 
     Rows stand for values of ``e``: ``r / (rows - 1)`` with ``row_spacing="linear"`` (as published),
     or powers of a constant ratio down to the smallest that an output can tell, and 0
@@ -81,9 +91,9 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
             self._require("columns", self.columns == 0, "0 for a floating index")
         if self.sigma_words:
             words, count = self.sigma_words, self.rows * self.column_count
-            one = (1 << self.out_bits) - 1
             self._require("sigma_words", len(words) == count, f"a list of {count} words")
-            self._require("sigma_words", max(words) <= one, f"a list of words of at most {one}")
+            self._require("sigma_words", max(words) <= self.one,
+                          f"a list of words of at most {self.one}")
             self._require("sigma_words", not any(words[:self.column_count]),
                           "a list that starts with a row of zeros")
             self._require("sigma_words", all(a <= b for a, b in zip(
@@ -96,11 +106,11 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
     def levels(self):
         """Exponential that each row stands for, in words of the exponent table."""
         if self.row_spacing == "linear":
-            return tuple(Fraction(self.unit * r, self.rows - 1) for r in range(self.rows))
+            return tuple(Fraction(self.one * r, self.rows - 1) for r in range(self.rows))
         # From half an output step, for a sum of 1, to 1.
         ratio = Fraction(1, max(self.rows - 2, 1))
         octaves = (ratio * (self.rows - 1 - r) * self.octaves for r in range(1, self.rows))
-        return (Fraction(0), *(Fraction(self.unit) * Fraction(2.0 ** -float(o)) for o in octaves))
+        return (Fraction(0), *(Fraction(self.one) * Fraction(2.0 ** -float(o)) for o in octaves))
 
     @property
     def octaves(self):
@@ -138,7 +148,7 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
         shift = self.out_bits - self.sum_fraction_bits
         if self.sum_rounding == "truncate":
             return total >> shift
-        return (total + (total >> self.out_bits) + (1 << shift >> 1)) >> shift
+        return (total + (total >> self.out_bits) + half(shift)) >> shift
 
     def linear_number(self, total):
         """Number of the column for a sum, from 0 on (linear index). Works on arrays."""
@@ -150,23 +160,55 @@ class Lut2dSoftmaxConfig(ExponentTableConfig):
         count = self.column_count
         if self.sigma_words:
             return tuple(self.sigma_words[r * count:(r + 1) * count] for r in range(self.rows))
-        one = (1 << self.out_bits) - 1
         if self.sum_index == "linear":
             step = Fraction(1 << self.sum_fraction_bits)
-            sums = [Fraction(self.unit * max(c, step)) / step for c in range(1, count + 1)]
+            sums = [Fraction(self.one * max(c, step)) / step for c in range(1, count + 1)]
         else:
-            least = 1 if self.running else self.unit
+            least = 1 if self.running else self.one
             sums = [max(Fraction(sum(self.sum_range(c))) / 2, least) for c in range(count)]
-        return tuple(tuple(min(quotient_word(one * level, total), one) for total in sums)
+        return tuple(tuple(min(quotient_word(self.one * level, total), self.one) for total in sums)
                      for level in self.levels)
 
     # Hardware ------------------------------------------------------------------------------------
 
     @property
-    def stages(self):
-        """Cycles that the method takes for its terms, its row result and its outputs."""
-        return stages(self)
+    def method(self):
+        """Exponents and their rows of the table; an index of their sum; words of the table."""
+        outputs = sigma_table(self)
+        if self.running:
+            result = NormalisedSum(self, self.sum_mantissa_bits, rests(self))
+            return OnlineMethod(InputCodes(self), result, _LateWords(self, outputs))
+        return TwoPassMethod(_ExponentsAndRows(self, outputs),
+                             SumIndex(self, self.column_count), outputs)
 
-    @property
-    def _datapath(self):
-        return RunningLut2d if self.running else FinalLut2d
+
+class _ExponentsAndRows:
+    """Stage: exponents of a beat, and codes of their rows in the two-dimensional table."""
+
+    def __init__(self, config, table):
+        self.config, self.table = config, table
+        self.lookup = ExponentLookup(config)
+        self.latency = self.lookup.latency
+        self.largest = max(config.exponentials[0], 1)
+        self.code_shape = table.code_bits
+
+    def __call__(self, m, distances, live):
+        config = self.config
+        codes = [self.table.code(r) for r in config.row_numbers]
+        return (self.lookup(m, distances, live, config.exponentials, "term"),
+                self.lookup(m, distances, live, codes, "code", self.code_shape))
+
+
+class _LateWords:
+    """Stage: rows of the corrected distances of a beat, and their words of the table."""
+
+    def __init__(self, config, table):
+        self.config, self.table = config, table
+        self.latency = 2 + table.latency
+
+    def __call__(self, m, beat):
+        config, table = self.config, self.table
+        rows = [table.code(r) for r in config.row_numbers][:config.zero_code]
+        codes = corrected_words(m, config, beat.codes_later(m, 1), beat.late, rows, "row")
+        return table(m, [code[:table.code_bits] for code in codes],
+                     delays(m, beat.result, 1, "column")[-1])

@@ -1,9 +1,15 @@
 """Softermax: base-2 online softmax with an integer maximum.
 
 Source: Stevens et al., DAC 2021; widths of its Table I in the preset ``paper``, wider ones in
-``plus``. The number of segments of the reciprocal is not published; four are taken here.
+``plus``. The number of segments of the reciprocal is not published; four are taken here::
 
-Notation: ``p`` position, a logit on the axis of octaves; ``u`` unnormalised exponential; ``S`` sum.
+    p = round(x * input_scale / ln 2 * 2**f)      m = running maximum of p, rounded up to octaves
+    u = 2**frac(p) >> (m - floor(p))              S = (S >> rise of m) + sum(u)
+    R = reciprocal of S normalised to 1..2        y = min(round((u >> late) * R >> place), 1)
+
+Notation: ``p`` position, a logit on the grid of octaves, with ``f`` fraction bits; ``u``
+unnormalised exponential; ``S`` sum, with ``place`` that of its leading one; ``late`` rise of ``m``
+after the beat.
 """
 
 import dataclasses
@@ -11,13 +17,22 @@ import functools
 import math
 from fractions import Fraction
 
+from amaranth import Cat, Const, Mux, Signal
+
+from ..blocks.adder_tree import AdderTree
+from ..blocks.barrel_shift import shift_right
+from ..blocks.lookup import lookup
+from ..blocks.pipeline import delays
 from ..config import register
-from ..fixed import half_up
+from ..fixed import half, half_up, round_shift
 from ..parameter import Choice, Integer, parameter
 from ..tables import exp2_words, ln2, quotient_word
 from .config import SoftmaxConfig, partial_sums, pipeline
-from .grid import FractionAxis
-from .softermax_core import SoftermaxDatapath
+from .grid import FractionGrid
+from .online import OnlineMethod, Reference
+from .positions import TABLE_BITS, Distances, Positions
+from .row_sum import NormalisedSum, levels, rests
+from .search import MaximumSearch
 
 __all__ = ["SoftermaxConfig"]
 
@@ -25,21 +40,21 @@ __all__ = ["SoftermaxConfig"]
 # Significant bits of the factor from logits to positions.
 FACTOR_BITS = 12
 
+# From this many lanes on, the digit-wise maximum is smaller than the tree.
+RADIX_LANES = 4
+
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoftermaxConfig(SoftmaxConfig):
     """Softermax: base 2, online, with an integer maximum (Stevens et al., DAC 2021).
 
-    A logit becomes a position, ``p = round(x * input_scale / ln 2 * 2**f)`` with ``f`` fraction
-    bits, so that powers of two stand in for powers of e. The running maximum ``m`` is rounded up to
-    an integer; ``u = 2**frac(p) >> (m - floor(p))``, truncated to ``exp_fraction_bits``, and
-    ``S = (S >> rise of m) + sum(u)``, each beat's sum truncated to ``sum_fraction_bits``. The
-    output is ``round((u >> late) * R / 2**place)``, with the rise of the maximum after the beat,
-    and the reciprocal ``R`` of the sum, normalised to 1..2: linear in each of
-    ``reciprocal_segments`` segments, rounded to ``reciprocal_fraction_bits``. An output above 1,
-    which truncated sums can lead to, becomes 1.
+    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``.
+    The reciprocal is linear in each of ``reciprocal_segments`` segments, and rounded to
+    ``reciprocal_fraction_bits``. An output above 1, which truncated sums can lead to, becomes 1.
     """
+
+    running = True
 
     UNIT = "softmax-softermax"
     PRESETS = {
@@ -47,8 +62,6 @@ class SoftermaxConfig(SoftmaxConfig):
         "plus": {"position_fraction_bits": 4, "sum_fraction_bits": 15,
                  "reciprocal_fraction_bits": 12, "reciprocal_segments": 16},
     }
-
-    _datapath = SoftermaxDatapath
 
     position_fraction_bits: int = parameter(2, Integer(0, 6), tag="pf",
                                             help="fraction bits of a position")
@@ -91,9 +104,9 @@ class SoftermaxConfig(SoftmaxConfig):
         return (multiplier, shift) if shift < 40 else (0, 0)
 
     @functools.cached_property
-    def axis(self):
-        """Axis on which maxima and distances are taken."""
-        return FractionAxis(self.bits, self.position_factors,
+    def grid(self):
+        """Grid on which maxima and distances are taken."""
+        return FractionGrid(self.bits, self.position_factors,
                             fraction_bits=self.position_fraction_bits)
 
     # Exponentials --------------------------------------------------------------------------------
@@ -141,7 +154,7 @@ class SoftermaxConfig(SoftmaxConfig):
         bits = self.mantissa_bits
         segment, rest = divmod(mantissa * self.reciprocal_segments, 1 << bits)
         high, low = self.segment_ends[segment:segment + 2]
-        return ((high << bits) - (high - low) * rest + (2 << bits)) >> (bits + 2)
+        return round_shift((high << bits) - (high - low) * rest, bits + 2)
 
     @functools.cached_property
     def reciprocals(self):
@@ -158,3 +171,159 @@ class SoftermaxConfig(SoftmaxConfig):
         """Right shift of the product of an exponential and a shifted reciprocal."""
         return (self.exp_fraction_bits + self.reciprocal_fraction_bits + self.factor_shift
                 - 1 - (self.out_bits - 1))
+
+    # Hardware ------------------------------------------------------------------------------------
+
+    @property
+    def method(self):
+        """Exponentials; the normalised sum; products with its reciprocal."""
+        return OnlineMethod(_Exponentials(self),
+                            NormalisedSum(self, self.mantissa_bits, rests(self)), _Products(self))
+
+
+class _Exponentials:
+    """Kind of code: the unnormalised exponential relative to the integer maximum.
+
+    :class:`~rtl.softmax.online.OnlineDatapath` says what the members are.
+    """
+
+    flagged = False
+
+    def __init__(self, config):
+        self.config = config
+        grid = config.grid
+        #: Bits of a distance whose exponential is not 0.
+        self.near = (len(config.exponentials) - 1).bit_length()
+        #: Whether a distance is looked up as it is, and not by its fraction.
+        self.direct = self.near <= TABLE_BITS - 1
+        self.position = Positions(config, int(grid.factors != (1, 0)))
+        self.search = MaximumSearch(grid.position_bits, config.lanes,
+                                    radix=config.lanes >= RADIX_LANES,
+                                    relaxed=config.pipeline == "deep")
+        self.distance = Distances(config, int(not self.direct))
+        self.sum = _TruncatedSum(config)
+        self.bits = config.exp_fraction_bits + 1
+        # Of the reference, its octave is enough.
+        self.stored_bits = grid.octave_bits
+
+    @staticmethod
+    def searched(positions):
+        """Words to take the maximum of: the positions."""
+        return positions
+
+    def reference(self, m, maximum):
+        """The maximum, rounded up to an octave, registered."""
+        grid = self.config.grid
+        octave = Signal(grid.octave_bits)
+        with m.If(maximum.update):
+            m.d.sync += octave.eq(grid.octave(maximum.candidate))
+        return Reference(position=Cat(Const(0, grid.fraction_bits), octave), level=octave,
+                         stored=octave)
+
+    @staticmethod
+    def rise(m, risen):
+        """Shift of the sum: octaves."""
+        return risen
+
+    def encode(self, m, beat):
+        """Exponentials; 0 for elements that take no part."""
+        terms = []
+        for k, distance in enumerate(beat.distances):
+            word = self._exponential(m, distance, k)
+            term = Signal(self.bits, name=f"term_{k}", reset_less=True)
+            with m.If(beat.live[k] & ~distance[self.near:].any()):
+                m.d.sync += term.eq(word)
+            with m.Else():
+                m.d.sync += term.eq(0)
+            terms.append(term)
+        return terms
+
+    def _exponential(self, m, distance, lane):
+        """Exponential of a near distance."""
+        config, near = self.config, self.near
+        if self.direct:
+            return lookup(m, distance[:near], config.exponentials, name=f"term_word_{lane}")
+        # A fraction of 0 counts no octave more, the others do.
+        f = config.position_fraction_bits
+        word = lookup(m, (-distance[:f])[:f], config.fractions, name=f"fraction_{lane}")
+        return shift_right(m, word, config.grid.octave(distance)[:near - f + 1])
+
+    def late(self, m, rise):
+        """What codes lack: a right shift, no larger than shifts out all bits of an exponential."""
+        bits = self.bits.bit_length()
+        return Mux(rise[bits:].any(), (1 << bits) - 1, rise[:bits])[:bits]
+
+
+class _TruncatedSum:
+    """Stage: sum of the exponentials of a beat, truncated to ``sum_fraction_bits``."""
+
+    def __init__(self, config):
+        self.config = config
+        self.latency = AdderTree.stages(config.lanes, levels(config))
+
+    def __call__(self, m, beat, codes):
+        config = self.config
+        m.submodules.beat_sum = tree = AdderTree(
+            config.exp_fraction_bits + 1, config.lanes, largest=1 << config.exp_fraction_bits,
+            levels=levels(config))
+        m.d.comb += [operand.eq(term) for operand, term in zip(tree.i, codes, strict=True)]
+        return tree.o[config.exp_fraction_bits - config.sum_fraction_bits:]
+
+
+class _Products:
+    """Stage: exponentials, shifted by ``late``, times the reciprocal of the sum."""
+
+    def __init__(self, config):
+        self.config = config
+        self.latency = 6 if config.mantissa_bits <= TABLE_BITS else 8
+
+    def __call__(self, m, beat):
+        config = self.config
+        wait = self.latency - 4
+        late = delays(m, beat.late, wait - 1, "late")[-1]
+        terms = delays(m, beat.codes.as_value(), wait, "read_terms")[-1]
+        factor = self._factor(m, beat.result)
+        one, width = 1 << (config.out_bits - 1), config.exp_fraction_bits + 1
+        outputs = []
+        for k in range(config.lanes):
+            term = Signal(width, name=f"late_term_{k}", reset_less=True)
+            product = Signal(width + len(factor), name=f"product_{k}", reset_less=True)
+            scaled = Signal(len(product) + 1, name=f"scaled_{k}", reset_less=True)
+            output = Signal(config.out_bits, name=f"output_{k}")
+            m.d.sync += [
+                term.eq(shift_right(m, terms.word_select(k, width), late)),
+                product.eq(term * factor),
+                scaled.eq(product + half(config.output_shift)),
+            ]
+            quotient = scaled >> config.output_shift
+            m.d.sync += output.eq(Mux(quotient >= one, one, quotient))
+            outputs.append(output)
+        return outputs
+
+    def _factor(self, m, index):
+        """Reciprocal of the sum, shifted left by what its place is below the highest."""
+        config = self.config
+        bits, width = config.mantissa_bits, config.reciprocal_fraction_bits + 1
+        mantissa, place = index[:bits], index[bits:]
+        reciprocal = Signal(width)
+        if bits <= TABLE_BITS:
+            m.d.sync += reciprocal.eq(lookup(m, mantissa, config.reciprocals, name="reciprocal"))
+            place = delays(m, place, 1, "place")[-1]
+        else:
+            ends, top = config.segment_ends, (config.reciprocal_segments - 1).bit_length()
+            falls = [high - low for high, low in zip(ends[:-1], ends[1:], strict=True)]
+            segment, rest = mantissa[bits - top:], mantissa[:bits - top]
+            high, fall, below = (Signal(max(ends).bit_length()), Signal(max(falls).bit_length()),
+                                 Signal(bits - top))
+            m.d.sync += [high.eq(lookup(m, segment, ends[:-1], name="high")),
+                         fall.eq(lookup(m, segment, falls, name="fall")), below.eq(rest)]
+            product = Signal(len(fall) + len(below), name="fall_product")
+            m.d.sync += product.eq(fall * below)
+            start = delays(m, high, 1, "high")[-1] << (bits - top)
+            m.d.sync += reciprocal.eq(round_shift(start - product, bits - top + 2))
+            place = delays(m, place, 3, "place")[-1]
+        highest = config.factor_shift
+        factor = Signal(width + highest)
+        shifted = Cat(Const(0, highest), reciprocal)
+        m.d.sync += factor.eq(shift_right(m, shifted, place))
+        return factor

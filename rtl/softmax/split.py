@@ -1,38 +1,48 @@
 """Split softmax: exponentials as a product of two table words, and a true division.
 
 Source: the exponent module of A3 (Ham et al., HPCA 2020), whose formats the preset ``paper`` takes.
-The preset ``plus`` is the exact yardstick of the family: guard bits, and one division a row.
+The preset ``plus`` is the exact yardstick of the family: guard bits, and one division a row::
 
-Notation: ``w`` output bits, ``f`` fraction bits of an exponential, ``S`` a row's sum.
+    d_i = max(x) - x_i      e_i = round(high[d_i >> l] * low[d_i mod 2**l])       S = sum_i e_i
+    weight:  y_i = min(round(2**w * e_i / S), 2**w - 1)
+    lazy:    R = floor(1 / S), of w + 2 bits      y_i = min(round(e_i * R), 2**w - 1)
+
+Notation: ``w`` output bits, ``l`` lower bits of a distance, ``S`` a row's sum;
+:mod:`rtl.softmax.exponent_product` has the tables.
 """
 
 import dataclasses
 import functools
-from fractions import Fraction
 
+from amaranth import Cat, Const, Signal
+
+from ..blocks.barrel_shift import shift_right
+from ..blocks.block_table import BlockTable
+from ..blocks.divider import Divider, SerialDivider
+from ..blocks.leading_one import normalised
+from ..blocks.pipeline import delays
 from ..config import register
+from ..fixed import half, round_shift
 from ..parameter import Choice, Integer, parameter
-from ..tables import exp_words
-from .split_core import SplitDatapath, stages
-from .two_pass import TwoPassConfig
+from .config import SoftmaxConfig
+from .exponent_product import ExponentProduct, ProductTerms
+from .two_pass import TwoPassMethod
 
 __all__ = ["SplitSoftmaxConfig"]
 
 
+# Steps of the division of 1 between two registers.
+STEPS = 2
+
+
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitSoftmaxConfig(TwoPassConfig):
+class SplitSoftmaxConfig(SoftmaxConfig):
     """Split softmax: product of two exponent tables, true division (exponents of A3, HPCA 2020).
 
-    The distance ``d`` to the maximum is cut in its upper and its lower bits, each of which has a
-    table of ``f + 3`` fraction bits: ``e = round(high[d >> l] * low[d & (2**l - 1)])``, with
-    ``f = w + guard_bits`` fraction bits. A word of the table ``high`` is lowered a little where
-    ``e`` would rise with ``d`` otherwise.
-
-    With ``order="weight"`` (as published) every exponential is divided by the sum,
-    ``y = round(e * 2**w / S)``. With ``order="lazy"`` the reciprocal ``R`` of the sum is divided
-    out once a row, to ``w + 2`` bits and rounded down, and ``y = round(e * R)``. An output of 1
-    becomes ``2**w - 1``, the largest there is.
+    Exponentials have ``out_bits + guard_bits`` fraction bits. With ``order="weight"`` (as
+    published) each is divided by the sum; with ``order="lazy"`` the reciprocal of the sum is
+    divided out once a row.
 
     A ``min_length`` above 1 promises longer rows, and a serial divider takes the place of the
     pipelined one. A row of fewer beats than that takes cycles waits until the unit is empty.
@@ -43,8 +53,6 @@ class SplitSoftmaxConfig(TwoPassConfig):
         "paper": {},
         "plus": {"guard_bits": 2, "order": "lazy", "reciprocal": "table"},
     }
-
-    _datapath = SplitDatapath
 
     guard_bits: int = parameter(0, Integer(0, 8), tag="g",
                                 help="bits of an exponential beyond those of the output")
@@ -86,47 +94,15 @@ class SplitSoftmaxConfig(TwoPassConfig):
         """Fraction bits of an exponential."""
         return self.out_bits + self.guard_bits
 
+    @functools.cached_property
+    def exponent(self):
+        """Tables of the exponentials."""
+        return ExponentProduct(self.bits, self.input_scale, self.fraction_bits)
+
     @property
-    def low_bits(self):
-        """Lower bits of a distance, which index the table :attr:`low`."""
-        return self.bits // 2
-
-    @property
-    def table_bits(self):
-        """Fraction bits of the words of the tables."""
-        return self.fraction_bits + 3
-
-    @functools.cached_property
-    def low(self):
-        """Words of the table of the lower bits."""
-        scale = Fraction(self.input_scale)
-        return exp_words((i * scale for i in range(1 << self.low_bits)), 1 << self.table_bits)
-
-    @functools.cached_property
-    def high(self):
-        """Words of the table of the upper bits."""
-        scale = Fraction(self.input_scale) * (1 << self.low_bits)
-        words = list(exp_words((i * scale for i in range(1 << (self.bits - self.low_bits))),
-                               1 << self.table_bits))
-        for i in range(1, len(words)):
-            limit = self.product(words[i - 1], self.low[-1])
-            if self.product(words[i], self.low[0]) > limit:
-                # The largest word that is not rounded up any more.
-                words[i] = ((2 * limit + 1) << (self.table_bits - self.fraction_bits - 1)) - 1
-        return tuple(words)
-
-    def product(self, high, low):
-        """Exponential of two table words. Works on arrays."""
-        shift = 2 * self.table_bits - self.fraction_bits
-        return (high * low + (1 << (shift - 1))) >> shift
-
-    @functools.cached_property
     def exponentials(self):
         """Exponential of each distance up to the last that is not 0."""
-        words = [self.product(high, low) for high in self.high for low in self.low]
-        while len(words) > 1 and not words[-1]:
-            words.pop()
-        return tuple(words)
+        return self.exponent.exponentials
 
     @property
     def sum_bits(self):
@@ -157,6 +133,113 @@ class SplitSoftmaxConfig(TwoPassConfig):
     # Hardware ------------------------------------------------------------------------------------
 
     @property
-    def stages(self):
-        """Cycles that the method takes for its terms, its row result and its outputs."""
-        return stages(self)
+    def method(self):
+        """Exponentials; the sum, or its reciprocal; quotients, or products."""
+        terms = ProductTerms(self.exponent)
+        if self.order == "weight":
+            return TwoPassMethod(terms, _Divisor(self), _Quotients(self))
+        return TwoPassMethod(terms, _Reciprocal(self), _Products(self))
+
+
+class _Divisor:
+    """Stage: the sum of a row, to divide by."""
+
+    latency = 0
+
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, m, row):
+        # A sum is at least 1, but for a fully masked row, whose zeros must not be divided by 0.
+        bits = self.config.fraction_bits
+        whole = row.total[bits:]
+        return Cat(row.total[:bits], whole[0] | ~whole.any(), whole[1:])
+
+
+class _Reciprocal:
+    """Stage: reciprocal of a row's sum, from a divider or a table; above it, the sum's place."""
+
+    def __init__(self, config):
+        self.config = config
+        if config.reciprocal == "table":
+            cycles = BlockTable.latency
+        elif config.min_length > 1:
+            cycles = config.row_interval
+        else:
+            cycles = Divider.stages(config.reciprocal_bits, STEPS)
+        self.latency = 1 + cycles
+
+    def __call__(self, m, row):
+        config = self.config
+        bits = config.reciprocal_bits
+        place, mantissa = (delays(m, value, 1, name)[-1] for value, name in zip(
+            normalised(m, row.total, config.fraction_bits, bits), ("place", "mantissa"),
+            strict=True))
+        if config.reciprocal == "table":
+            words = [config.reciprocal_of(i) for i in range(1 << bits)]
+            m.submodules.reciprocals = table = BlockTable(words, bits + 1, 1)
+            m.d.comb += table.index[0].eq(mantissa)
+            reciprocal, wait = table.o[0], table.latency
+        else:
+            if config.min_length > 1:
+                divider = SerialDivider(bits + 1, bits)
+                m.d.comb += divider.start.eq(row.end[1])
+            else:
+                divider = Divider(bits + 1, bits, steps=STEPS)
+            m.submodules.divider = divider
+            m.d.comb += [divider.n.eq(1 << bits), divider.d.eq(Cat(mantissa, Const(1, 1)))]
+            reciprocal, wait = divider.o, divider.latency
+        return Cat(reciprocal, delays(m, place, wait, "place_waiting")[-1])
+
+
+class _Quotients:
+    """Stage: exponentials over the sum, rounded half up."""
+
+    def __init__(self, config):
+        self.config = config
+        self.latency = Divider.stages(config.out_bits + 1) + 1
+
+    def __call__(self, m, codes, total):
+        w = self.config.out_bits
+        outputs = []
+        for k, code in enumerate(codes):
+            m.submodules[f"divider_{k}"] = divider = Divider(len(total), w + 1)
+            m.d.comb += [divider.n.eq(code), divider.d.eq(total)]
+            outputs.append(_saturated(m, round_shift(divider.o, 1), w, k))
+        return outputs
+
+
+class _Products:
+    """Stage: exponentials times the reciprocal, rounded half up."""
+
+    latency = 4
+
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, m, codes, result):
+        config = self.config
+        width = config.reciprocal_bits + 1
+        highest = config.sum_bits - 1 - config.fraction_bits
+        factor = Signal(width + highest)
+        m.d.sync += factor.eq(shift_right(m, Cat(Const(0, highest), result[:width]),
+                                          result[width:]))
+        outputs = []
+        for k, code in enumerate(codes):
+            code = delays(m, code, 1, f"code_{k}")[-1]
+            product = Signal(len(code) + len(factor), name=f"product_{k}", reset_less=True)
+            scaled = Signal(len(product) + 1, name=f"scaled_{k}", reset_less=True)
+            m.d.sync += [product.eq(code * factor),
+                         scaled.eq(product + half(config.output_shift))]
+            outputs.append(_saturated(m, scaled >> config.output_shift, config.out_bits, k))
+        return outputs
+
+
+def _saturated(m, value, bits, lane):
+    """An output, registered, of at most ``2**bits - 1``."""
+    output = Signal(bits, name=f"output_{lane}", reset_less=True)
+    with m.If(value[bits:].any()):
+        m.d.sync += output.eq((1 << bits) - 1)
+    with m.Else():
+        m.d.sync += output.eq(value[:bits])
+    return output

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rtl.fixed import signed_range
+
 __all__ = ["for_rows"]
 
 # Elements that are worked on at a time: few enough for the arrays to stay in the cache.
@@ -43,7 +45,7 @@ def _check(config, x, mask):
     if x.ndim == 0 or not 1 <= x.shape[-1] <= config.max_length:
         raise ValueError(f"Rows must have 1..{config.max_length} elements, "
                          f"not {x.shape[-1] if x.ndim else 'none'}")
-    low, high = -(1 << (config.bits - 1)), (1 << (config.bits - 1)) - 1
+    low, high = signed_range(config.bits)
     if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
         raise ValueError(f"Logits must be in {low}..{high}, "
                          f"not {int(x.min())}..{int(x.max())}")

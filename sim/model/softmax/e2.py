@@ -5,7 +5,8 @@ import functools
 import numpy as np
 
 from ..rows import for_rows
-from .online import OnlinePass, normalised
+from .online import OnlinePass
+from .row_sum import normalised
 
 __all__ = ["run"]
 
@@ -20,7 +21,7 @@ def run(config, x, mask=None):
     else:
         codes = None
         if config.incremental:
-            distances = np.arange(1 << config.axis.position_bits, dtype=np.int64)
+            distances = np.arange(1 << config.grid.position_bits, dtype=np.int64)
             codes = np.minimum(config.distance_code(distances), config.top_code).astype(np.uint8)
         first = OnlinePass(config, terms, codes, lambda rises: np.minimum(
             config.distance_code(rises), config.top_code))

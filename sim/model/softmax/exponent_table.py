@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 
-from .online import OnlinePass, normalised
+from .online import OnlinePass
+from .row_sum import normalised
 from .two_pass import distances
 
 __all__ = ["exponent_pass"]
@@ -14,7 +15,7 @@ def exponent_pass(config):
     """Function of a block of shape (rows, beats, lanes) and its dead elements.
 
     It returns the entry of the exponent table of each element, and the index of each row's sum,
-    from 0 on. Entries of dead elements are of no use.
+    from 0 on. Undefined for dead elements.
     """
     if config.running:
         first = OnlinePass(config, np.array(config.terms, np.int32))

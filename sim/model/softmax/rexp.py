@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+from rtl.fixed import round_shift
+
 from ..rows import for_rows
 from .exponent_table import exponent_pass
 
@@ -26,7 +28,7 @@ def _softmax(config, first, exponentials, alphas, x, dead):
         s[dead] = 0
     product = s * alphas[column][:, None, None]
     if config.sum_index == "floating":
-        return (product + (1 << config.alpha_shift >> 1)) >> config.alpha_shift
+        return round_shift(product, config.alpha_shift)
     if config.scaling == "cheap":
         return product >> config.out_bits
     one = (1 << config.out_bits) - 1

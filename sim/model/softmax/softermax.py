@@ -4,8 +4,11 @@ import functools
 
 import numpy as np
 
+from rtl.fixed import round_shift
+
 from ..rows import for_rows
-from .online import OnlinePass, normalised
+from .online import OnlinePass
+from .row_sum import normalised
 
 __all__ = ["run"]
 
@@ -14,18 +17,10 @@ def run(config, x, mask=None):
     """Compute Softermax; see :func:`sim.model.run`."""
     exponentials = np.array([*config.exponentials, 0], np.int32)
     reciprocals = np.array(config.reciprocals, np.int64)
-    first = _FirstPass(config, exponentials)
+    first = OnlinePass(config, exponentials,
+                       dropped_bits=config.exp_fraction_bits - config.sum_fraction_bits)
     return for_rows(config, x, mask, functools.partial(
         _softmax, config, first, exponentials, reciprocals))
-
-
-class _FirstPass(OnlinePass):
-    def __init__(self, config, exponentials):
-        super().__init__(config, exponentials)
-        self._shift = config.exp_fraction_bits - config.sum_fraction_bits
-
-    def _beat_sums(self, terms):
-        return super()._beat_sums(terms) >> self._shift
 
 
 def _softmax(config, first, exponentials, reciprocals, x, dead):
@@ -38,5 +33,5 @@ def _softmax(config, first, exponentials, reciprocals, x, dead):
     factor = reciprocals[mantissa] << (config.sum_bits - 1 - place)
     octaves = (reference[:, -1:] - reference) >> config.position_fraction_bits
     product = (u >> np.minimum(octaves, 31)[..., None]) * factor[:, None, None]
-    y = (product + (1 << config.output_shift >> 1)) >> config.output_shift
+    y = round_shift(product, config.output_shift)
     return np.minimum(y, 1 << (config.out_bits - 1))

@@ -4,7 +4,10 @@ import functools
 
 import numpy as np
 
+from rtl.fixed import round_shift
+
 from ..rows import for_rows
+from .row_sum import normalised
 from .two_pass import distances
 
 __all__ = ["run"]
@@ -26,13 +29,9 @@ def _softmax(config, terms, x, dead):
     total = np.maximum(e.sum((1, 2)), 1 << config.fraction_bits)
     w = config.out_bits
     if config.order == "weight":
-        y = ((e << (w + 1)) // total[:, None, None] + 1) >> 1
+        y = round_shift((e << (w + 1)) // total[:, None, None], 1)
     else:
-        r = config.reciprocal_bits
-        place = np.frexp(total.astype(np.float64))[1] - 1
-        # What lies below the bits that the divider looks at is cut off.
-        mantissa = ((total << r) >> place) - (1 << r)
+        place, mantissa = normalised(total, config.fraction_bits, config.reciprocal_bits)
         factor = config.reciprocal_of(mantissa) << (config.sum_bits - 1 - place)
-        shift = config.output_shift
-        y = (e * factor[:, None, None] + (1 << shift >> 1)) >> shift
+        y = round_shift(e * factor[:, None, None], config.output_shift)
     return np.minimum(y, (1 << w) - 1)

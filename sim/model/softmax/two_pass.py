@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from rtl.fixed import signed_range
+
 __all__ = ["distances"]
 
 
 def distances(x, dead, bits):
-    """Distances to the largest live element of each row; of dead elements they are of no use.
+    """Distances to the largest live element of each row; undefined for dead elements.
 
     Never negative, so that they can index a table of ``2**bits`` words.
     """
-    low = -(1 << (bits - 1))
+    low, _ = signed_range(bits)
     dtype = np.int16 if bits < 16 else np.int32
     x = x.astype(dtype)
     # The least logit is neutral in the maximum.

@@ -55,7 +55,7 @@ def test_a_sum_short_of_one_bit_is_found(preset):
 def test_padding_and_masks_that_leak_are_found(preset):
     config = E2.preset(preset, lanes=4, max_length=16)
 
-    class Leaky(type(config.create().datapath)):
+    class Leaky(config.skeleton):
         """Takes every lane for a living element, whatever is kept or masked."""
 
         def elaborate(self, platform):
@@ -65,5 +65,5 @@ def test_padding_and_masks_that_leak_are_found(preset):
     for row, mask in ((x, np.zeros(5, bool)), (x[:4], hidden[:4])):
         exact = expected(config, [row], [mask])
         assert run_rows(config.create(), [row], [mask])[0] == exact
-        leaky = RowUnit(config, Leaky(config))
+        leaky = RowUnit(config, Leaky(config, config.method))
         assert run_rows(leaky, [row], [mask])[0] != exact

@@ -5,7 +5,7 @@ import pytest
 
 import rtl
 from rtl import UnitConfig
-from rtl.softmax.sigma import places
+from rtl.softmax.sigma_table import places
 from sim import model
 from sim.testing.refusal import refused
 

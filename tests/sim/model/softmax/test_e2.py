@@ -58,8 +58,8 @@ def by_definition(config, x):
     """Input codes, from the definition: references on octaves, codes in steps of the input."""
     g, f = config.codes_per_octave, config.sum_fraction_bits
     octave, total, codes, references = None, 0, [], []
-    positions = [config.axis.position(v) for v in x]
-    low = config.axis.bucket_shift
+    positions = [config.grid.position(v) for v in x]
+    low = config.grid.bucket_shift
     maximum = -1
     for start in range(0, len(x), config.lanes):
         piece = positions[start:start + config.lanes]

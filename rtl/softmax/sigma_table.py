@@ -6,14 +6,14 @@ from ..blocks.block_table import BlockTable
 from ..blocks.lookup import lookup
 from ..blocks.pipeline import delays
 
-__all__ = ["places", "sigma"]
+__all__ = ["places", "sigma_table"]
 
 
-def sigma(config):
-    """What holds the table of a configuration: a :class:`_Block` or :class:`_Multiplexed`.
+def sigma_table(config):
+    """Stage that holds the table of a configuration: a :class:`_Block` or :class:`_Multiplexed`.
 
-    Either has ``cycles`` from codes and column to outputs, the ``code(row)`` that stands for a row
-    (0 for row 0), its width ``code_bits``, and ``outputs(m, codes, column)``.
+    Either has a ``latency`` from codes and column to outputs, the ``code(row)`` that stands for a
+    row (0 for row 0), its width ``code_bits``, and is called as ``table(m, codes, column)``.
     """
     return (_Block if config.sigma_memory == "block" else _Multiplexed)(config)
 
@@ -26,7 +26,7 @@ def _columns(config, row):
 class _Block:
     """The whole table in block RAM, a copy for every two lanes."""
 
-    cycles = BlockTable.latency
+    latency = BlockTable.latency
 
     def __init__(self, config):
         self.config = config
@@ -36,7 +36,7 @@ class _Block:
     def code(row):
         return row
 
-    def outputs(self, m, codes, column):
+    def __call__(self, m, codes, column):
         config = self.config
         # As many columns as the index can tell apart: short rows reach the first ones only.
         size, words = 1 << len(column), []
@@ -54,17 +54,16 @@ class _Multiplexed:
 
     def __init__(self, config):
         self.config = config
-        self.cycles = 1 + max(-(-(config.rows - 2).bit_length() // 2), 1)
+        self.latency = 1 + max(-(-(config.rows - 2).bit_length() // 2), 1)
         #: Places of the rows' words in the multiplexers; row 0 is always 0, and has none.
         self.places = places(config.rows - 1)
         # With the flag that it is a place.
         self.code_bits = max(self.places[-1].bit_length(), 1) + 1
-        self._alone = {}
 
     def code(self, row):
         return 1 << (self.code_bits - 1) | self.places[row - 1] if row else 0
 
-    def outputs(self, m, codes, column):
+    def __call__(self, m, codes, column):
         config = self.config
         words = [Const(0, config.out_bits)] * (1 << (self.code_bits - 1))
         for row, place in enumerate(self.places, 1):
@@ -72,13 +71,13 @@ class _Multiplexed:
             m.d.sync += word.eq(lookup(m, column, _columns(config, row),
                                        name=f"column_word_{row}"))
             words[place] = word
-        outputs = []
+        outputs, alone = [], {}
         for k, code in enumerate(codes):
             code = delays(m, code, 1, f"code_{k}")[-1]
             place, flag = code[:-1], code[-1]
             level = words
             while len(level) > 4:
-                level, place, flag = self._level(m, level, place, flag, k)
+                level, place, flag = self._level(m, level, place, flag, k, alone)
             output = Signal(config.out_bits, name=f"output_{k}", reset_less=True)
             with m.If(flag):
                 m.d.sync += output.eq(_four(level, place))
@@ -87,17 +86,19 @@ class _Multiplexed:
             outputs.append(output)
         return outputs
 
-    def _level(self, m, words, place, flag, lane):
-        """A level of the tree, with registers behind it."""
+    def _level(self, m, words, place, flag, lane, alone):
+        """A level of the tree, with registers behind it.
+
+        ``alone`` collects the registers of the words that wait for all lanes together, by name.
+        """
         following = []
         for start in range(0, len(words), 4):
             group = words[start:start + 4]
             name = f"level_{len(words)}_{start}"
             if all(isinstance(word, Const) for word in group[1:]):
-                # A word alone waits for all lanes together.
-                if name not in self._alone:
-                    self._alone[name] = delays(m, group[0], 1, name)[-1]
-                following.append(self._alone[name])
+                if name not in alone:
+                    alone[name] = delays(m, group[0], 1, name)[-1]
+                following.append(alone[name])
             else:
                 node = Signal(self.config.out_bits, name=f"{name}_{lane}")
                 m.d.sync += node.eq(_four(group, place[:2]))
