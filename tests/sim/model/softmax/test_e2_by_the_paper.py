@@ -1,4 +1,4 @@
-"""The model of E2Softmax against plain functions: octave codes by the paper, input codes as said."""
+"""The model of E2Softmax against plain functions: octave codes by the paper, input codes."""
 
 import math
 from fractions import Fraction

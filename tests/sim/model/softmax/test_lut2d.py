@@ -1,4 +1,4 @@
-"""The model of the 2D LUT against a plain function by the paper and by its documented definition."""
+"""The model of the 2D LUT against a plain function by the paper and by its definition."""
 
 import math
 from fractions import Fraction

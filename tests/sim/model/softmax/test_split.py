@@ -1,4 +1,4 @@
-"""The model of the split softmax against a plain function by A3 and by its documented definition."""
+"""The model of the split softmax against a plain function by A3 and by its definition."""
 
 import math
 from fractions import Fraction
