@@ -16,6 +16,7 @@ import numpy as np
 from sim import model
 
 DIGITS = decimal.Context(prec=60)
+HALF = Fraction(1, 2)
 LN2 = Fraction(DIGITS.ln(decimal.Decimal(2)))
 
 
@@ -23,7 +24,7 @@ LN2 = Fraction(DIGITS.ln(decimal.Decimal(2)))
 
 def half_up(value):
     """Nearest integer; of two the larger one."""
-    return math.floor(value + Fraction(1, 2))
+    return math.floor(value + HALF)
 
 
 def rounded(value, rounding):
