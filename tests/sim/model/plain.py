@@ -203,26 +203,15 @@ def one_sum(beats, partial_sums):
 def changed_tables(config):
     """Copies of a configuration, one word of a table that it keeps changed in each.
 
-    Pairs of the table's name and a function of a number, which gives the copy with that word off by
-    one. The tables are found by their kind, tuples of integers that are computed once, and not by
-    their names.
+    The table's name, the number of its words, and a function of a word's number, which gives the
+    copy with that word off by one. Tables are found by their kind and not by their names: tuples of
+    eight or more integers, or of tuples of them, that are computed once.
     """
-    def words_of(value):
-        if value and all(isinstance(word, int) for word in value):
-            return len(value)
-        return words_of(value[0]) if value and isinstance(value[0], tuple) else 0
-
-    def changed(value, number):
-        if isinstance(value[0], tuple):
-            return (changed(value[0], number), *value[1:])
-        word = value[number]
-        return (*value[:number], word - 1 if word else 1, *value[number + 1:])
-
     fields = {field.name for field in dataclasses.fields(config)}
     fresh = dataclasses.replace(config)
     model.run(fresh, np.zeros(config.max_length, int))
     for name, value in sorted(vars(fresh).items()):
-        if name in fields or not isinstance(value, tuple) or words_of(value) < 2:
+        if name in fields or (count := words_of(value)) < 8:
             continue
 
         def change(number, name=name, value=value):
@@ -230,7 +219,28 @@ def changed_tables(config):
             object.__setattr__(copy, name, changed(value, number))
             return copy
 
-        yield name, words_of(value), change
+        yield name, count, change
+
+
+def words_of(value):
+    """Number of the integers in a tuple, or in a tuple of tuples; 0 if it has other things."""
+    if not isinstance(value, tuple) or not value:
+        return int(isinstance(value, int))
+    counts = [words_of(item) for item in value]
+    return sum(counts) if all(counts) else 0
+
+
+def changed(value, number):
+    """Such a tuple with word ``number`` off by one."""
+    if isinstance(value, int):
+        return value - 1 if value else 1
+    items = list(value)
+    for place, item in enumerate(items):
+        if number < (count := words_of(item)):
+            items[place] = changed(item, number)
+            break
+        number -= count
+    return tuple(items)
 
 
 def tables_seen(config, wanted):

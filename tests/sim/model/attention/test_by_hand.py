@@ -240,8 +240,8 @@ def sets(seed, p, count=6, queries=6):
     source = random.Random(seed)
     low, high = -(1 << p["bits"] - 1), (1 << p["bits"] - 1) - 1
     for number in range(count):
-        keys = [1, p["max_keys"]][number] if number < 2 else source.randint(1, p["max_keys"])
-        spread = source.choice([1.5, 0.2 * high, high])
+        keys = [p["max_keys"], 1][number] if number < 2 else source.randint(2, p["max_keys"])
+        spread = [high, 0.2 * high, 0.5 * high, 1.5][number % 4]
 
         def vectors(length, spread=spread):
             return [[min(max(round(source.gauss(0, spread)), low), high)
@@ -249,7 +249,7 @@ def sets(seed, p, count=6, queries=6):
         q, k, v = vectors(queries), vectors(keys), vectors(keys, high)
         q[0] = [0] * p["dim"]
         q[1] = [low] * p["dim"]
-        hidden = source.choice([0, 0.3, 0.9]) if number else 0
+        hidden = [0, 0, 0.3, 0.1, 0, 0.9][number % 6]
         yield q, k, v, [source.random() < hidden for _ in k]
 
 
@@ -312,7 +312,7 @@ def test_by_hand(preset, changes):
 def test_presets_at_their_own_size(preset):
     """320 keys of 64: for a greedy search two queries."""
     config = Attention.preset(preset)
-    cases = list(sets(preset, PRESETS[preset], count=2, queries=3))[1:]
+    cases = list(sets(preset, PRESETS[preset], count=1, queries=4))
     assert mismatch(config, by_hand(**PRESETS[preset]), cases) is None
 
 
@@ -350,10 +350,11 @@ def shows(preset, changes, **faulty):
     ("predict", {"rule": "threshold", "threshold": 20}, {"threshold": 21}),
     ("predict", {"rule": "top-k", "top_k": 5}, {"top_k": 6}),
     ("predict", {"predictor": "prefix"}, {"prefix_dims": 3}),
-    ("conservative", SOFT, {"iterations_per_key": 11 / 23}),
-    ("conservative", SOFT, {"iterations_per_key": 15 / 23}),
+    ("conservative", SOFT, {"iterations_per_key": 10 / 23}),
+    ("conservative", SOFT, {"iterations_per_key": 13 / 23}),
     ("conservative", SOFT, {"min_skip": False}), ("conservative", {}, {"empty": "first"}),
-    ("conservative", SOFT, {"percent": 30.0}), ("reuse", SOFT, {"code_bits": 7})])
+    ("conservative", {**SOFT, "query_scale": 0.01}, {"percent": 6.0}),
+    ("reuse", SOFT, {"code_bits": 7})])
 def test_another_parameter_shows(preset, changes, faulty):
     assert not shows(preset, changes)
     assert shows(preset, changes, **faulty)

@@ -125,3 +125,13 @@ def test_a_channel_early_shows(name):
     moved = {**parameters, name: (*parameters[name][1:], parameters[name][0])}
     rows = normalise.rows("exact", parameters)
     assert plain.mismatch(config, plain.expected(ByDefinition(**moved), rows))
+
+
+def test_a_fault_in_a_shared_table_shows():
+    """With outputs that are as fine as the root."""
+    config, parameters = normalise.made(Exact, "standard", STANDARD, {
+        "channels": 16, "out_bits": 16, "gamma_bits": 16, "output_scale": 2.0 ** -13,
+        "rsqrt_bits": 15}, None)
+    rows = normalise.rows("exact", parameters, count=40)
+    found = plain.tables_seen(config, plain.expected(ByDefinition(**parameters), rows))
+    assert found and all(found.values()), found
