@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 
 import rtl
-from tests.sim.model import plain
-from tests.sim.model.layernorm import normalise
+from sim.testing import plain
+from sim.testing import plain_layernorm as normalise
 
 Exact = rtl.unit("layernorm-exact")
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 import rtl
-from tests.sim.model import plain
-from tests.sim.model.softmax.exponents import OctaveGrid, looks_like
+from sim.testing import plain
+from sim.testing.plain_softmax import OctaveGrid, looks_like
 
 E2 = rtl.unit("softmax-e2")
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import rtl
-from tests.sim.model import plain
+from sim.testing import plain
 
 Softermax = rtl.unit("softmax-softermax")
 
@@ -113,6 +113,18 @@ def test_by_the_paper(preset, changes):
 def test_presets_at_full_length(preset):
     config, parameters = made(preset, {"max_length": 512})
     assert plain.mismatch(config, expected(preset, parameters)) is None
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="outputs of more bits than a product of "
+                   "few has are neither refused nor built")
+def test_outputs_of_more_bits_than_the_product():
+    try:
+        config, parameters = made("paper", {"exp_fraction_bits": 6, "sum_fraction_bits": 2,
+                                            "reciprocal_fraction_bits": 4, "out_bits": 16,
+                                            "max_length": 16})
+    except rtl.ConfigError:
+        return
+    assert plain.mismatch(config, expected("paper", parameters)) is None
 
 
 # Faults that must show --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import rtl
-from tests.sim.model import plain
+from sim.testing import plain
 
 Split = rtl.unit("softmax-split")
 

@@ -13,8 +13,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from sim import model
+from .. import model
 
+__all__ = ["DIGITS", "LN2", "Expected", "beats_of", "bit_short", "changed_tables", "e_to",
+           "expected", "half_up", "leading_one", "log2", "long_rows", "mismatch", "off_by",
+           "one_sum", "online_sum", "rounded", "row_sum", "rows", "significant", "table",
+           "tables_seen", "two_to"]
+
+# Digits that powers and logarithms are computed with.
 DIGITS = decimal.Context(prec=60)
 HALF = Fraction(1, 2)
 LN2 = Fraction(DIGITS.ln(decimal.Decimal(2)))

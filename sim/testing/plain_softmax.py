@@ -3,7 +3,9 @@
 import math
 from fractions import Fraction
 
-from tests.sim.model import plain
+from . import plain
+
+__all__ = ["Exponents", "OctaveGrid", "looks_like"]
 
 
 class OctaveGrid:
@@ -29,6 +31,7 @@ class OctaveGrid:
         self.positions = Fraction(plain.half_up(self.per_octave * (16 << width)), 16 << width)
 
     def position(self, x):
+        """Position of a logit."""
         return plain.rounded(x * self.factor, self.rounding) - self.least
 
     def octave(self, position):
@@ -37,6 +40,7 @@ class OctaveGrid:
         return math.floor(highest * self.octaves) + 1
 
     def reference(self, octave):
+        """Position of an octave's end, rounded."""
         return plain.half_up(octave * self.positions)
 
     def first_pass(self, beats):
@@ -82,12 +86,14 @@ class Exponents:
         self.words = plain.table("exponentials", tuple(words))
 
     def until_zero(self, function, entries=0):
+        """Words of a table of so many entries, or up to its first 0."""
         words = []
         while len(words) < entries or not entries and (not words or words[-1]):
             words.append(plain.half_up(self.unit * function(len(words))))
         return words
 
     def word(self, index):
+        """Word of an index, of which the last one stands for all that are larger."""
         return self.words[min(index, len(self.words) - 1)]
 
     def __call__(self, x, mask):
