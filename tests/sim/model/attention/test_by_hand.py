@@ -353,7 +353,8 @@ def shows(preset, changes, **faulty):
     # One iteration less, and one more, where all candidates weigh alike.
     ("conservative", {**SOFT, "query_scale": 0.001}, {"iterations_per_key": 11 / 23}),
     ("conservative", {**SOFT, "query_scale": 0.001}, {"iterations_per_key": 13 / 23}),
-    ("conservative", SOFT, {"min_skip": False}), ("conservative", {}, {"empty": "first"}),
+    ("conservative", {**SOFT, "query_scale": 0.001}, {"min_skip": False}),
+    ("conservative", {}, {"empty": "first"}),
     ("conservative", {**SOFT, "query_scale": 0.01}, {"percent": 6.0}),
     ("reuse", SOFT, {"code_bits": 7})])
 def test_another_parameter_shows(preset, changes, faulty):
