@@ -211,21 +211,34 @@ def changed_tables(config):
 
     The table's name, the number of its words, and a function of a word's number, which gives the
     copy with that word off by one. Tables are found by their kind and not by their names: tuples of
-    eight or more integers, or of tuples of them, that are computed once.
+    eight or more integers, or of tuples of them, that are computed once; those of objects, too,
+    that the configuration keeps.
     """
-    fields = {field.name for field in dataclasses.fields(config)}
     fresh = dataclasses.replace(config)
     model.run(fresh, np.zeros(config.max_length, int))
-    for name, value in sorted(vars(fresh).items()):
-        if name in fields or (count := words_of(value)) < 8:
-            continue
+    for name, value in kept(fresh):
+        parts = kept(value) if dataclasses.is_dataclass(value) else [(None, value)]
+        for part, words in parts:
+            if (count := words_of(words)) < 8:
+                continue
 
-        def change(number, name=name, value=value):
-            copy = dataclasses.replace(config)
-            object.__setattr__(copy, name, changed(value, number))
-            return copy
+            def change(number, name=name, part=part, words=words):
+                copy = dataclasses.replace(config)
+                put = changed(words, number)
+                if part is not None:
+                    inner = dataclasses.replace(getattr(copy, name))
+                    object.__setattr__(inner, part, put)
+                    put = inner
+                object.__setattr__(copy, name, put)
+                return copy
 
-        yield name, count, change
+            yield name if part is None else f"{name}.{part}", count, change
+
+
+def kept(made):
+    """What an object of a dataclass has computed and keeps, by name."""
+    fields = {field.name for field in dataclasses.fields(made)}
+    return [(name, value) for name, value in sorted(vars(made).items()) if name not in fields]
 
 
 def words_of(value):
