@@ -108,7 +108,7 @@ def beats_of(x, mask, lanes):
     return [row[start:start + lanes] for start in range(0, len(row), lanes)]
 
 
-def rows(seed, bits, max_length, count=12):
+def rows(seed, bits, max_length, count=10):
     """Rows of logits and their masks, directed and random ones.
 
     Rows of equal logits, up to the one that fills the sum; every distance between two logits, or
@@ -141,7 +141,7 @@ def random_row(source, bits, length, number):
     return x, [source.random() < hidden for _ in x]
 
 
-def long_rows(seed, bits, max_length, count=80):
+def long_rows(seed, bits, max_length, count=60):
     """Random rows of the greatest length, with so many masked that all sums come."""
     source = random.Random(seed)
     for number in range(count):
