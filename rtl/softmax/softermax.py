@@ -82,6 +82,10 @@ class SoftermaxConfig(SoftmaxConfig):
                       f"at most exp_fraction_bits, {self.exp_fraction_bits}")
         # A step of more octaves would need positions wider than any real logit.
         self._require("input_scale", self.input_scale <= 16.0, "at most 16")
+        # A product has no bits to round off otherwise.
+        most = self.out_bits + self.output_shift
+        self._require("out_bits", self.output_shift >= 0,
+                      f"at most {most}, the bits of an exponential times a reciprocal")
 
     @property
     def output_scale(self):

@@ -115,16 +115,15 @@ def test_presets_at_full_length(preset):
     assert plain.mismatch(config, expected(preset, parameters)) is None
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="outputs of more bits than a product of "
-                   "few has are neither refused nor built")
-def test_outputs_of_more_bits_than_the_product():
-    try:
-        config, parameters = made("paper", {"exp_fraction_bits": 6, "sum_fraction_bits": 2,
-                                            "reciprocal_fraction_bits": 4, "out_bits": 16,
-                                            "max_length": 16})
-    except rtl.ConfigError:
-        return
+def test_outputs_of_as_many_bits_as_the_product():
+    """One bit more is refused."""
+    changes = {"exp_fraction_bits": 6, "sum_fraction_bits": 2, "reciprocal_fraction_bits": 4,
+               "max_length": 8}
+    most = rtl.unit("softmax-softermax")(**changes).output_shift + 8
+    config, parameters = made("paper", {**changes, "out_bits": most})
     assert plain.mismatch(config, expected("paper", parameters)) is None
+    with pytest.raises(rtl.ConfigError, match=rf"^Parameter out_bits must be at most {most}, "):
+        rtl.unit("softmax-softermax")(**changes, out_bits=most + 1)
 
 
 # Faults that must show --------------------------------------------------------------------------
