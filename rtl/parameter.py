@@ -13,8 +13,8 @@ import numbers
 import operator
 from fractions import Fraction
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "PositiveReal", "Real", "Words",
-           "kind_of", "parameter"]
+__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Integers", "NonNegativeReal",
+           "PositiveReal", "Real", "Words", "kind_of", "parameter"]
 
 
 class ConfigError(ValueError):
@@ -47,7 +47,7 @@ class Integer:
         return int(text, 10)
 
     def tag(self, value):
-        return str(value)
+        return str(value).replace("-", "m")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +128,43 @@ class PositiveReal(Real):
 
     allowed = "a positive number between 2^-64 and 2^64"
     low = 2.0 ** -64
+
+
+@dataclasses.dataclass(frozen=True)
+class NonNegativeReal(Real):
+    """Zero, or a finite number up to 2^64, kept as a float."""
+
+    allowed = "a number from 0 up to 2^64"
+    low = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Integers:
+    """A list of integers from ``low`` to ``high``, kept as a tuple; empty stands for a default.
+
+    On the command line the value is a list with commas between. ``config.name`` holds a hash.
+    """
+
+    low: int
+    high: int
+
+    @property
+    def allowed(self):
+        return f"a list of integers in {self.low}..{self.high}"
+
+    def normalise(self, value):
+        if isinstance(value, str | bytes | dict):
+            raise ValueError
+        try:
+            return tuple(Integer(self.low, self.high).normalise(item) for item in value)
+        except TypeError:
+            raise ValueError from None
+
+    def parse(self, text):
+        return tuple(int(item, 10) for item in text.split(",") if item.strip())
+
+    def tag(self, value):
+        return hashlib.sha256(repr(tuple(value)).encode()).hexdigest()[:8]
 
 
 @dataclasses.dataclass(frozen=True)

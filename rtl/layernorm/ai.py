@@ -102,7 +102,7 @@ class AILayerNormConfig(LayerNormConfig):
             return squares
         return (squares << self.square_shift) + total * negated_mean
 
-    def radicand_unit(self, length):
+    def variance_weight(self, length):
         """``L``, in the unit of the radicand."""
         if self.rms:
             return Fraction(length, 4 ** self.low_shift)

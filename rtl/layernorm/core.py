@@ -14,7 +14,7 @@ from ..stream.row_store import RowStore
 from ..stream.row_unit import RowDatapath, RowUnit
 from .beat_sum import BeatSum, add
 from .channels import ChannelTable
-from .config import LENGTH_BITS
+from .lengths import LENGTH_BITS
 
 __all__ = ["Datapath", "LayerNorm", "Schedule"]
 
@@ -343,7 +343,7 @@ class Datapath(RowDatapath):
             "epsilon": highest.bit_length(), "length": config.channels.bit_length()})
         init = [{} if scale is None else {
             "reciprocal": -scale.reciprocal, "shift": scale.shift,
-            "root": int(scale.root * (1 << LENGTH_BITS) + 0.5),
+            "root": scale.root_word,
             "offset": config.base_exponent - scale.exponent - self.offset_base,
             "epsilon": scale.epsilon, "length": number // (1 << (lanes - 1).bit_length()) * lanes
             + number % (1 << (lanes - 1).bit_length()) + 1} for number, scale in enumerate(rows)]

@@ -8,7 +8,8 @@ from fractions import Fraction
 from ..config import register
 from ..parameter import Integer, parameter
 from ..tables import newton_words
-from .config import LENGTH_BITS, LayerNormConfig
+from .config import LayerNormConfig
+from .lengths import LENGTH_BITS
 
 __all__ = ["ExactLayerNormConfig"]
 
@@ -42,6 +43,23 @@ class ExactLayerNormConfig(LayerNormConfig):
     rsqrt_bits: int = parameter(12, Integer(4, 15), tag="rb",
                                 help="fraction bits of the reciprocal root")
 
+    # Newton's step ----------------------------------------------------------------------------
+
+    @property
+    def mantissa_bits(self):
+        """Fraction bits of the mantissa ``m`` of the radicand, ``1 <= m < 4``."""
+        return MANTISSA_BITS
+
+    @property
+    def slope_bits(self):
+        """Fraction bits of the slope ``b`` of ``a - b * m``."""
+        return SLOPE_BITS
+
+    @property
+    def offset_bits(self):
+        """Fraction bits of the offset ``a`` of ``a - b * m``."""
+        return OFFSET_BITS
+
     @property
     def top_square(self):
         """Largest square."""
@@ -51,7 +69,7 @@ class ExactLayerNormConfig(LayerNormConfig):
         """``W``, exact."""
         return squares if self.rms else length * squares - total * total
 
-    def radicand_unit(self, length):
+    def variance_weight(self, length):
         """``L``, squared but for RMSNorm."""
         return Fraction(length if self.rms else length ** 2)
 
