@@ -10,6 +10,7 @@ import math
 from fractions import Fraction
 
 from amaranth import Shape, signed, unsigned
+from amaranth.lib import data
 
 from ..config import UnitConfig
 from ..fixed import half_up, round_shift, signed_range, signed_width, unsigned_range
@@ -24,8 +25,10 @@ from ..parameter import (
 )
 from ..stream.beat import BeatLayout
 from .channels import ChannelWords
+from .core import LayerNorm
 from .lengths import LENGTH_BITS, Scale
 from .load import LoadLayout
+from .schedule import Schedule
 
 __all__ = ["LayerNormConfig"]
 
@@ -243,6 +246,34 @@ class LayerNormConfig(UnitConfig):
         """Width of ``x``, signed."""
         return signed_width(*self.value_range)
 
+    @property
+    def alpha_layout(self):
+        """Layout of the alphas of a beat."""
+        return data.ArrayLayout(unsigned(max(self.top_alpha.bit_length(), 1)), self.lanes)
+
+    @property
+    def value_layout(self):
+        """Layout of ``x`` of a beat."""
+        return data.ArrayLayout(signed(self.value_bits), self.lanes)
+
+    # Sums --------------------------------------------------------------------------------------
+
+    @property
+    def total_shape(self):
+        """Shape of ``E``: signed, even if no element is below the zero point."""
+        low, high = self.value_range
+        return Shape.cast(range(min(low, -1) * self.channels, max(high, 0) * self.channels + 1))
+
+    @property
+    def squares_shape(self):
+        """Shape of ``Q``, in units of the method's squares."""
+        return Shape.cast(range(self.top_square * self.channels + 1))
+
+    @property
+    def top_square(self):
+        """Largest square of an element, in the same units."""
+        raise NotImplementedError
+
     # Mean --------------------------------------------------------------------------------------
 
     @property
@@ -309,6 +340,13 @@ class LayerNormConfig(UnitConfig):
             largest += self._epsilon(self.channels)
         return 2 * -(-largest.bit_length() // 2)
 
+    @property
+    def radicand_shape(self):
+        """Shape of the radicand, before it is clamped."""
+        if self.lowest_radicand >= 0:
+            return unsigned(self.radicand_bits)
+        return signed(max(self.radicand_bits, (-self.lowest_radicand).bit_length()) + 1)
+
     @functools.cached_property
     def leading_pairs(self):
         """Largest count of pairs of zeros before the leading one of a clamped radicand."""
@@ -326,6 +364,11 @@ class LayerNormConfig(UnitConfig):
     def _scale(self, length):
         return Scale.of(length, self.variance_weight(length), self.radicand_bits,
                         self._epsilon(length))
+
+    @functools.cached_property
+    def epsilon_bits(self):
+        """Width of what is added to the radicand."""
+        return max(scale.epsilon for scale in self.scales.values()).bit_length()
 
     # Reciprocal square root --------------------------------------------------------------------
 
@@ -363,6 +406,11 @@ class LayerNormConfig(UnitConfig):
     def exponent_offset(self, length):
         """What is added to the count of leading pairs of zeros to give ``k``."""
         return self.base_exponent - self.scales[length].exponent
+
+    @functools.cached_property
+    def least_offset(self):
+        """Least of the :meth:`exponent_offset` of all lengths."""
+        return min(map(self.exponent_offset, self.scales))
 
     @property
     def smallest_deviation(self):
@@ -411,12 +459,21 @@ class LayerNormConfig(UnitConfig):
 
     # Hardware ----------------------------------------------------------------------------------
 
+    @property
+    def method(self):
+        """Components that are the method's own: a :class:`~rtl.layernorm.method.Method`."""
+        raise NotImplementedError
+
     @functools.cached_property
     def schedule(self):
         """Pipeline stages of the hardware."""
-        raise NotImplementedError
+        return Schedule.of(self)
 
     @property
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid."""
         return self.schedule.output
+
+    def create(self):
+        """Create the unit's hardware."""
+        return LayerNorm(self)
