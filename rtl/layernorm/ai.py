@@ -2,7 +2,19 @@
 
 Source: SOLE (Wang et al., ICCAD 2023), section on AILayerNorm, on inputs quantised with
 power-of-two factors (FQ-ViT). The square of an element is that of a code of four bits, from a table
-of 16 words; the mean of the squares is what that leaves inexact.
+of 16 words; the mean of the squares is what that leaves inexact. Algorithm, for a row of ``L``
+elements; the published shifts are 2 and 4, the threshold 64::
+
+    for each element, of a channel with the exponent alpha:
+        a    = abs(raw - zero_point)
+        flag = a >= threshold
+        code = min(round(a >> (high_shift if flag else low_shift)), 15)
+        E   += (raw - zero_point) << alpha
+        Q   += code**2 << 2 * ((high_shift if flag else low_shift) + alpha)
+    mu = round(E / L)
+    W  = Q - E * mu                   # L times the variance
+    r  = table[leading bits of W] << half the leading zero count of W
+    y  = saturate(round(gamma * (x - mu) * r + beta))
 """
 
 import dataclasses

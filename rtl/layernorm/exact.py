@@ -1,4 +1,16 @@
-"""LayerNorm with exact integer statistics: what the approximate units are measured by."""
+"""LayerNorm with exact integer statistics: what the approximate units are measured by.
+
+Algorithm, for a row of ``L`` elements::
+
+    E  = sum(x)
+    Q  = sum(x**2)
+    mu = round(E / L)
+    W  = L * Q - E**2                 # L**2 times the variance
+    m  = W over the power of 4 that leaves 1 <= m < 4
+    a, b = table[leading bits of m]   # of Newton's step from a guess g: 3/2 * g and g**3 / 2
+    r  = (a - b * m) << half the leading zero count of W
+    y  = saturate(round(gamma * (x - mu) * r + beta))
+"""
 
 import dataclasses
 import functools
