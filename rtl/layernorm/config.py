@@ -52,8 +52,8 @@ class LayerNormConfig(UnitConfig):
     ``beta_fraction_bits`` fraction bits of gamma and beta. The scale of the input cancels. With
     ``rms`` (RMSNorm) there is no mean and no beta, and ``r`` is 1 over the root of the mean square.
 
-    The streams carry no mask: a channel takes part in every row or in none, and what padding masks
-    in a Transformer are whole rows, each of which is normalised by itself.
+    The streams carry no mask: a channel takes part in every row or in none, and padding in a
+    Transformer masks whole rows, each of which is normalised by itself.
     """
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of an element")
@@ -142,7 +142,7 @@ class LayerNormConfig(UnitConfig):
 
     @property
     def least_length(self):
-        """Elements of the shortest row; a shorter one is an error and its output of no use."""
+        """Elements of the shortest row; a shorter one is an error, and its output undefined."""
         return 1 if self.variable else self.channels
 
     @property
@@ -297,7 +297,7 @@ class LayerNormConfig(UnitConfig):
 
     @property
     def _mean_error(self):
-        """Steps by which a mean can be beyond the elements, as the reciprocal is inexact."""
+        """Steps by which a mean can exceed the elements, since the reciprocal is rounded."""
         most = max(abs(value) for value in self.value_range) << self.mean_bits
         return (most >> LENGTH_BITS) + 1
 
@@ -384,7 +384,7 @@ class LayerNormConfig(UnitConfig):
 
     @functools.cached_property
     def top_exponent(self):
-        """Octaves below the largest standard deviation in which ``r`` is told apart."""
+        """Octaves of the standard deviation, from the largest down, that ``r`` resolves."""
         return min(self.factor_bits - self.root_bits - 1, self.radicand_bits // 2 - 1)
 
     @functools.cached_property
@@ -398,8 +398,8 @@ class LayerNormConfig(UnitConfig):
     def base_exponent(self):
         """``c`` of ``r = (R << k) * 2**-(c + root_bits)``.
 
-        With variable lengths two octaves more than the longest row's, whose ``k`` is never less
-        than 2 then, since shorter rows can come out up to that much lower.
+        With variable lengths two octaves more than the longest row's, whose ``k`` is at least 2
+        then: that of a shorter row can be up to two less.
         """
         return self._scale(self.channels).exponent + 2 * self.variable
 
@@ -414,7 +414,7 @@ class LayerNormConfig(UnitConfig):
 
     @property
     def smallest_deviation(self):
-        """Smallest standard deviation of a row of full length that is told apart, in steps."""
+        """Smallest standard deviation of a row of full length that ``r`` resolves, in steps."""
         unit = float(self.variance_weight(self.channels))
         return math.sqrt(self.least_radicand / unit) if not self.variable else \
             2.0 ** (self.base_exponent - self.top_exponent)
@@ -423,7 +423,7 @@ class LayerNormConfig(UnitConfig):
 
     @functools.cached_property
     def normal_fraction_bits(self):
-        """Fraction bits of ``(x - mu) * r``: what rounding errs by is 1/128 output step at most."""
+        """Fraction bits of ``(x - mu) * r``: rounding adds 1/128 output step of error at most."""
         wanted = max(self.gamma_bits + 5 - self.gamma_fraction_bits, 4)
         return max(min(wanted, OPERAND_BITS - self.normal_integer_bits, self._factor_fraction), 0)
 

@@ -21,8 +21,8 @@ class LoadLayout(data.StructLayout):
     Members
     -------
     data : ArrayLayout(element, lanes)
-        Parameters of each channel; lane 0 is the first one. What lanes behind the last channel
-        hold does not matter.
+        Parameters of each channel; lane 0 is the first one. Lanes beyond the last channel are
+        ignored.
     last : unsigned(1)
         The beat is that of the last channels.
     """

@@ -58,7 +58,8 @@ class Normaliser(wiring.Component):
         m = Module()
         pairs, width, bits = self.config.leading_pairs, self.config.radicand_bits, self.bits
         radicand = self.radicand
-        # A last pair behind a power of two of them is looked at aside, not by a step of its own.
+        # Where ``pairs`` is a power of two, its last value is detected beside the steps: a step of
+        # its own would only tell this one value from the others.
         aside = pairs > 0 and pairs & (pairs - 1) == 0
         steps = pairs.bit_length() - aside
         least = 1 << (bits - 2)
@@ -75,7 +76,7 @@ class Normaliser(wiring.Component):
             if steps:
                 current, empty = self._skip_zeros(m, current, step)
                 zeros = Cat(empty, zeros)
-            # The first steps look at the most bits.
+            # The register goes before the last two steps: the first ones test the most bits.
             if step == max(steps - 2, 0):
                 current, zeros, small, fallback = (
                     _register(m, value, name) for name, value in (
@@ -90,7 +91,7 @@ class Normaliser(wiring.Component):
     def _skip_zeros(self, m, current, step):
         """Shift to the left by ``2**step`` pairs if they are zeros; and whether they were."""
         size = 2 << step
-        # What may still come to the top, and no more.
+        # Drop the bits that no later step can bring to the top.
         keep = size - 2 + self.bits
         current = Cat(Const(0, max(size + keep - len(current), 0)), current)
         top = len(current)

@@ -95,5 +95,5 @@ class Statistics(wiring.Component):
         stage = self.STAGES["value"] + self.total_latency(config) - 1
         before = Mux(line.at("first", stage), 0, self.total)
         with m.If(line.at("valid", stage)):
-            # Not a plain sum, which would move into the multiplier behind it besides.
+            # A plain sum would be duplicated into the DSP block of the multiplier that follows.
             m.d.sync += self.total.eq(add(m, elements.o, before, self.total.shape(), "total_next"))
