@@ -128,7 +128,9 @@ class Datapath(RowDatapath):
             line.add("epsilon", Const(config.scales[config.channels].epsilon), at.total)
         if not config.rms:
             line.add("total", statistics.total, at.total)
-            m.submodules.mean = mean = Mean(config)
+            # Yosys packs the last names first: the mean's register then goes into the DSP block of
+            # its own product, and not, as a copy, into that of the radicand.
+            m.submodules.row_mean = mean = Mean(config)
             line.feed(mean, at.mean)
             line.add("mean", mean.o, at.mean)
 
