@@ -16,8 +16,8 @@ import operator
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Kind", "PositiveReal", "Real", "Words",
-           "kind_of", "parameter"]
+__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Integers", "Kind", "NonNegativeReal",
+           "PositiveReal", "Real", "Words", "kind_of", "parameter"]
 
 
 class ConfigError(ValueError):
@@ -79,7 +79,7 @@ class Integer:
         return int(text, 10)
 
     def tag(self, value: int) -> str:
-        return str(value)
+        return str(value).replace("-", "m")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +160,43 @@ class PositiveReal(Real):
 
     allowed = "a positive number between 2^-64 and 2^64"
     low = 2.0 ** -64
+
+
+@dataclasses.dataclass(frozen=True)
+class NonNegativeReal(Real):
+    """Zero, or a finite number up to 2^64, kept as a float."""
+
+    allowed = "a number from 0 up to 2^64"
+    low = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Integers:
+    """A list of integers from ``low`` to ``high``, kept as a tuple; empty stands for a default.
+
+    On the command line the value is a list with commas between. ``config.name`` holds a hash.
+    """
+
+    low: int
+    high: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of integers in {self.low}..{self.high}"
+
+    def normalise(self, value: Any) -> tuple[int, ...]:
+        if isinstance(value, str | bytes | dict):
+            raise ValueError
+        try:
+            return tuple(Integer(self.low, self.high).normalise(item) for item in value)
+        except TypeError:
+            raise ValueError from None
+
+    def parse(self, text: str) -> tuple[int, ...]:
+        return tuple(int(item, 10) for item in text.split(",") if item.strip())
+
+    def tag(self, value: tuple[int, ...]) -> str:
+        return hashlib.sha256(repr(tuple(value)).encode()).hexdigest()[:8]
 
 
 @dataclasses.dataclass(frozen=True)

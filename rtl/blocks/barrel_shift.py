@@ -1,8 +1,8 @@
-"""Shift to the right by a variable amount."""
+"""Shifts by a variable amount."""
 
 from amaranth import Mux, Signal
 
-__all__ = ["shift_right"]
+__all__ = ["shift_left", "shift_right"]
 
 
 def shift_right(m, value, amount):
@@ -37,3 +37,16 @@ def shift_right(m, value, amount):
                     m.d.comb += chosen.eq(option)
         current = chosen
     return current[:len(value)]
+
+
+def shift_left(m, value, amount, shape, name):
+    """``value << amount`` in ``shape``, one two-bit step of the amount at a time. Combinational."""
+    for low in range(0, len(amount), 2):
+        step = amount[low:low + 2]
+        chosen = Signal(shape, name=f"{name}_shifted_{low}")
+        with m.Switch(step):
+            for i in range(1 << len(step)):
+                with m.Case(i):
+                    m.d.comb += chosen.eq(value << (i << low))
+        value = chosen
+    return value

@@ -18,8 +18,7 @@ class BeatSum(wiring.Component):
     With ``chained``, groups of operands are added one after the other, and only the groups by a
     tree. An operand that is a function of few signals is then computed within the carry chain that
     adds it, at no cost, since the other operand is a sum already. In a tree, half of the operands
-    would have to be there first. The operands are given as the chain takes them: operand ``k``
-    :meth:`delay` cycles late.
+    must be registered first. Operand ``k`` of a chain is taken :meth:`delay` cycles late.
 
     Latency :meth:`stages` cycles, throughput one sum per cycle. The sum can not overflow.
 
@@ -34,8 +33,10 @@ class BeatSum(wiring.Component):
 
     Members
     -------
-    i : In(shape).array(count)
-    o : Out(shape)
+    i : In(range(low, high + 1)).array(count)
+        Operands; with ``chained``, each at its own time.
+    o : Out(range(low * count, high * count + 1))
+        Sum.
     """
 
     def __init__(self, low, high, count, *, chained=False):
@@ -53,7 +54,7 @@ class BeatSum(wiring.Component):
 
     @staticmethod
     def delay(k, chained):
-        """Cycles that operand ``k`` comes late."""
+        """Cycles by which operand ``k`` is taken later than the first."""
         return max(k % CHAIN - 1, 0) if chained else 0
 
     @staticmethod

@@ -1,6 +1,6 @@
 """Parameters of the channels, a beat of them at a time."""
 
-from amaranth import Cat, Module, Signal, unsigned
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,25 +74,30 @@ class ChannelTable(wiring.Component):
 
     Members
     -------
-    index : In(unsigned)
+    index : In(range(words.beats))
         Number of the beat.
     bank : In(1)
-        Bank to read.
-    o : Out(layout)
+        Bank to read; if they are loaded.
+    o : Out(words.layout)
         Parameters: an array of ``lanes`` for each field.
     write : In(1)
-        ``write_data`` is to be written to the beat ``write_index`` of the bank ``write_bank``.
-    write_index, write_bank, write_data : In
+        ``write_data`` is to be written; if they are loaded, as the ports below.
+    write_bank : In(1)
+        Bank to write to.
+    write_index : In(range(words.beats))
+        Number of the beat that is written.
+    write_data : In(words.layout)
+        Parameters to write.
     """
 
     def __init__(self, words):
         self.words = words
-        index = unsigned(max((words.beats - 1).bit_length(), 1))
-        super().__init__({
-            "index": In(index), "bank": In(1), "o": Out(words.layout),
-            "write": In(1), "write_index": In(index), "write_bank": In(1),
-            "write_data": In(words.layout),
-        })
+        index = range(max(words.beats, 2))
+        ports = {"index": In(index), "o": Out(words.layout)}
+        if words.loaded:
+            ports |= {"bank": In(1), "write": In(1), "write_bank": In(1),
+                      "write_index": In(index), "write_data": In(words.layout)}
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()

@@ -10,50 +10,33 @@ import math
 from fractions import Fraction
 
 from amaranth import Shape, signed, unsigned
+from amaranth.lib import data
 
 from ..config import UnitConfig
-from ..fixed import half_up, signed_range, signed_width
-from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
+from ..fixed import half_up, round_shift, signed_range, signed_width, unsigned_range
+from ..parameter import (
+    Choice,
+    Flag,
+    Integer,
+    Integers,
+    NonNegativeReal,
+    PositiveReal,
+    parameter,
+)
 from ..stream.beat import BeatLayout
-from ..tables import root
 from .channels import ChannelWords
-from .kinds import Integers, NonNegativeReal, SignedInteger
+from .core import LayerNorm
+from .lengths import LENGTH_BITS, Scale
 from .load import LoadLayout
+from .schedule import Schedule
 
-__all__ = ["LayerNormConfig", "Scale"]
-
-# Fraction bits of reciprocals and square roots of the length, which are 1.0 up to 2.0.
-LENGTH_BITS = 16
+__all__ = ["LayerNormConfig"]
 
 # Width of the wider operand of a DSP block's multiplier.
 OPERAND_BITS = 25
 
 # Rows that may be inside a unit at a time if their lengths vary, when none is long.
 MAX_ROWS = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Scale:
-    """What the length of a row enters into.
-
-    Attributes
-    ----------
-    reciprocal, shift : int
-        ``1 / L`` is ``reciprocal * 2**-(LENGTH_BITS + shift)``.
-    root : Fraction
-        Mantissa, at least 1 and less than 2, of what the root of the radicand is divided into.
-    exponent : int
-        The standard deviation is ``sqrt(W) * 2**exponent / root``, with ``W`` in the binary point
-        of :attr:`LayerNormConfig.radicand_bits`.
-    epsilon : int
-        Added to the radicand.
-    """
-
-    reciprocal: int
-    shift: int
-    root: Fraction
-    exponent: int
-    epsilon: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,13 +52,13 @@ class LayerNormConfig(UnitConfig):
     ``beta_fraction_bits`` fraction bits of gamma and beta. The scale of the input cancels. With
     ``rms`` (RMSNorm) there is no mean and no beta, and ``r`` is 1 over the root of the mean square.
 
-    The streams carry no mask: a channel takes part in every row or in none, and what padding masks
-    in a Transformer are whole rows, each of which is normalised by itself.
+    The streams carry no mask: a channel takes part in every row or in none, and padding in a
+    Transformer masks whole rows, each of which is normalised by itself.
     """
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of an element")
     signed_input: bool = parameter(False, Flag(), tag="si", help="elements are signed")
-    zero_point: int = parameter(128, SignedInteger(-(1 << 15), (1 << 16) - 1), tag="z",
+    zero_point: int = parameter(128, Integer(-(1 << 15), (1 << 16) - 1), tag="z",
                                 help="element that stands for zero")
     alpha_bits: int = parameter(2, Integer(0, 2), tag="ab",
                                 help="width of a channel's power-of-two factor's exponent")
@@ -94,7 +77,7 @@ class LayerNormConfig(UnitConfig):
                                         help="fraction bits of the mean")
     gamma_bits: int = parameter(8, Integer(2, 16), tag="gb", help="width of a gamma, signed")
     gamma_fraction_bits: int = parameter(
-        1, SignedInteger(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
+        1, Integer(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
     beta_bits: int = parameter(8, Integer(2, 20), tag="bb", help="width of a beta, signed")
     beta_fraction_bits: int = parameter(
         0, Integer(0, 8), tag="bf", help="fraction bits of a beta, in output steps")
@@ -159,7 +142,7 @@ class LayerNormConfig(UnitConfig):
 
     @property
     def least_length(self):
-        """Elements of the shortest row; a shorter one is an error and its output of no use."""
+        """Elements of the shortest row; a shorter one is an error, and its output undefined."""
         return 1 if self.variable else self.channels
 
     @property
@@ -208,9 +191,9 @@ class LayerNormConfig(UnitConfig):
     @functools.cached_property
     def gammas(self):
         """Gamma of each channel."""
-        unit = Fraction(2) ** self.gamma_fraction_bits / Fraction(self.output_scale)
-        unit = min(half_up(unit), signed_range(self.gamma_bits)[1])
-        return self.gamma or (unit,) * self.channels
+        one = Fraction(2) ** self.gamma_fraction_bits / Fraction(self.output_scale)
+        one = min(half_up(one), signed_range(self.gamma_bits)[1])
+        return self.gamma or (one,) * self.channels
 
     @functools.cached_property
     def betas(self):
@@ -239,7 +222,7 @@ class LayerNormConfig(UnitConfig):
     @property
     def raw_range(self):
         """Least and largest element as it comes."""
-        return signed_range(self.bits) if self.signed_input else (0, (1 << self.bits) - 1)
+        return signed_range(self.bits) if self.signed_input else unsigned_range(self.bits)
 
     @property
     def top_alpha(self):
@@ -262,6 +245,34 @@ class LayerNormConfig(UnitConfig):
     def value_bits(self):
         """Width of ``x``, signed."""
         return signed_width(*self.value_range)
+
+    @property
+    def alpha_layout(self):
+        """Layout of the alphas of a beat."""
+        return data.ArrayLayout(unsigned(max(self.top_alpha.bit_length(), 1)), self.lanes)
+
+    @property
+    def value_layout(self):
+        """Layout of ``x`` of a beat."""
+        return data.ArrayLayout(signed(self.value_bits), self.lanes)
+
+    # Sums --------------------------------------------------------------------------------------
+
+    @property
+    def total_shape(self):
+        """Shape of ``E``: signed, even if no element is below the zero point."""
+        low, high = self.value_range
+        return Shape.cast(range(min(low, -1) * self.channels, max(high, 0) * self.channels + 1))
+
+    @property
+    def squares_shape(self):
+        """Shape of ``Q``, in units of the method's squares."""
+        return Shape.cast(range(self.top_square * self.channels + 1))
+
+    @property
+    def top_square(self):
+        """Largest square of an element, in the same units."""
+        raise NotImplementedError
 
     # Mean --------------------------------------------------------------------------------------
 
@@ -286,23 +297,28 @@ class LayerNormConfig(UnitConfig):
 
     @property
     def _mean_error(self):
-        """Steps by which a mean can be beyond the elements, as the reciprocal is inexact."""
+        """Steps by which a mean can exceed the elements, since the reciprocal is rounded."""
         most = max(abs(value) for value in self.value_range) << self.mean_bits
         return (most >> LENGTH_BITS) + 1
 
+    @property
+    def length_bits(self):
+        """Fraction bits of the reciprocal and of the root of a row's length."""
+        return LENGTH_BITS
+
     def negated_mean(self, total, scale):
         """``-E / L`` with :attr:`mean_fraction_bits`, rounded half up."""
-        shift = LENGTH_BITS + scale.shift - self.mean_bits - 1
-        return ((-total * scale.reciprocal >> shift) + 1) >> 1
+        shift = LENGTH_BITS + scale.shift - self.mean_bits
+        return round_shift(-total * scale.reciprocal, shift)
 
     # Radicand ----------------------------------------------------------------------------------
 
     def radicand(self, total, squares, negated_mean, length):
-        """Radicand ``W``, not yet clamped: the variance times :meth:`radicand_unit`."""
+        """Radicand ``W``, not yet clamped: the variance times :meth:`variance_weight`."""
         raise NotImplementedError
 
-    def radicand_unit(self, length):
-        """What a variance of 1 comes to in a radicand, as a fraction."""
+    def variance_weight(self, length):
+        """Radicand of a row of this length whose variance is 1, as a fraction."""
         raise NotImplementedError
 
     @property
@@ -324,30 +340,35 @@ class LayerNormConfig(UnitConfig):
             largest += self._epsilon(self.channels)
         return 2 * -(-largest.bit_length() // 2)
 
+    @property
+    def radicand_shape(self):
+        """Shape of the radicand, before it is clamped."""
+        if self.lowest_radicand >= 0:
+            return unsigned(self.radicand_bits)
+        return signed(max(self.radicand_bits, (-self.lowest_radicand).bit_length()) + 1)
+
     @functools.cached_property
     def leading_pairs(self):
         """Largest count of pairs of zeros before the leading one of a clamped radicand."""
         return (self.radicand_bits - self.least_radicand.bit_length()) // 2
 
     def _epsilon(self, length):
-        return half_up(Fraction(self.epsilon) * self.radicand_unit(length))
+        return half_up(Fraction(self.epsilon) * self.variance_weight(length))
 
     @functools.cached_property
     def scales(self):
-        """:class:`Scale` of every length, from 0 (of no use) to ``channels``; fixed: of one."""
+        """:class:`~rtl.layernorm.lengths.Scale` of each length; of ``channels`` only, if fixed."""
         lengths = range(1, self.channels + 1) if self.variable else [self.channels]
         return {length: self._scale(length) for length in lengths}
 
     def _scale(self, length):
-        shift = (length - 1).bit_length()
-        reciprocal = math.floor(Fraction(1 << (LENGTH_BITS + shift), length) + Fraction(1, 2))
-        unit = root(self.radicand_unit(length) / Fraction(4) ** (self.radicand_bits // 2 - 1))
-        exponent = 0
-        while unit < 1:
-            unit, exponent = 2 * unit, exponent + 1
-        while unit >= 2:
-            unit, exponent = unit / 2, exponent - 1
-        return Scale(reciprocal, shift, unit, exponent, self._epsilon(length))
+        return Scale.of(length, self.variance_weight(length), self.radicand_bits,
+                        self._epsilon(length))
+
+    @functools.cached_property
+    def epsilon_bits(self):
+        """Width of what is added to the radicand."""
+        return max(scale.epsilon for scale in self.scales.values()).bit_length()
 
     # Reciprocal square root --------------------------------------------------------------------
 
@@ -363,7 +384,7 @@ class LayerNormConfig(UnitConfig):
 
     @functools.cached_property
     def top_exponent(self):
-        """Octaves below the largest standard deviation in which ``r`` is told apart."""
+        """Octaves of the standard deviation, from the largest down, that ``r`` resolves."""
         return min(self.factor_bits - self.root_bits - 1, self.radicand_bits // 2 - 1)
 
     @functools.cached_property
@@ -377,8 +398,8 @@ class LayerNormConfig(UnitConfig):
     def base_exponent(self):
         """``c`` of ``r = (R << k) * 2**-(c + root_bits)``.
 
-        With variable lengths two octaves more than the longest row's, whose ``k`` is never less
-        than 2 then, since shorter rows can come out up to that much lower.
+        With variable lengths two octaves more than the longest row's, whose ``k`` is at least 2
+        then: that of a shorter row can be up to two less.
         """
         return self._scale(self.channels).exponent + 2 * self.variable
 
@@ -386,10 +407,15 @@ class LayerNormConfig(UnitConfig):
         """What is added to the count of leading pairs of zeros to give ``k``."""
         return self.base_exponent - self.scales[length].exponent
 
+    @functools.cached_property
+    def least_offset(self):
+        """Least of the :meth:`exponent_offset` of all lengths."""
+        return min(map(self.exponent_offset, self.scales))
+
     @property
     def smallest_deviation(self):
-        """Smallest standard deviation of a row of full length that is told apart, in steps."""
-        unit = float(self.radicand_unit(self.channels))
+        """Smallest standard deviation of a row of full length that ``r`` resolves, in steps."""
+        unit = float(self.variance_weight(self.channels))
         return math.sqrt(self.least_radicand / unit) if not self.variable else \
             2.0 ** (self.base_exponent - self.top_exponent)
 
@@ -397,7 +423,7 @@ class LayerNormConfig(UnitConfig):
 
     @functools.cached_property
     def normal_fraction_bits(self):
-        """Fraction bits of ``(x - mu) * r``: what rounding errs by is 1/128 output step at most."""
+        """Fraction bits of ``(x - mu) * r``: rounding adds 1/128 output step of error at most."""
         wanted = max(self.gamma_bits + 5 - self.gamma_fraction_bits, 4)
         return max(min(wanted, OPERAND_BITS - self.normal_integer_bits, self._factor_fraction), 0)
 
@@ -433,12 +459,21 @@ class LayerNormConfig(UnitConfig):
 
     # Hardware ----------------------------------------------------------------------------------
 
+    @property
+    def method(self):
+        """Components that are the method's own: a :class:`~rtl.layernorm.method.Method`."""
+        raise NotImplementedError
+
     @functools.cached_property
     def schedule(self):
         """Pipeline stages of the hardware."""
-        raise NotImplementedError
+        return Schedule.of(self)
 
     @property
     def latency(self):
         """Clock cycles from a row's last beat accepted to its first beat valid."""
         return self.schedule.output
+
+    def create(self):
+        """Create the unit's hardware."""
+        return LayerNorm(self)

@@ -8,7 +8,11 @@ __all__ = ["run"]
 
 
 def run(config, x, mask=None):
-    """Compute AILayerNorm; see :func:`sim.model.run`."""
+    """Compute AILayerNorm: ``int32`` array of the shape of ``x``; see :func:`sim.model.run`.
+
+    ``x`` is an integer array of shape (..., length) in ``config.raw_range``. The square of an
+    element is that of its code, from a table; the reciprocal root is a word of ``config.rsqrt``.
+    """
     low = config.raw_range[0]
     alpha = np.array(config.alphas[:x.shape[-1] if x.ndim else 0], np.int64)
     table = np.array([(code << config.flag_shift * flag) ** 2 for code, flag in config.codes],

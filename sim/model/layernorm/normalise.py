@@ -1,8 +1,8 @@
-"""What the integer models of all LayerNorm units share: all but the squares and their root."""
+"""What the integer models of all LayerNorm units share: all but squares and reciprocal root."""
 
 import numpy as np
 
-from rtl.layernorm.config import LENGTH_BITS
+from rtl.fixed import clip, round_shift, signed_range
 
 __all__ = ["normalise"]
 
@@ -11,21 +11,37 @@ CHUNK = 1 << 15
 
 
 def normalise(config, raw, mask, squares_of, mantissa_of):
-    """Run the unit of ``config`` on rows; see :func:`sim.model.run`.
+    """Run the unit of ``config`` on rows: ``y = round(gamma * (x - mu) * r + beta)``, saturated.
+
+    ``x = (raw - zero_point) << alpha``; ``mu`` is the mean of a row (0 for RMSNorm), ``r`` one over
+    its standard deviation. :class:`rtl.layernorm.config.LayerNormConfig` says more.
 
     Parameters
     ----------
     config : LayerNormConfig
         Configuration.
     raw : array of integers, shape (..., length)
-        Elements as they come.
-    mask : None
+        Elements as they come, in ``config.raw_range``.
+    mask : None, or array of booleans without a true one
         LayerNorm takes no mask.
     squares_of : callable
-        ``squares_of(raw, value)``: squares of elements, of an array ``raw`` and ``x`` of it.
+        ``squares_of(raw, value)``: what each element adds to the sum of squares, an int64 array of
+        shape (rows, length), from the raw elements and ``x``, int64 arrays of that shape.
     mantissa_of : callable
-        ``mantissa_of(radicand, place)``: unrounded mantissa of the reciprocal root and its fraction
-        bits, from a radicand of at least 1 and the place of its leading one.
+        ``mantissa_of(radicand, place)``: mantissa of the reciprocal root with ``config.root_bits``
+        fraction bits, from radicands of at least 1 and the place of the leading one of each, int64
+        arrays of shape (rows,).
+
+    Returns
+    -------
+    array of int32, shape of ``raw``
+        Outputs, each worth ``config.output_scale``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``raw`` is not integer, is out of range or has rows of a wrong length, or an element is
+        masked.
     """
     _check(config, raw, mask)
     length = raw.shape[-1]
@@ -54,8 +70,7 @@ def _rows(config, raw, squares_of, mantissa_of):
     place = _place(radicand)
     mantissa = mantissa_of(radicand, place)
     if config.variable:
-        root = int(scale.root * (1 << LENGTH_BITS) + 0.5)
-        mantissa = np.minimum(mantissa * root + (1 << (LENGTH_BITS - 1)) >> LENGTH_BITS,
+        mantissa = np.minimum(round_shift(mantissa * scale.root_word, config.length_bits),
                               (2 << config.root_bits) - 1)
     exponent = config.radicand_bits // 2 - 1 - place // 2 + config.exponent_offset(length)
     factor = mantissa << np.minimum(exponent, config.top_exponent)
@@ -64,16 +79,10 @@ def _rows(config, raw, squares_of, mantissa_of):
     centred = value << config.mean_bits
     if not config.rms:
         centred += negated_mean[:, None]
-    normal = _round_shift(centred * factor[:, None], config.normal_shift)
+    normal = round_shift(centred * factor[:, None], config.normal_shift)
     shift = config.output_shift
-    y = _round_shift(normal * gamma + (beta << (shift - config.beta_fraction_bits)), shift)
-    limit = 1 << (config.out_bits - 1)
-    return np.clip(y, -limit, limit - 1)
-
-
-def _round_shift(value, shift):
-    """``value / 2**shift``, rounded half up."""
-    return value + ((1 << shift) >> 1) >> shift
+    y = round_shift(normal * gamma + (beta << (shift - config.beta_fraction_bits)), shift)
+    return clip(y, *signed_range(config.out_bits))
 
 
 def _place(values):

@@ -210,9 +210,9 @@ def test_scales(cls, parameters):
         assert abs(value * length - 1) < 2 ** -16
         assert 1 <= scale.root < 2
         unit = 4.0 ** (config.radicand_bits // 2 - 1)
-        deviation = math.sqrt(config.radicand_unit(length) / unit)
+        deviation = math.sqrt(config.variance_weight(length) / unit)
         assert math.isclose(float(scale.root) * 2.0 ** -scale.exponent, deviation, rel_tol=1e-12)
-        assert scale.epsilon == round(config.epsilon * config.radicand_unit(length))
+        assert scale.epsilon == round(config.epsilon * config.variance_weight(length))
         # No row's reciprocal is below the least that the shift can give.
         squares = length * config.top_square
         largest = (squares << config.square_shift if cls is AI else
