@@ -162,7 +162,7 @@ def directed(config: AttentionConfig) -> Iterator[Vectors]:
         yield (name, np.full((3, dim), of_query), np.full((count, dim), of_keys),
                np.full((count, dim), of_query), none)
     yield ("one in front", np.full((1, dim), max(high // 14, 1)),
-           np.eye(count, dim, dtype=np.int64) * (high * 3 // 4), v, none)
+           np.eye(count, dim, dtype=np.int64) * (high * 7 // 9), v, none)
 
 
 def random_set(config: AttentionConfig, random: np.random.Generator, keys: int | None = None,
@@ -170,8 +170,8 @@ def random_set(config: AttentionConfig, random: np.random.Generator, keys: int |
     """Return a set of so many keys and queries, up to ``max_keys`` and 8 if they are not given."""
     keys = keys or int(random.integers(1, config.max_keys + 1))
     queries = queries or int(random.integers(1, 9))
-    q, k, v = synthetic.integers(config, random, queries, keys)
-    return KeySet(q, k, v, random.random(keys) < random.choice([0, 0, 0.3, 1.0]))
+    mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
+    return KeySet(*synthetic.integers(config, random, queries, keys), mask)
 
 
 def random_sets(config: AttentionConfig, random: np.random.Generator, count: int = 9,
