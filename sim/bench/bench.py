@@ -218,7 +218,7 @@ class Bench:
 
 def tests_of(bench_class: type[Bench]) -> Callable:
     """Return a decorator: a cocotb test of a coroutine function that takes a running bench."""
-    def decorate(function: Callable):
+    def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         async def run(dut):
             bench = bench_class(dut, function.__name__)
