@@ -1,5 +1,7 @@
 """How far a softmax is from its reference, in the figures that the reports and tests use."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -38,7 +40,7 @@ class SoftmaxErrors:
     sum_high: float
 
 
-def softmax_errors(p, q):
+def softmax_errors(p: np.ndarray, q: np.ndarray) -> SoftmaxErrors:
     """Compare outputs ``q`` with references ``p``, both real, of shape (rows, length)."""
     error = np.abs(q - p)
     sums = q.sum(axis=-1)
@@ -74,7 +76,7 @@ class AttentionErrors:
     largest: float
 
 
-def attention_errors(x, y):
+def attention_errors(x: np.ndarray, y: np.ndarray) -> AttentionErrors:
     """Compare output vectors ``y`` with references ``x``, both real, of shape (..., dim).
 
     A query whose reference is 0 counts in ``largest`` only.

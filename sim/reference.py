@@ -1,11 +1,14 @@
 """Float64 references: what the units approximate."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["attention", "greedy_attention", "softmax"]
 
 
-def softmax(logits, mask=None):
+def softmax(logits: ArrayLike, mask: np.ndarray | None = None) -> np.ndarray:
     """Softmax over the last axis; masked elements (True) take no part and get 0.
 
     A fully masked row gives zeros.
@@ -19,7 +22,8 @@ def softmax(logits, mask=None):
     return exponentials / np.where(total > 0, total, 1.0)
 
 
-def attention(q, k, v, mask=None, causal=False):
+def attention(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: np.ndarray | None = None,
+              causal: bool = False) -> np.ndarray:
     """Attention of queries (..., queries, dim) to keys and values (..., keys, dim).
 
     ``softmax(q k^T / sqrt(dim)) v``. Masked keys, of shape (..., keys), take no part; with
@@ -35,7 +39,8 @@ def attention(q, k, v, mask=None, causal=False):
     return softmax(logits, hidden) @ v
 
 
-def greedy_attention(q, k, v, iterations, percent, min_skip=True):
+def greedy_attention(q: ArrayLike, k: ArrayLike, v: ArrayLike, iterations: int, percent: float,
+                     min_skip: bool = True) -> np.ndarray:
     """Attention of queries (queries, dim) to keys and values (keys, dim) with A3's approximation.
 
     In real numbers: ``iterations`` times the largest of a query's products that are left, if it is

@@ -22,21 +22,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
 from rtl.config import UnitConfig
 from rtl.emit import verilog
 
-from . import model
-from .bench.rows import Job, Rows, formats
+from .bench.jobs import Job
+from .bench.rows import formats
 
-__all__ = ["SIMULATORS", "Design", "Simulation", "SimulatorError", "TestResult", "check_simulator",
-           "expected", "make_job"]
+__all__ = ["SIMULATORS", "Design", "Simulation", "SimulatorError", "TestResult", "check_simulator"]
 
 SIMULATORS = ("icarus", "verilator")
 
-ROOT = Path(__file__).resolve().parents[1]
-TEST_MODULE = "sim.bench.row_unit"
+# Folder of this package, from which the simulator's Python imports the bench: a checkout, or where
+# packages are installed.
+HOME = Path(__file__).resolve().parents[1]
 
 # Verilator's warnings are errors, but for these.
 WAIVERS = {
@@ -50,7 +48,7 @@ class SimulatorError(Exception):
     """A simulator is missing or failed; the message is one line."""
 
 
-# Designs and jobs
+# Designs
 
 @dataclasses.dataclass(frozen=True)
 class Design:
@@ -87,22 +85,6 @@ class Design:
             return cls(config, config.name, text, ports, config.latency)
         # The shell has a register slice at its output.
         return cls(config, f"{config.name}_axis", text, ports, config.latency + 1)
-
-
-def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
-    """Return what the model says of every element of ``rows``."""
-    result = np.empty(len(rows.values), np.int64)
-    starts = rows.ends - rows.lengths
-    for length in np.unique(rows.lengths):
-        place = starts[rows.lengths == length][:, None] + np.arange(length)
-        result[place] = model.run(config, rows.values[place], rows.mask[place])
-    return result
-
-
-def make_job(design: Design, rows: Rows, seed: int = 0) -> Job:
-    """Return the job that compares a design with the model on ``rows``."""
-    return Job(design.config, rows, expected(design.config, rows), seed, design.ports,
-               design.latency)
 
 
 # Simulators
@@ -144,7 +126,7 @@ def _environment() -> Iterator[None]:
         os.environ["PATH"] = os.pathsep.join([str(home / "bin"), os.environ.get("PATH", "")])
     path = list(sys.path)
     # The simulator's Python takes the path from here, where entries may be relative.
-    sys.path[:] = [str(ROOT), *(str(Path(entry).resolve()) for entry in path)]
+    sys.path[:] = [str(HOME), *(str(Path(entry).resolve()) for entry in path)]
     try:
         yield
     finally:
@@ -268,19 +250,19 @@ class Simulation:
             runtime.keep(build)
 
     def run(self, job: Job, tests: Sequence[str] | None = None, *,
-            name: str = "run", module: str = TEST_MODULE) -> list[TestResult]:
-        """Run tests of :mod:`sim.bench.row_unit`, or of another ``module``.
+            name: str = "run", module: str | None = None) -> list[TestResult]:
+        """Run tests of the job's bench.
 
         Parameters
         ----------
         job : Job
-            Rows and expected outputs; what the module takes, if it is another one.
+            Inputs and expected outputs.
         tests : sequence of str
             Names of the tests to run; all, if None.
         name : str
             Name of the files of this run within the folder.
         module : str
-            Name of the module of the bench.
+            Name of the module of the bench, if it is not the job's own.
 
         Raises
         ------
@@ -293,7 +275,7 @@ class Simulation:
         files["report"].unlink(missing_ok=True)
         environment = {"SIM_JOB": str(files["job"]), "SIM_REPORT": str(files["report"])}
         with _environment(), contextlib.suppress(RuntimeError, SystemExit):
-            self._runner.test(test_module=module, hdl_toplevel=self.design.top,
+            self._runner.test(test_module=module or job.BENCH, hdl_toplevel=self.design.top,
                               hdl_toplevel_lang="verilog",
                               testcase=list(tests) if tests is not None else None, seed=job.seed,
                               build_dir=self._build, test_dir=self.folder, extra_env=environment,

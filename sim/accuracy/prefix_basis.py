@@ -34,6 +34,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def _root(x: np.ndarray, name: str) -> np.ndarray:
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
-def save(file, bases: Sequence[Basis]) -> None:
+def save(file: BinaryIO, bases: Sequence[Basis]) -> None:
     """Write ``bases`` to the open binary ``file``; equal ones, equal bytes."""
     p = np.array([basis.p for basis in bases])
     if not np.abs(p).max() <= np.finfo(np.float16).max:

@@ -7,7 +7,6 @@ Run inside the simulator by :mod:`sim.runner`, once for each :class:`AttentionJo
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Sequence
 
 import cocotb
@@ -17,6 +16,7 @@ from rtl.config import UnitConfig
 from sim.model.attention.greedy import sort
 
 from .bench import Bench, require, tests_of
+from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
 
 __all__ = ["AttentionJob", "KeySet"]
@@ -33,7 +33,7 @@ class KeySet:
     mask : bool array (keys,)
         True: the key takes no part.
     y : int array (queries, dim)
-        Expected outputs.
+        Expected outputs; None, before the model was asked.
     use : int
         What the values are for, where their stream says so. Those that reuse a map come with
         neither queries nor keys.
@@ -43,7 +43,7 @@ class KeySet:
     k: np.ndarray
     v: np.ndarray
     mask: np.ndarray
-    y: np.ndarray
+    y: np.ndarray | None = None
     use: int = 0
 
     @property
@@ -53,22 +53,16 @@ class KeySet:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AttentionJob:
-    """What a simulation is given.
+class AttentionJob(Job):
+    """Sets for an attention engine.
 
     Attributes
     ----------
-    config : UnitConfig
-        Configuration of the engine.
     sets : list of KeySet
         Sets in their order.
-    seed : int
-        Seed of all that is random in the bench.
-    ports : "core" or "axis"
-        Ports of the design.
-    latency : int
-        Latency of the design: that of the engine, and a cycle for a register slice of a shell.
     """
+
+    BENCH = "sim.bench.attention"
 
     config: UnitConfig
     sets: list[KeySet]
@@ -76,24 +70,16 @@ class AttentionJob:
     ports: str
     latency: int
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the job to an ``.npz`` file."""
+    def arrays(self) -> dict[str, object]:
         arrays = {f"{name}{number}": getattr(keys, name) for number, keys in enumerate(self.sets)
-                  for name in "qkvy"}
-        masks = {f"mask{number}": keys.mask for number, keys in enumerate(self.sets)}
-        masks["use"] = np.array([keys.use for keys in self.sets])
-        np.savez(path, config=self.config.to_json(), seed=self.seed, ports=self.ports,
-                 latency=self.latency, count=len(self.sets), **arrays, **masks)
+                  for name in ("q", "k", "v", "mask", "y")}
+        return {**arrays, "use": np.array([keys.use for keys in self.sets])}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> AttentionJob:
-        """Read the job of an ``.npz`` file."""
-        with np.load(path, allow_pickle=False) as content:
-            sets = [KeySet(*(content[f"{name}{number}"] for name in ("q", "k", "v", "mask", "y")),
-                           int(content["use"][number]))
-                    for number in range(int(content["count"]))]
-            return cls(UnitConfig.from_json(str(content["config"])), sets, int(content["seed"]),
-                       str(content["ports"]), int(content["latency"]))
+    def members(cls, content: dict[str, np.ndarray]) -> dict[str, object]:
+        return {"sets": [KeySet(*(content[f"{name}{number}"] for name in
+                                  ("q", "k", "v", "mask", "y")), int(use))
+                         for number, use in enumerate(content["use"])]}
 
 
 class _Bench(Bench):
@@ -103,7 +89,7 @@ class _Bench(Bench):
 
     @property
     def patience(self) -> int:
-        """Longest that the design may be silent: a set is loaded, and its first query runs."""
+        """A set is loaded, and its first query runs."""
         config = self.config
         return (2 * config.max_keys * config.vector_beats + config.vector_beats
                 + 2 * config.sort_cycles(config.max_keys)
@@ -156,48 +142,26 @@ class _Bench(Bench):
         dict of array
             Cycles in which each beat of each stream was transferred.
         """
-        sources = {name: Source(self.clock, self.ports[name]) for name in self.inputs}
-        sending = []
-        for name, source in sources.items():
-            sent = (beats or {}).get(name) or self.beats(name, sets)
-            pauses = gaps(self.random, len(sent), gap) if gap else None
-            sending.append(cocotb.start_soon(source.run(sent, pauses)))
-        sink, expected = Sink(self.clock, self.ports["o"]), self.beats("o", sets)
-        failure = ""
-        patience = int(self.patience * (1 + (stall is not None)) * 3 / (1.0 - gap))
-        try:
-            await sink.run(len(expected), stall=stall, patience=patience)
-            await sink.quiet(self.patience)
-        except AssertionError as error:
-            failure = str(error)
-        difference = self._compare(sets, expected, sink.beats, set(wrong))
+        sent = {name: (beats or {}).get(name) or self.beats(name, sets) for name in self.inputs}
+        expected = self.beats("o", sets)
+        done = await self.transfer(
+            sent, len(expected), stall=stall,
+            pauses={name: gaps(self.random, len(sent[name]), gap) for name in sent},
+            patience=int(self.patience * (1 + (stall is not None)) * 3 / (1.0 - gap)))
         self.report["beats"] += len(expected)
-        self.report["cycles"] += sink.cycles[-1] if sink.cycles else 0
-        require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
-        for task in sending:
-            await task
-        return {"o": np.array(sink.cycles),
-                **{name: np.array(source.accepted) for name, source in sources.items()}}
+        sizes = [len(keys.y) * self.config.vector_beats for keys in sets]
+        ends = np.cumsum(sizes)
 
-    def _compare(self, sets, expected, got, wrong) -> str:
-        """What the first difference is, empty if there is none."""
-        form, size = self.ports["o"].format, self.config.vector_beats
-        first, place = "", 0
-        for number, keys in enumerate(sets):
-            for query in range(len(keys.y)):
-                want, have = expected[place:place + size], got[place:place + size]
-                place += size
-                self.report["outputs"] += self.config.dim
-                if want == have or len(have) < size or number in wrong:
-                    continue
-                left, right = form.decode(want), form.decode(have)
-                elements = (left["data"] != right["data"]).reshape(-1)
-                self.report["mismatches"] += max(int(elements.sum()), 1)
-                j = int(np.argmax(elements))
-                first = first or (f"set {number} of {len(keys.v)} keys, query {query}: " + (
-                    f"element {j} is {right['data'].flat[j]} instead of {left['data'].flat[j]}"
-                    if elements.any() else f"{have} instead of {want}"))
-        return first
+        def where(beat: int) -> tuple[str, int]:
+            number = int(np.searchsorted(ends, beat, "right"))
+            query, place = divmod(beat - int(ends[number] - sizes[number]),
+                                  self.config.vector_beats)
+            return (f"set {number} of {len(sets[number].v)} keys, query {query}",
+                    place * self.config.io_lanes)
+
+        self.compare(done, expected, where, sum(len(keys.y) for keys in sets) * self.config.dim,
+                     [slice(ends[number] - sizes[number], ends[number]) for number in wrong])
+        return {"o": done.cycles, **done.accepted}
 
 
 _test = tests_of(_Bench)

@@ -8,21 +8,24 @@ names the file of a bench's job. Each test adds a line of JSON to the file named
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from .compare import Where, differences
+from .jobs import Job
 from .rows import formats
-from .stream import Port
+from .stream import Port, Sink, Source, Stall
 
-__all__ = ["Bench", "require", "tests_of"]
+__all__ = ["Bench", "Transfer", "require", "tests_of"]
 
 
 def require(condition: object, message: str) -> None:
@@ -32,8 +35,30 @@ def require(condition: object, message: str) -> None:
 
 
 @functools.cache
-def _job(kind: type):
+def _job(kind: type[Job]) -> Job:
     return kind.load(os.environ["SIM_JOB"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """What crossed the ports of the design.
+
+    Attributes
+    ----------
+    beats : list of str
+        Output beats.
+    cycles : int array
+        For each output beat the rising edge, counted from 1, on which it was taken.
+    accepted : dict of int array
+        The same for the beats of each input.
+    failure : str
+        Rule of the streams that was broken, empty if none was.
+    """
+
+    beats: list[str]
+    cycles: np.ndarray
+    accepted: dict[str, np.ndarray]
+    failure: str
 
 
 class Bench:
@@ -49,14 +74,18 @@ class Bench:
     Attributes
     ----------
     JOB : type
-        Class of the job: it loads itself from a file, and has ``config``, ``seed`` and ``ports``.
+        Class of the job.
+    job, config : Job, UnitConfig
+        The job and its configuration.
+    random : np.random.Generator
+        Source of all that is random in the test.
     ports : dict of Port
         Ports of the streams, by name; ``o`` is the output, all others are inputs.
     report : dict
         What the test's line will say.
     """
 
-    JOB: type
+    JOB: type[Job]
 
     def __init__(self, dut, test: str) -> None:
         self.job = _job(self.JOB)
@@ -101,6 +130,80 @@ class Bench:
             await self._fall
         self._reset.value = 1 - self._active
 
+    @property
+    def patience(self) -> int:
+        """Most cycles between two output beats, if no input has gaps and the output no stalls."""
+        raise NotImplementedError
+
+    async def transfer(self, sent: Mapping[str, Sequence[str]], count: int, *,
+                       pauses: Mapping[str, Iterable[int]] | None = None,
+                       stall: Stall | None = None, patience: int,
+                       leftover: Collection[str] = ()) -> Transfer:
+        """Send beats into all inputs side by side and take the output's.
+
+        Parameters
+        ----------
+        sent : dict of sequence of str
+            Beats of the inputs.
+        count : int
+            Output beats to take; no other one may come for :attr:`patience` cycles after them.
+        pauses : dict of sequence of int
+            Cycles without a beat before each beat of an input; none, where nothing is said.
+        stall : callable
+            Policy of the sink; None keeps it ready.
+        patience : int
+            Cycles without an output beat after which to give up.
+        leftover : collection of str
+            Inputs of which beats may be left in the end.
+        """
+        sources = {name: Source(self.clock, self.ports[name]) for name in sent}
+        tasks = {name: cocotb.start_soon(source.run(sent[name], (pauses or {}).get(name)))
+                 for name, source in sources.items()}
+        sink, failure = Sink(self.clock, self.ports["o"]), ""
+        try:
+            await sink.run(count, stall=stall, patience=patience)
+            await sink.quiet(self.patience)
+        except AssertionError as error:
+            failure = str(error)
+        for name, task in tasks.items():
+            if task.done():
+                task.result()
+                continue
+            task.cancel()
+            if name not in leftover and not failure:
+                failure = (f"{len(sources[name].accepted)} of {len(sent[name])} beats of {name} "
+                           "were taken")
+        self.report["cycles"] += sink.cycles[-1] if sink.cycles else 0
+        return Transfer(sink.beats, np.array(sink.cycles, np.int64),
+                        {name: np.array(source.accepted, np.int64)
+                         for name, source in sources.items()}, failure)
+
+    def compare(self, transfer: Transfer, expected: Sequence[str], where: Where, outputs: int,
+                ignored: Iterable[slice] = ()) -> None:
+        """Fail unless a transfer kept the rules and brought what is expected.
+
+        Parameters
+        ----------
+        transfer : Transfer
+            What came.
+        expected : sequence of str
+            Output beats that had to come.
+        where : callable
+            Names the place of a beat.
+        outputs : int
+            Output elements, for the report.
+        ignored : iterable of slice
+            Beats of which nothing matters but that they came.
+        """
+        got = list(transfer.beats)
+        for part in ignored:
+            got[part] = expected[part][:len(got[part])]
+        mismatches, difference = differences(self.ports["o"].format, expected, got, where)
+        self.report["outputs"] += outputs
+        self.report["mismatches"] += mismatches
+        require(not (transfer.failure or difference),
+                "; ".join(filter(None, [difference, transfer.failure])))
+
     def error(self, expected: int) -> None:
         """Check the design's error output."""
         got = str(self._dut.error.value)
@@ -115,7 +218,7 @@ class Bench:
 
 def tests_of(bench_class: type[Bench]) -> Callable:
     """Return a decorator: a cocotb test of a coroutine function that takes a running bench."""
-    def decorate(function: Callable):
+    def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         async def run(dut):
             bench = bench_class(dut, function.__name__)

@@ -1,23 +1,25 @@
 """Tests of any unit that turns rows into rows of equal length: exactness, timing, stream rules.
 
-Run inside the simulator by :mod:`sim.runner`, once for each :class:`sim.bench.rows.Job`; see
+Run inside the simulator by :mod:`sim.runner`, once for each :class:`~sim.bench.jobs.RowJob`; see
 :mod:`sim.bench.bench`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
 from .bench import Bench, require, tests_of
-from .rows import BeatFormat, Job, Rows
+from .compare import places_of_rows
+from .jobs import RowJob
+from .rows import Rows
 from .stream import Sink, Source, Stall, gaps, patient, stalls
 
-__all__ = ["differences", "early_stalls", "output_schedule"]
+__all__ = ["early_stalls", "output_schedule"]
 
 # Rows that a test of one event (a reset, an error) sends around it, in beats.
 FEW_BEATS = 300
@@ -64,52 +66,20 @@ def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
     return waited[inside < max_rows]
 
 
-def differences(form: BeatFormat, rows: Rows, expected: Sequence[str],
-                got: Sequence[str]) -> tuple[int, str]:
-    """Compare the output beats of ``rows`` with what is expected.
-
-    Returns
-    -------
-    int, str
-        Number of wrong elements (at least 1 if anything differs) and what the first one is.
-    """
-    if list(got) == list(expected):
-        return 0, ""
-    count = min(len(got), len(expected))
-    if not count:
-        return len(rows.values), f"no output beat instead of {len(expected)}"
-    left, right = form.decode(expected[:count]), form.decode(got[:count])
-    elements = (left["data"] != right["data"]) & left["keep"]
-    wrong = np.array([a != b for a, b in zip(expected, got, strict=False)])
-    mismatches = max(int(elements.sum()), 1) + abs(len(got) - len(expected)) * form.lanes
-    if not wrong.any():
-        return mismatches, f"{len(got)} output beats instead of {len(expected)}"
-    beat = int(np.argmax(wrong))
-    ends = np.cumsum(rows.beats(form.lanes))
-    row = int(np.searchsorted(ends, beat, "right"))
-    place = beat - int(ends[row] - rows.beats(form.lanes)[row])
-    where = f"row {row} ({rows.names[row]}, {rows.lengths[row]} elements), beat {place}"
-    if elements[beat].any():
-        lane = int(np.argmax(elements[beat]))
-        return mismatches, (f"{where}: element {place * form.lanes + lane} is "
-                            f"{right['data'][beat, lane]} instead of {left['data'][beat, lane]}")
-    return mismatches, f"{where}: {got[beat]} instead of {expected[beat]}"
-
-
 # Bench
 
 class _Bench(Bench):
     """The design with its clock, its streams and the job's rows."""
 
-    JOB = Job
+    JOB = RowJob
 
     def __init__(self, dut, test: str) -> None:
         super().__init__(dut, test)
         self.i, self.o = self.ports.values()
 
-    # Longest that a design may be silent: the longest row on its way in and another on its way out.
     @property
     def patience(self) -> int:
+        """The longest row is on its way in, and another one on its way out."""
         return (self.config.passes + 1) * self.config.max_beats + self.job.latency + 16
 
     async def exchange(self, rows: Rows, outputs: Rows, *, pauses: Sequence[int] | None = None,
@@ -138,31 +108,22 @@ class _Bench(Bench):
         if beats is None:
             beats = self.i.format.from_rows(rows, self.random)
         expected = self.o.format.from_rows(outputs)
-        source, sink = Source(self.clock, self.i), Sink(self.clock, self.o)
         longest = max(pauses, default=0) if pauses is not None else 0
-        sending = cocotb.start_soon(source.run(beats, pauses))
         patience = self.patience * (1 + (stall is not None)) * 2 + longest * self.config.max_beats
-        failure = ""
-        try:
-            await sink.run(len(expected), stall=stall, patience=patience)
-            await sink.quiet(self.patience)
-        except AssertionError as error:
-            failure = str(error)
-        got = list(sink.beats)
-        if ignore is not None:
-            ends = np.cumsum(outputs.beats(self.o.format.lanes))
-            part = slice(ends[ignore] - outputs.beats(self.o.format.lanes)[ignore], ends[ignore])
-            require(all(beat[0] == want[0] for beat, want in
-                         zip(got[part], expected[part], strict=False)), "last is not where it was")
-            got[part] = expected[part][:len(got[part])]
-        mismatches, difference = differences(self.o.format, outputs, expected, got)
-        self.report["outputs"] += len(outputs.values)
-        self.report["mismatches"] += mismatches
+        done = await self.transfer({"i": beats}, len(expected), pauses={"i": pauses}, stall=stall,
+                                   patience=patience)
         self.report["beats"] += len(beats)
-        self.report["cycles"] += sink.cycles[-1] if sink.cycles else 0
-        require(not (failure or difference), "; ".join(filter(None, [difference, failure])))
-        await sending
-        return np.array(source.accepted), np.array(sink.cycles)
+        ignored = []
+        if ignore is not None:
+            counts = outputs.beats(self.o.format.lanes)
+            end = int(np.cumsum(counts)[ignore])
+            ignored.append(slice(end - int(counts[ignore]), end))
+            require(all(beat[0] == want[0] for beat, want in
+                        zip(done.beats[ignored[0]], expected[ignored[0]], strict=False)),
+                    "last is not where it was")
+        self.compare(done, expected, places_of_rows(outputs, self.o.format.lanes),
+                     len(outputs.values), ignored)
+        return done.accepted["i"], done.cycles
 
     def some(self, budget: int = FEW_BEATS) -> tuple[Rows, Rows]:
         """Return some of the job's rows of up to ``budget`` beats together, at random."""
@@ -349,7 +310,7 @@ async def malformed_keep(bench):
         bench.error(1)
 
 
-def _malformed(lanes: int, max_beats: int):
+def _malformed(lanes: int, max_beats: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what can be wrong with a beat: which one of its row, and lanes kept."""
     lane = np.arange(lanes)
     if lanes > 2:

@@ -7,7 +7,6 @@ bit, and unknown bits show as they are. The last beat of a row has the digit 1 i
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.bus.axi_stream import bus_name, element_bytes
 from rtl.config import UnitConfig
 
-__all__ = ["BeatFormat", "Job", "Rows", "formats"]
+__all__ = ["BeatFormat", "Rows", "formats"]
 
 
 # Rows
@@ -233,55 +232,3 @@ def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
         return tuple(_core(layout, port) for port, layout in config.streams.items())
     return tuple(_axis(layout, bus_name(port, Out if port == "o" else In))
                  for port, layout in config.streams.items())
-
-
-# Jobs
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Job:
-    """What a simulation is given: rows, and what must come out.
-
-    Attributes
-    ----------
-    config : UnitConfig
-        Configuration of the unit.
-    rows : Rows
-        Input rows.
-    expected : int64 array
-        Output for each element of ``rows.values``.
-    seed : int
-        Seed of all that is random in the bench.
-    ports : "core" or "axis"
-        Ports of the design.
-    latency : int
-        Latency of the design: that of the unit, and a cycle for each register slice of a shell.
-    """
-
-    config: UnitConfig
-    rows: Rows
-    expected: np.ndarray
-    seed: int
-    ports: str
-    latency: int
-
-    @property
-    def outputs(self) -> Rows:
-        """Expected rows."""
-        return dataclasses.replace(self.rows, values=self.expected,
-                                   mask=np.zeros(len(self.expected), bool))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the job to an ``.npz`` file."""
-        np.savez(path, config=self.config.to_json(), seed=self.seed, ports=self.ports,
-                 latency=self.latency, values=self.rows.values, mask=self.rows.mask,
-                 lengths=self.rows.lengths, names=np.array(self.rows.names, dtype=np.str_),
-                 expected=self.expected)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Job:
-        """Read the job of an ``.npz`` file."""
-        with np.load(path, allow_pickle=False) as content:
-            rows = Rows(content["values"], content["mask"], content["lengths"],
-                        [str(name) for name in content["names"]])
-            return cls(UnitConfig.from_json(str(content["config"])), rows, content["expected"],
-                       int(content["seed"]), str(content["ports"]), int(content["latency"]))

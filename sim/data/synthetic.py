@@ -25,6 +25,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rtl import unit
+from rtl.attention import AttentionConfig
 
 from .. import reference
 
@@ -46,7 +47,7 @@ def _random(random, queries, keys, dim, beta) -> Vectors:
 def _cluster(random, queries, keys, dim, beta) -> Vectors:
     count = max(keys // 20, 1)
 
-    def near(centres, chosen):
+    def near(centres: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return 0.8 * centres[chosen] + 0.6 * _normal(random, len(chosen), dim)
 
     centres = _normal(random, count, dim)
@@ -103,7 +104,8 @@ def quantise(x: np.ndarray, scale: float, bits: int) -> np.ndarray:
     return np.clip(np.rint(x / scale), -high, high).astype(np.int64)
 
 
-def integers(config, random: np.random.Generator, queries: int, keys: int) -> Vectors:
+def integers(config: AttentionConfig, random: np.random.Generator, queries: int,
+             keys: int) -> Vectors:
     """Return integers of one of several kinds, chosen at random, that go for weak points.
 
     Full range, extremes only, ties everywhere with a query of zeros, and normal ones.
@@ -126,7 +128,7 @@ def integers(config, random: np.random.Generator, queries: int, keys: int) -> Ve
     return q, k, v
 
 
-def fitted(q, k, v, **parameters):
+def fitted(q: np.ndarray, k: np.ndarray, v: np.ndarray, **parameters: object) -> AttentionConfig:
     """Return an :class:`~rtl.attention.AttentionConfig` whose scales just fit real vectors.
 
     Scales are powers of two, the least at which the largest logit, and so on, fits; that of the
@@ -143,7 +145,7 @@ def fitted(q, k, v, **parameters):
     return cls(**{**scales, **values})
 
 
-def fine(q, k, v, **parameters):
+def fine(q: np.ndarray, k: np.ndarray, v: np.ndarray, **parameters: object) -> AttentionConfig:
     """Return a configuration of :func:`fitted` that adds little to the errors of integers.
 
     Scales of elements are no powers of two, so that the largest element just fits; logits and
@@ -156,7 +158,7 @@ def fine(q, k, v, **parameters):
                               **scales, **parameters})
 
 
-def quantised(config, q, k, v):
+def quantised(config: AttentionConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Vectors:
     """Return real vectors as the integers that the engine of ``config`` takes."""
     return (quantise(q, config.query_scale, config.bits),
             quantise(k, config.key_scale, config.bits),

@@ -5,10 +5,13 @@ made anew by the function of that name here. With ``--check`` nothing is written
 is not what the tools give today is an error.
 """
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
@@ -29,15 +32,15 @@ TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION
 
 # Files -------------------------------------------------------------------------------------------
 
-def update(text, made):
-    """Text with the tables between its markers made anew; ``made`` keeps them by name.
+def update(text: str, made: dict[str, str]) -> str:
+    """Return a text with the tables between its markers made anew; ``made`` keeps them by name.
 
     Raises
     ------
     ValueError
         If a marker names no table.
     """
-    def replace(match):
+    def replace(match: re.Match[str]) -> str:
         name = match[1]
         if name not in TABLES:
             raise ValueError(f"Table must be one of {', '.join(TABLES)}, not {name!r}")
@@ -47,7 +50,7 @@ def update(text, made):
     return re.sub(r"<!-- begin ([\w-]+) -->\n.*?<!-- end \1 -->", replace, text, flags=re.DOTALL)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m sim.report",
                                      description=__doc__.split("\n")[0])

@@ -1,7 +1,13 @@
 """Table of the switching activity of attention engines, on a head of a real Transformer."""
 
+from __future__ import annotations
+
 import pathlib
 import tempfile
+
+import numpy as np
+
+from rtl import UnitConfig
 
 from ..bench.attention import AttentionJob
 from ..data import synthetic
@@ -17,8 +23,8 @@ __all__ = ["TABLES", "attention", "toggles"]
 FEW, MANY = 8, 24
 
 
-def toggles(config, q, k, v):
-    """Activity per query (:class:`sim.report.switching.Activity`, of real numbers)."""
+def toggles(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> activity.Activity:
+    """Return the activity per query (:class:`sim.report.switching.Activity`, of real numbers)."""
     design = Design.of(config)
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -26,7 +32,7 @@ def toggles(config, q, k, v):
         for count in FEW, MANY:
             job = AttentionJob(config, key_sets(config, [(q[:count], k, v)]), 0, "core",
                                design.latency)
-            result, = simulation.run(job, ["sets_back_to_back"], module="sim.bench.attention")
+            result, = simulation.run(job, ["sets_back_to_back"])
             if result.failure:
                 raise RuntimeError(result.failure)
             found.append(activity.measure(design, pathlib.Path(folder, "dump.vcd")))
@@ -36,8 +42,8 @@ def toggles(config, q, k, v):
                              (many.loaded - few.loaded) / queries)
 
 
-def attention():
-    """Markdown table: toggles per query of each engine, same queries of a captured head."""
+def attention() -> str:
+    """Return the table: toggles per query of each engine, same queries of a captured head."""
     keys = len(captured_head()[1])
     variants = [
         ("dense", False, {}),

@@ -3,26 +3,37 @@
 Times are wall clock, the best of a few runs; they are those of the machine that it runs on.
 """
 
+from __future__ import annotations
+
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from rtl import unit, units
+from rtl import UnitConfig, unit, units
 
 from .. import model
-from ..runner import SIMULATORS, Design, Simulation, SimulatorError, make_job
-from ..stimuli.rows import back_to_back
+from ..bench.rows import Rows
+from ..jobs import make_job
+from ..runner import SIMULATORS, Design, Simulation, SimulatorError
+from ..stimuli.provider import family, preset, presets, provider
 
-__all__ = ["main"]
+__all__ = ["generator", "main", "models", "simulators"]
 
 RUNS = 3
 
+# Rows of a unit's model, and sets of 320 keys and as many queries of an attention engine's.
+MODEL_ROWS, MODEL_SETS = 20_000, 4
 
-def _best(function):
+Figure = tuple[str, str]
+
+
+def _best(function: Callable[[], object]) -> float:
     """Shortest time of a few runs of ``function``, in seconds."""
     times = []
     for _ in range(RUNS):
@@ -32,7 +43,7 @@ def _best(function):
     return min(times)
 
 
-def generator():
+def generator() -> Iterator[Figure]:
     """Time of ``python -m rtl.generate --bits 8``, a process that writes every unit."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "rtl.generate", "--bits", "8", "--out", out]
@@ -40,39 +51,63 @@ def generator():
     yield f"generator, {len(units())} units at 8 bits", f"{seconds:.2f} s"
 
 
-def models():
-    """Throughput of every row unit's model on rows of 512 elements of 8 bits."""
+def models(rows: int = MODEL_ROWS, sets: int = MODEL_SETS) -> Iterator[Figure]:
+    """Throughput of every preset's model: output elements of rows, or of queries, per second.
+
+    Rows have 512 elements of 8 bits, or as many as the unit takes.
+    """
     for name in units():
-        if not name.startswith("softmax-"):
-            continue
-        for preset in unit(name).PRESETS:
-            config = unit(name).preset(preset, lanes=16)
-            length = min(512, getattr(config, "max_length", 512))
-            x = np.random.default_rng(0).integers(-128, 128, (20000, length))
-            seconds = _best(lambda config=config, x=x: model.run(config, x))
-            yield f"model of {name} {preset}", f"{x.size / seconds / 1e6:.0f} M elements/s"
+        for choice in presets(unit(name)):
+            config = preset(unit(name), choice, lanes=16) if family(name) != "attention" else \
+                preset(unit(name), choice)
+            arrays = _arrays(config, rows, sets)
+            seconds = _best(functools.partial(model.run, config, *arrays))
+            yield (f"model of {name} {choice or ''}",
+                   f"{arrays[0].size / seconds / 1e6:.3g} M elements/s")
 
 
-def simulators():
-    """Throughput of the simulators with the bench, on back-to-back rows; time to build."""
-    config = unit("softmax-e2").preset("plus", lanes=16)
-    design = Design.of(config)
-    rows = back_to_back(config, np.random.default_rng(0), 1000)
-    for simulator in SIMULATORS:
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            try:
-                simulation = Simulation(design, simulator, folder)
-            except SimulatorError as error:
-                yield simulator, str(error)
-                continue
-            built = time.perf_counter() - start
-            result, = simulation.run(make_job(design, rows), ["rows_back_to_back"])
-            yield (f"cocotb on {simulator}, 16 lanes",
-                   f"{result.beats / result.seconds:,.0f} beats/s, built in {built:.1f} s")
+def _arrays(config: UnitConfig, rows: int, sets: int) -> list[np.ndarray]:
+    """What the model of a unit is timed on."""
+    random = np.random.default_rng(0)
+    if "k" in config.streams:
+        low, high = config.element_range
+        shape = sets, config.max_keys, config.dim
+        return [random.integers(low, high + 1, shape) for _ in "qkv"]
+    length = config.max_length if getattr(config, "least_length", 1) > 1 else min(
+        512, config.max_length)
+    element = config.input_layout.element
+    low = -(1 << (element.width - 1)) if element.signed else 0
+    return [random.integers(low, low + (1 << element.width), (rows, length))]
 
 
-def main(argv=None):
+def simulators(names: Sequence[str] = SIMULATORS, rows: int = 1000) -> Iterator[Figure]:
+    """Throughput of the simulators with the bench, on inputs back to back; time to build.
+
+    One preset of each unit: the first that the regression's throughput tasks have.
+    """
+    for name in units():
+        source = provider(name)
+        case = next(source.cases(unit(name), "throughput"))
+        design = Design.of(case.config, case.ports)
+        inputs = source.inputs(case.config, "throughput", np.random.default_rng(0), beats=0,
+                               rows=rows)
+        tests, job = source.tests(case.config, "throughput"), make_job(design, inputs)
+        width = case.config.lanes if isinstance(inputs, Rows) else case.config.io_lanes
+        for simulator in names:
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.perf_counter()
+                try:
+                    simulation = Simulation(design, simulator, folder)
+                    built = time.perf_counter() - start
+                    result, = simulation.run(job, tests)
+                    figure = (f"{result.cycles / result.seconds:,.0f} cycles/s, built in "
+                              f"{built:.1f} s")
+                except SimulatorError as error:
+                    figure = str(error)
+            yield f"{name} on {simulator}, {width} lanes", figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m sim.report.benchmark",
                                      description=__doc__.split("\n")[0])

@@ -1,5 +1,7 @@
 """Tables of E2Softmax: cost and exactness of its presets and options."""
 
+from __future__ import annotations
+
 from rtl import unit
 
 from .tools import measured, normal_errors, table
@@ -14,8 +16,8 @@ PEERS = (("ITA softmax, 16 lanes, without row store", "173", "0", "0", "8.57"),
          ("MASE softermax, 16 lanes, rows of 64", "783", "118", "0", "7.81"))
 
 
-def cost():
-    """Cost of E2Softmax: presets and options at 1 to 32 lanes, rows of up to 1024 elements."""
+def cost() -> str:
+    """Return the table of costs: presets and options at 1 to 32 lanes, rows of up to 1024."""
     options = (("paper", "paper", {}), ("plus", "plus", {}),
                ("plus, two partial sums", "plus", {"partial_sums": 2}),
                ("plus, two partial sums, deep", "plus", {"partial_sums": 2, "pipeline": "deep"}))
@@ -34,8 +36,8 @@ def cost():
                   "BRAM36", "logic delay, ns", "latency, cycles"), rows)
 
 
-def exactness():
-    """Errors of E2Softmax: presets and options, at several row lengths."""
+def exactness() -> str:
+    """Return the table of errors: presets and options, at several row lengths."""
     cls = unit("softmax-e2")
     common = {"lanes": 16, "max_length": 1024}
     variants = [

@@ -1,5 +1,6 @@
 """Tables of the LayerNorm units: cost beside their peers, exactness, and a real model's layers."""
 
+from __future__ import annotations
 
 import numpy as np
 
@@ -32,8 +33,8 @@ PEERS = (
 PEER_ERRORS = ("MASE LayerNorm", {64: (0.1015, 0.80), 512: (0.032, 0.29)})
 
 
-def cost():
-    """Markdown table: cost per element and cycle at 1, 4, 8 and 32 lanes, rows of 768 channels.
+def cost() -> str:
+    """Return the table: cost per element and cycle at 1, 4, 8 and 32 lanes, rows of 768 channels.
 
     Alphas, gammas and betas are random, so that none is a constant.
     """
@@ -62,8 +63,8 @@ def cost():
                   [*rows, *PEERS])
 
 
-def exactness():
-    """Markdown table: errors of the statistics and of the outputs, by rounding and row length.
+def exactness() -> str:
+    """Return the table: errors of the statistics and of the outputs, by rounding and row length.
 
     400 rows of activations whose channels have scales from 1/4 to 4, quantised with power-of-two
     factors; errors against float64 LayerNorm of the same integers.
@@ -97,8 +98,8 @@ def exactness():
                   "largest error"), rows)
 
 
-def layers():
-    """Markdown table: mean error of the outputs of a real model's LayerNorms, 8 bits in and out.
+def layers() -> str:
+    """Return the table: mean error of the outputs of a real model's LayerNorms, at 8 bits.
 
     In parts of the deviation of the outputs, against float64 LayerNorm of the float inputs.
     """
@@ -129,7 +130,7 @@ def _config(name, **parameters):
     config = unit(name)(**parameters)
     channels = config.channels
 
-    def draw(low, high):
+    def draw(low: int, high: int) -> tuple[int, ...]:
         return tuple(random.integers(low, high, channels).tolist())
 
     return unit(name)(**parameters, alpha=draw(0, 1 << config.alpha_bits), gamma=draw(-128, 128),

@@ -1,5 +1,7 @@
 """Table of the softmax methods beside each other: exactness and cost at one interface."""
 
+from __future__ import annotations
+
 from rtl import unit, units
 
 from .tools import joined, measured, normal_errors, table
@@ -21,8 +23,8 @@ PEERS = (
 )
 
 
-def family():
-    """Markdown table: method and preset, exactness at two row lengths, cost at three widths.
+def family() -> str:
+    """Return the table: method and preset, exactness at two row lengths, cost at three widths.
 
     Errors are those of 1000 rows of normal logits with standard deviation 3, in steps of 1/8,
     against float64 softmax of the same quantised logits. Cost is per element and cycle; ``n`` is

@@ -1,49 +1,212 @@
-"""Sets of queries, keys and values that attention engines are tested with."""
+"""Provider for the attention engine (:class:`~sim.stimuli.provider.Provider`): sets of vectors.
 
+A set is queries, keys and values with a mask of the keys. With ``reuse`` there are also values
+alone, which reuse the map of a set before. Captured sets are heads of a real Transformer.
+"""
+
+from __future__ import annotations
+
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
-from .. import model
+from rtl import ConfigError
+from rtl.attention import AttentionConfig
+from rtl.parameter import kind_of
+
 from ..bench.attention import KeySet
-from ..data.synthetic import integers
-from ..model.attention.reuse import AttentionMap
+from ..data import captured, sample, synthetic
+from .provider import Case, preset, presets
 
-__all__ = ["make_set", "make_sets"]
+__all__ = ["cases", "directed", "inputs", "random_config", "random_set", "random_sets", "tests",
+           "use_of", "with_reuse"]
+
+Vectors = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+CAPTURE = sample("heads")
+
+# Input beats that a set of random length stands for, and rows of a throughput run.
+BEATS_OF_SET = 150
+ROWS_OF_SET = 25
 
 
-def make_set(config, random, keys=None):
+# Provider
+
+def cases(cls: type[AttentionConfig], kind: str) -> Iterator[Case]:
+    """Yield every preset: two small variants for directed sets, and a captured head for each."""
+    for number, name in enumerate(presets(cls)):
+        own, other = _variants(preset(cls, name))
+        if kind == "directed":
+            yield Case(preset(cls, name, dim=8, io_lanes=4, max_keys=21, **own))
+            yield Case(preset(cls, name, dim=6, io_lanes=2, max_keys=13, bits=5, query_scale=0.3,
+                              **other), "axis")
+        elif kind == "throughput":
+            yield Case(preset(cls, name, dim=16, io_lanes=8, max_keys=64, **own))
+        elif kind == "real":
+            heads = captured.load_heads(CAPTURE)
+            yield Case(synthetic.fitted(*heads[number % len(heads)].real(),
+                                        **cls.PRESETS.get(name, {})))
+
+
+def _variants(config: AttentionConfig) -> tuple[dict, dict]:
+    """Parameters that make a small engine of a preset, and another one of its options."""
+    if config.reuse:
+        return {"maps": 2}, {"maps": 4, "map_queries": 5, "causal": True}
+    if config.select == "predict":
+        return {"predict_lanes": 4}, {"predict_lanes": 2, "rule": "top-k", "top_k": 5,
+                                      "causal": True}
+    if config.select == "greedy":
+        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
+    return {"lanes": 2}, {"lanes": 3, "causal": True}
+
+
+def random_config(cls: type[AttentionConfig], random: np.random.Generator) -> AttentionConfig:
+    """Return a small config with every parameter drawn, those of what is not in use as well.
+
+    Combinations that the class refuses are drawn again.
+    """
+    while True:
+        with contextlib.suppress(ConfigError):
+            return cls(**_parameters(cls, random))
+
+
+def _parameters(cls: type[AttentionConfig], random: np.random.Generator) -> dict[str, object]:
+    def draw(*values: object) -> object:
+        return values[int(random.integers(len(values)))]
+
+    kind = draw("dense", "predict", "predict", "predict", "greedy", "greedy", "reuse")
+    io_lanes = int(random.integers(1, 5))
+    dim = io_lanes * int(random.integers(1, 4))
+    bits = int(random.integers(4, 9))
+    scales = {f"{name}_scale": float(2.0 ** random.integers(-5, 1)) * draw(1.0, 1.0, 0.7)
+              for name in ("query", "key", "value", "output")}
+    predictor = draw(*kind_of(cls.parameters()["predictor"]).values)
+    return dict(
+        bits=bits, **scales, max_keys=int(random.integers(1, 30)), dim=dim, io_lanes=io_lanes,
+        lanes=int(random.integers(1, 5)) if kind == "dense" else 1,
+        logit_bits=int(random.integers(4, 12)), logit_scale=float(2.0 ** random.integers(-4, 1)),
+        softmax=draw("softmax-e2:plus", "softmax-split:plus", "softmax-rexp:paper"),
+        weight_bits=int(random.integers(6, 13)), out_bits=int(random.integers(4, 13)),
+        causal=draw(False, kind != "greedy"), memory=draw("auto", "block", "distributed"),
+        select=kind if kind in ("predict", "greedy") else "none", reuse=kind == "reuse",
+        predictor="sign" if predictor == "prefix" and dim == 1 else predictor,
+        prefix_dims=int(random.integers(1, max(dim, 2))), predict_lanes=draw(1, 2, 4, 8),
+        rule=draw("mean", "threshold", "top-k"), mean_shift=int(random.integers(0, 5)),
+        threshold=int(random.integers(0, 300)), top_k=int(random.integers(1, 20)),
+        iterations_per_key=float(random.uniform(0.01, dim)),
+        percent=float(random.uniform(0.001, 100)),
+        min_skip=draw(False, True), empty=draw("all", "first"), sort=draw("hardware", "host"),
+        start_lanes=1 if io_lanes % 2 else draw(1, 2), scan_lanes=draw(2, 4, 8),
+        maps=draw(1, 2, 4), map_queries=draw(0, int(random.integers(1, 9))),
+        code_bits=int(random.integers(4, 13)))
+
+
+def inputs(config: AttentionConfig, kind: str, random: np.random.Generator, *, beats: int,
+           rows: int) -> list[KeySet]:
+    """Return the sets of a kind."""
+    if kind == "real":
+        return _captured(config)
+    if kind == "throughput":
+        return random_sets(config, random, max(rows // ROWS_OF_SET, 4))
+    if kind == "random":
+        return random_sets(config, random, max(beats // BEATS_OF_SET, 4))
+    named = [KeySet(*vectors) for _, *vectors in directed(config)]
+    return random_sets(config, random, 1, named)
+
+
+def tests(config: AttentionConfig, kind: str) -> list[str] | None:
+    """Return the tests of :mod:`sim.bench.attention`: of real sets and throughput a few."""
+    return {"real": ["sets_back_to_back", "sets_with_gaps_and_stalls"],
+            "throughput": ["sets_back_to_back"]}.get(kind)
+
+
+def _captured(config: AttentionConfig) -> list[KeySet]:
+    """Captured heads of the config's scales, one set padded and one whole, of other queries."""
+    heads = [head for head in captured.load_heads(CAPTURE)
+             if head.k.shape[1] == config.dim and len(head.k) <= config.max_keys]
+    scales = [tuple(getattr(synthetic.fitted(*head.real(), bits=config.bits), f"{name}_scale")
+                    for name in ("query", "key", "value")) for head in heads]
+    own = config.query_scale, config.key_scale, config.value_scale
+    found = [head for head, scale in zip(heads, scales, strict=True) if scale == own]
+    if not found:
+        raise ConfigError("No captured head has the dimensions and scales of this configuration")
+    q, k, v = synthetic.quantised(config, *found[0].real())
+    mask = np.arange(len(k)) >= len(k) * 5 // 6
+    sets = [KeySet(q[:4], k, v, mask), KeySet(q[4:10], k, v, mask & ~mask)]
+    if config.reuse:
+        _, _, other = synthetic.quantised(config, *heads[-1].real())
+        sets.append(KeySet(v[:0], v[:0], other, mask[:0], use=1))
+    return sets
+
+
+# Sets
+
+def directed(config: AttentionConfig) -> Iterator[Vectors]:
+    """Yield ``(name, q, k, v, mask)`` of sets that go for one thing each."""
+    random = np.random.default_rng(3)
+    low, high = config.element_range
+    count, dim = min(7, config.max_keys), config.dim
+    q, k, v = (random.integers(low, high + 1, (n, dim)) for n in (3, count, count))
+    place, none = np.arange(count), np.zeros(count, bool)
+    yield "one key", q, k[:1], v[:1], none[:1]
+    yield "query of zeros", 0 * q, k, v, none
+    yield "ties everywhere", q, k[:1].repeat(count, 0), v, none
+    yield "all masked", q, k, v, ~none
+    yield "all but the first masked", q, k, v, place > 0
+    yield "all but the last masked", q, k, v, place < count - 1
+    yield "one masked", q, k, v, place == count // 2
+    for name, of_query, of_keys in (("lowest", low, low), ("highest", high, high),
+                                    ("opposite", low, high)):
+        yield (name, np.full((3, dim), of_query), np.full((count, dim), of_keys),
+               np.full((count, dim), of_query), none)
+    yield ("one in front", np.full((1, dim), max(high // 14, 1)),
+           np.eye(count, dim, dtype=np.int64) * (high * 7 // 9), v, none)
+
+
+def random_set(config: AttentionConfig, random: np.random.Generator, keys: int | None = None,
+               queries: int | None = None) -> KeySet:
+    """Return a set of so many keys and queries, up to ``max_keys`` and 8 if they are not given."""
     keys = keys or int(random.integers(1, config.max_keys + 1))
-    q, k, v = integers(config, random, int(random.integers(1, 9)), keys)
+    queries = queries or int(random.integers(1, 9))
     mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
-    return KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask))
+    return KeySet(*synthetic.integers(config, random, queries, keys), mask)
 
 
-def make_sets(config, random):
-    sets = [make_set(config, random, keys) for keys in (None, 1, config.max_keys)]
-    sets += [make_set(config, random) for _ in range(9)]
+def random_sets(config: AttentionConfig, random: np.random.Generator, count: int = 9,
+                more: list[KeySet] | None = None) -> list[KeySet]:
+    """Return three sets of any, the least and the most keys, ``count`` random ones, and ``more``.
+
+    With ``reuse`` there are values between them that reuse maps.
+    """
+    sets = [random_set(config, random, keys) for keys in (None, 1, config.max_keys)]
+    sets += [random_set(config, random) for _ in range(count)] + (more or [])
     return with_reuse(config, random, sets) if config.reuse else sets
 
 
-def with_reuse(config, random, leaders):
-    """The sets, each behind the third followed by values that reuse the map of one of the last."""
+def with_reuse(config: AttentionConfig, random: np.random.Generator,
+               leaders: list[KeySet]) -> list[KeySet]:
+    """Return the sets, each behind the third followed by values that reuse one of the last maps."""
     sets, stored = [], {}
     for place, leader in enumerate(leaders):
         number, tag = int(random.integers(config.maps)), int(random.integers(256))
         # A map has so many rows at most.
         leader = dataclasses.replace(leader, q=leader.q[:config.map_rows],
-                                     y=leader.y[:config.map_rows], use=of_use(config, number, tag))
+                                     use=use_of(config, number, tag))
         sets.append(leader)
         stored[number] = leader, tag
         for _ in range(int(random.integers(3)) if place > 1 else 0):
             number = int(random.choice(list(stored)))
             one, tag = stored[number]
-            v = random.integers(*config.element_range, one.v.shape)
-            y = AttentionMap.of(config, one.q, one.k, one.mask).run(config, v)
-            sets.append(KeySet(v[:0], v[:0], v, np.zeros(0, bool), y,
-                               1 | of_use(config, number, tag)))
+            low, high = config.element_range
+            v = random.integers(low, high + 1, one.v.shape)
+            sets.append(KeySet(v[:0], v[:0], v, np.zeros(0, bool),
+                               use=use_of(config, number, tag, reuse=True)))
     return sets
 
 
-def of_use(config, number, tag):
-    return number << 1 | tag << config.maps.bit_length()
+def use_of(config: AttentionConfig, number: int, tag: int, *, reuse: bool = False) -> int:
+    """Return what the stream of values says that a set is for: the bits of its ``use``."""
+    shape = config.value_layout["use"].shape
+    return shape.const({"reuse": reuse, "map": number, "tag": tag}).as_bits()

@@ -1,4 +1,8 @@
-"""Rows, channel parameters and configurations that LayerNorm units are tested with."""
+"""Provider for the LayerNorm units (:class:`~sim.stimuli.provider.Provider`).
+
+Rows without masks, parameters of the channels, and loads of further ones; captured rows are inputs
+of the LayerNorms of a real Transformer.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,99 @@ from rtl import ConfigError
 from rtl.layernorm.config import LayerNormConfig
 from rtl.parameter import Choice, Flag, Integer, kind_of
 
+from ..accuracy import calibrate
+from ..bench.jobs import Loads, load_beats
 from ..bench.rows import Rows
+from ..data import captured, sample
+from . import draw
+from .provider import Case, preset, presets
 
-__all__ = ["channel_parameters", "directed", "lengths", "load_beats", "random_config",
-           "random_rows"]
+__all__ = ["cases", "channel_parameters", "directed", "inputs", "lengths", "load_beats",
+           "random_config", "random_rows", "tests"]
 
 Row = tuple[str, np.ndarray, None]
+
+CAPTURE = sample("layernorm")
+
+# LayerNorms of the capture whose parameters units get: the first, one of the middle, the last.
+NORMS = (0, 6, 12)
+
+# Loads of parameters that a run has.
+LOADS = 5
+
+
+# Provider
+
+def cases(cls: type[LayerNormConfig], kind: str) -> Iterator[Case]:
+    """Yield every preset: fixed, variable and loaded for directed rows; captured LayerNorms."""
+    random = np.random.default_rng(0)
+    for name in presets(cls):
+        # RMSNorm's elements are centred.
+        zero = {"zero_point": 0} if cls.PRESETS.get(name, {}).get("rms") else {}
+
+        def make(zero: dict = zero, name: str | None = name, **values: object) -> LayerNormConfig:
+            return channel_parameters(preset(cls, name, **values, **zero), random)
+
+        if kind == "directed":
+            yield Case(make(lanes=8, channels=61))
+            yield Case(make(lanes=5, channels=33, row_length="variable", epsilon=3.0), "axis")
+            yield Case(make(lanes=4, channels=22, channel_parameters="loaded"))
+        elif kind == "throughput":
+            yield Case(make(channels=256))
+            yield Case(make(channels=256, row_length="variable"))
+        elif kind == "real":
+            for norm in np.array(captured.load_norms(CAPTURE), object)[list(NORMS)]:
+                yield Case(calibrate.calibrate(cls.UNIT, norm.inputs, norm.gamma, norm.beta,
+                                               epsilon=norm.epsilon, preset=name, lanes=16).config)
+
+
+def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, beats: int,
+           rows: int) -> Rows | Loads:
+    """Return the rows of a kind; for a unit whose parameters are loaded, with loads."""
+    beats = draw.budget(beats, config.lanes)
+    if kind == "real":
+        found = _captured(config)
+    elif kind == "throughput":
+        found = random_rows(config, random, rows * config.max_beats).take(range(rows))
+    else:
+        found = Rows.of(directed(config))
+        # Loads are drawn on top, and the directed rows of a long row are many beats.
+        if kind == "random" or config.loaded:
+            found = draw.fitting(found, config.lanes, random, beats // 2)
+        found += random_rows(config, random, beats // 2)
+    if not config.loaded:
+        return found
+    return Loads(found, [channel_parameters(config, random) for _ in range(LOADS)])
+
+
+def tests(config: LayerNormConfig, kind: str) -> list[str] | None:
+    """Return the tests of :mod:`sim.bench.row_unit`, or of :mod:`sim.bench.layernorm`."""
+    if kind in ("directed", "random"):
+        return None
+    if config.loaded:
+        return ["loads_back_to_back"]
+    return ["rows_back_to_back"] + ["rows_with_gaps_and_stalls"] * (kind == "real")
+
+
+def _captured(config: LayerNormConfig) -> Rows:
+    """Inputs of the captured LayerNorms that the config was calibrated to."""
+    rows = []
+    for norm in captured.load_norms(CAPTURE):
+        if norm.inputs.shape[1] != config.channels:
+            continue
+        scale, zero_point, alphas = calibrate.input_factors(norm.inputs, config.raw_range,
+                                                            config.alpha_bits)
+        if (zero_point, alphas) == (config.zero_point, config.alphas):
+            values = calibrate.quantise_input(norm.inputs, scale, zero_point, alphas,
+                                              config.raw_range)
+            rows += [(f"{norm.name}, token {k}", row, None) for k, row in enumerate(values)]
+    if not rows:
+        raise ConfigError("No captured LayerNorm has the zero point and alphas of this "
+                          "configuration")
+    return Rows.of(rows)
+
+
+# Configurations
 
 
 def channel_parameters(config: LayerNormConfig, random: np.random.Generator) -> LayerNormConfig:
@@ -35,8 +126,8 @@ def channel_parameters(config: LayerNormConfig, random: np.random.Generator) -> 
 
 
 def random_config(cls: type[LayerNormConfig], random: np.random.Generator, *,
-                  max_channels: int = 400, loaded: bool = False) -> LayerNormConfig:
-    """Return a config of class ``cls`` with every parameter drawn at random.
+                  max_channels: int = 400) -> LayerNormConfig:
+    """Return a config of class ``cls`` with every parameter drawn at random, channels' included.
 
     Combinations that the class refuses are drawn again.
     """
@@ -50,8 +141,7 @@ def random_config(cls: type[LayerNormConfig], random: np.random.Generator, *,
             "zero_point": int(random.choice([low, high, random.integers(low, high + 1)])),
             "channels": int(random.integers(1, max_channels + 1)),
             "epsilon": float(random.choice([0.0, 1.0, random.uniform(0, 100)])),
-            "output_scale": float(2.0 ** random.uniform(-8, 0)),
-            "channel_parameters": "loaded" if loaded else "fixed"}
+            "output_scale": float(2.0 ** random.uniform(-8, 0))}
         with contextlib.suppress(ConfigError):
             return channel_parameters(cls(**values), random)
 
@@ -66,6 +156,8 @@ def _draw(kind: object, random: np.random.Generator) -> object:
         return bool(random.integers(2))
     return None
 
+
+# Rows
 
 def lengths(config: LayerNormConfig) -> list[int]:
     """Return the row lengths that meet the edges of beats and rows."""
@@ -142,13 +234,3 @@ def _random_row(config: LayerNormConfig, random: np.random.Generator, length: in
         row = np.where(random.random(length) < 2.0 / length,
                        random.integers(low, high + 1, length), config.zero_point)
     return f"random {name}", np.clip(np.round(row), low, high).astype(np.int64), None
-
-
-def load_beats(config: LayerNormConfig) -> list[dict]:
-    """Return the beats of ``load`` that bring the parameters of a config."""
-    layout, lanes = config.load_layout, config.lanes
-    elements = [layout.pack(alpha=alpha, gamma=gamma, beta=beta) for alpha, gamma, beta in
-                zip(config.alphas, config.gammas, config.betas, strict=True)]
-    elements += [0] * (config.max_beats * lanes - len(elements))
-    return [{"data": elements[start:start + lanes], "last": start + lanes >= len(elements)}
-            for start in range(0, len(elements), lanes)]

@@ -1,196 +1,138 @@
 """Attention engines in Amaranth's own simulator: sets, and what streams them through."""
 
+from __future__ import annotations
+
 import random
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from amaranth import Module, Signal
-from amaranth.lib import wiring
-from amaranth.sim import Simulator
 
-from sim import model
-from sim.data.synthetic import integers
-from sim.model.attention.greedy import sort
-from sim.model.attention.reuse import AttentionMap
+from rtl import unit
+from rtl.attention import AttentionConfig
+
+from .. import model
+from ..model.attention.greedy import sort
+from ..model.attention.reuse import AttentionMap
+from ..stimuli import attention as stimuli
+from .pysim import exchange
 
 __all__ = ["Leader", "Reuser", "Set", "directed", "expected", "latency", "random_set",
            "random_sets", "run_sets", "use", "values"]
 
 
 class Set:
-    """Keys, values, mask and queries that belong together."""
+    """Keys, values, mask and queries that belong together.
+
+    Attributes
+    ----------
+    q, k, v : int arrays (queries, dim), (keys, dim), (keys, dim)
+        Elements.
+    mask : bool array (keys,)
+        True: the key takes no part.
+    """
 
     #: What the values are for, where their stream says so.
     use = 0
 
-    def __init__(self, q, k, v, mask=None):
+    def __init__(self, q: np.ndarray, k: np.ndarray, v: np.ndarray,
+                 mask: np.ndarray | None = None) -> None:
         self.q, self.k, self.v = q, k, v
         self.mask = np.zeros(len(k), bool) if mask is None else mask
 
     @property
-    def c(self):
+    def c(self) -> np.ndarray:
         """Sorted columns of the keys."""
         return sort(self.k, self.mask).vectors()
 
-    @property
-    def rows(self):
-        """Number of outputs."""
-        return len(self.q)
-
-    def expected(self, config):
+    def expected(self, config: AttentionConfig) -> list[list[int]]:
+        """Return what the model says of the queries."""
         return model.run(config, self.q, self.k, self.v, mask=self.mask).tolist()
 
 
-def random_set(config, rng, keys=None, queries=None):
+def random_set(config: AttentionConfig, rng: np.random.Generator, keys: int | None = None,
+               queries: int | None = None) -> Set:
+    """Return a set of so many keys and queries, up to ``max_keys`` and 6 if they are not given."""
     keys = keys or int(rng.integers(1, config.max_keys + 1))
-    queries = queries or int(rng.integers(1, 7))
-    mask = rng.random(keys) < rng.choice([0, 0, 0.3, 1.0])
-    return Set(*integers(config, rng, queries, keys), mask)
+    one = stimuli.random_set(config, rng, keys, queries or int(rng.integers(1, 7)))
+    return Set(one.q, one.k, one.v, one.mask)
 
 
-def run_sets(dut, sets, *, gaps=0.0, stalls=0.0, seed=0):
+def directed() -> Iterator[tuple[str, Set]]:
+    """Yield the directed sets of vectors of four elements of eight bits."""
+    config = unit("attention")(dim=4, io_lanes=4, max_keys=7)
+    for name, *vectors in stimuli.directed(config):
+        yield name, Set(*vectors)
+
+
+def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: float = 0.0,
+             seed: int = 0, late: int = 0) -> tuple[list[list[list[int]]], dict[str, np.ndarray]]:
     """Stream sets through an engine; returns outputs by set, and cycles of what was transferred.
 
-    Under ``error`` the cycles have what the output of that name was in the end.
+    Under ``error`` the cycles have what the output of that name was in the end. The first query
+    comes ``late`` cycles after the rest.
     """
     config = dut.config
-    lanes = config.io_lanes
     names = tuple(config.streams)
-    outputs, cycles = [[]], {name: [] for name in names}
-    total = sum(s.rows for s in sets) * config.vector_beats
-    work = sum((s.rows + 2 * len(s.v)) * (len(s.v) + config.vector_beats)
-               + config.sort_cycles(len(s.v)) + s.rows * config.query_cycles(len(s.v))
-               for s in sets)
-
-    def source(name):
-        async def send(ctx):
-            await send_all(ctx, name)
-        return send
-
-    async def send_all(ctx, name):
-        rng = random.Random(f"{seed}{name}")
-        stream = getattr(dut, name)
-        for s in sets:
-            vectors = getattr(s, name)
-            for number, vector in enumerate(vectors):
-                for start in range(0, config.dim, lanes):
-                    while rng.random() < gaps:
-                        ctx.set(stream.payload, {"data": [rng.randrange(3)] * lanes})
-                        await ctx.tick()
-                    final = start + lanes == config.dim
-                    beat = {"data": vector[start:start + lanes].tolist(),
-                            "last": final and number == len(vectors) - 1}
-                    if name == "k":
-                        beat["mask"] = int(s.mask[number]) if final else rng.randrange(2)
-                    if name == "v" and config.reuse:
-                        use = s.use if beat["last"] else rng.randrange(1 << 9)
-                        beat["use"] = stream.payload.shape()["use"].shape.from_bits(use)
-                    ctx.set(stream.payload, beat)
-                    ctx.set(stream.valid, 1)
-                    await ctx.tick().until(stream.ready)
-                    ctx.set(stream.valid, 0)
-
-    async def watch(ctx):
-        for cycle in range(1000 + int(work * (1 + 3 * gaps) / (1.0001 - stalls))):
-            if len(cycles["o"]) == total:
-                cycles["error"] = ctx.get(dut.error)
-                break
-            sampled = await ctx.tick().sample(
-                *(getattr(getattr(dut, port), wire) for port in names
-                  for wire in ("valid", "ready")))
-            for place, port in enumerate(names):
-                if sampled[2 + 2 * place] and sampled[3 + 2 * place]:
-                    cycles[port].append(cycle)
-        else:
-            raise AssertionError("the engine hangs")
-
-    async def sink(ctx):
-        rng = random.Random(seed + 1)
-        held, vector = None, []
-        while True:
-            ctx.set(dut.o.ready, rng.random() >= stalls)
-            _, _, valid, ready, beat = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.payload)
-            beat = ([beat.data[k] for k in range(lanes)], beat.last)
-            assert held is None or (valid and beat == held), "a beat changed while it waited"
-            held = beat if valid and not ready else None
-            if valid and ready:
-                vector += beat[0]
-                if len(vector) == config.dim:
-                    outputs[-1].append(vector)
-                    vector = []
-                if beat[1]:
-                    assert not vector
-                    outputs.append([])
-
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    for name in names[:-1]:
-        simulator.add_testbench(source(name), background=True)
-    simulator.add_testbench(sink, background=True)
-    simulator.add_testbench(watch)
-    simulator.run()
-    return outputs[:-1], {port: np.array(times) for port, times in cycles.items()}
+    rng = random.Random(seed)
+    sent = {name: [beat for one in sets for beat in _beats(config, one, name, rng)]
+            for name in names[:-1]}
+    most = max(len(one.v) for one in sets)
+    patience = 1000 + 2 * (most * config.vector_beats + config.sort_cycles(most)
+                           + config.query_cycles(most) * (1 + config.reuse))
+    traffic = exchange(dut, sent, len(sets), gaps=gaps, stalls=stalls, seed=seed,
+                       wait={"q": late}, patience=patience)
+    outputs, vector = [[]], []
+    for beat in traffic.beats:
+        vector += [beat.data[k] for k in range(config.io_lanes)]
+        if len(vector) == config.dim:
+            outputs[-1].append(vector)
+            vector = []
+        if beat.last:
+            assert not vector
+            outputs.append([])
+    cycles = {name: np.array(times) for name, times in traffic.cycles.items()}
+    return outputs[:-1], {**cycles, "error": traffic.error}
 
 
-def expected(config, sets):
-    return [s.expected(config) for s in sets]
+def _beats(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> Iterator[dict]:
+    """Beats of a stream that carry its part of a set."""
+    vectors, lanes = getattr(one, name), config.io_lanes
+    for number, vector in enumerate(vectors):
+        for start in range(0, config.dim, lanes):
+            final = start + lanes == config.dim
+            beat = {"data": vector[start:start + lanes].tolist(),
+                    "last": final and number == len(vectors) - 1}
+            if name == "k":
+                # The mask counts in a vector's last beat only.
+                beat["mask"] = int(one.mask[number]) if final else rng.randrange(2)
+            if name == "v" and config.reuse:
+                shape = config.value_layout["use"].shape
+                bits = one.use if beat["last"] else rng.randrange(1 << shape.size)
+                beat["use"] = shape.from_bits(bits)
+            yield beat
 
 
-def directed():
-    """Sets that go for one thing each, for vectors of four elements of eight bits."""
-    rng = np.random.default_rng(3)
-    q, k, v = (rng.integers(-128, 128, (n, 4)) for n in (3, 7, 7))
-    yield "one key", Set(q, k[:1], v[:1])
-    yield "query of zeros", Set(0 * q, k, v)
-    yield "ties everywhere", Set(q, k[:1].repeat(7, 0), v)
-    yield "all masked", Set(q, k, v, np.ones(7, bool))
-    yield "all but the first masked", Set(q, k, v, np.arange(7) > 0)
-    yield "all but the last masked", Set(q, k, v, np.arange(7) < 6)
-    yield "one masked", Set(q, k, v, np.arange(7) == 3)
-    for name, low, high in ("lowest", -128, -128), ("highest", 127, 127), ("opposite", -128, 127):
-        yield name, Set(np.full((3, 4), low), np.full((7, 4), high), np.full((7, 4), low))
-    yield "one in front", Set(np.full((1, 4), 9), np.eye(7, 4, dtype=int) * 99, v)
+def expected(config: AttentionConfig, sets: Sequence[Set]) -> list[list[list[int]]]:
+    """Return what the model says of every set."""
+    return [one.expected(config) for one in sets]
 
 
-def latency(config, one):
-    late = Late(config.create(),
-                4 * len(one.k) * config.vector_beats + config.sort_cycles(len(one.k)))
-    _, cycles = run_sets(late, [one])
-    return cycles["o"][0] - cycles["q"][-1]
+def latency(config: AttentionConfig, one: Set) -> int:
+    """Return the cycles from a query's last beat to its output, with keys and values loaded."""
+    loading = 4 * len(one.k) * config.vector_beats + config.sort_cycles(len(one.k))
+    _, cycles = run_sets(config.create(), [one], late=loading)
+    return int(cycles["o"][0] - cycles["q"][-1])
 
 
-class Late(wiring.Component):
-    """An engine whose queries wait at its door for so many cycles."""
-
-    def __init__(self, core, cycles):
-        self.core, self.config, self.cycles = core, core.config, cycles
-        super().__init__(core.signature)
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.core = core = self.core
-        for port in "kv":
-            wiring.connect(m, wiring.flipped(getattr(self, port)), getattr(core, port))
-        wiring.connect(m, core.o, wiring.flipped(self.o))
-        m.d.comb += self.error.eq(core.error)
-        left = Signal(range(self.cycles + 1), init=self.cycles)
-        with m.If(left != 0):
-            m.d.sync += left.eq(left - 1)
-        with m.Else():
-            m.d.comb += [core.q.valid.eq(self.q.valid), self.q.ready.eq(core.q.ready)]
-        m.d.comb += core.q.payload.eq(self.q.payload)
-        return m
-
-
-def use(config, reuse, number, tag):
-    """What a set of values says that it is for."""
-    return reuse | number << 1 | tag << config.maps.bit_length()
+def use(config: AttentionConfig, reuse: int, number: int, tag: int) -> int:
+    """Return what a set of values says that it is for."""
+    return stimuli.use_of(config, number, tag, reuse=bool(reuse))
 
 
 class Leader(Set):
     """A set whose map is stored."""
 
-    def __init__(self, config, one, number=0, tag=0):
+    def __init__(self, config: AttentionConfig, one: Set, number: int = 0, tag: int = 0) -> None:
         super().__init__(one.q, one.k, one.v, one.mask)
         self.use = use(config, 0, number, tag)
         self.map = AttentionMap.of(config, self.q, self.k, self.mask)
@@ -199,25 +141,24 @@ class Leader(Set):
 class Reuser(Set):
     """Values that reuse a map, of another set; of none, if they are to be refused."""
 
-    def __init__(self, config, v, leader, number=0, tag=0):
+    def __init__(self, config: AttentionConfig, v: np.ndarray, leader: Leader | None,
+                 number: int = 0, tag: int = 0) -> None:
         super().__init__(v[:0], v[:0], v)
         self.use, self.leader = use(config, 1, number, tag), leader
 
-    @property
-    def rows(self):
-        return len(self.leader.q) if self.leader else 1
-
-    def expected(self, config):
+    def expected(self, config: AttentionConfig) -> list[list[int]]:
         if not self.leader:
             return [[0] * config.dim]
         return self.leader.map.run(config, self.v).tolist()
 
 
-def values(config, rng, count):
+def values(config: AttentionConfig, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return random values (count, dim)."""
     return rng.integers(*config.element_range, (count, config.dim))
 
 
-def random_sets(config, rng, count=14):
+def random_sets(config: AttentionConfig, rng: np.random.Generator,
+                count: int = 14) -> list[Set]:
     """Leading sets and reusing ones in any order, each map used often or never."""
     maps, sets = {}, []
     for _ in range(count):

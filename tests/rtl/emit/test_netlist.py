@@ -7,12 +7,10 @@ import pytest
 
 import rtl
 from rtl.emit import synthesis
-from sim.bench.attention import AttentionJob
-from sim.bench.rows import Rows
-from sim.runner import Design, Simulation, make_job
+from sim.jobs import make_job
+from sim.runner import Design, Simulation
 from sim.stimuli import layernorm as layernorm_rows
-from sim.stimuli import rows as directed
-from sim.stimuli.attention import make_sets
+from sim.stimuli.provider import provider
 from sim.testing.mutation import survivors
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("icarus")]
@@ -33,14 +31,9 @@ def attention(preset, **parameters):
 
 
 def job_of(design):
-    """What the bench of a design is given, and the bench."""
-    config, random = design.config, np.random.default_rng(1)
-    if config.UNIT == "attention":
-        return (AttentionJob(config, make_sets(config, random), 0, "core", design.latency),
-                "sim.bench.attention")
-    rows = directed if config.UNIT.startswith("softmax-") else layernorm_rows
-    return make_job(design, Rows.of(rows.directed(config)) + rows.random_rows(
-        config, random, 200)), "sim.bench.row_unit"
+    """What the bench of a design is given."""
+    return make_job(design, provider(design.config.UNIT).inputs(
+        design.config, "directed", np.random.default_rng(1), beats=400, rows=0))
 
 
 @pytest.mark.parametrize("config", [
@@ -71,8 +64,7 @@ def test_netlist_equals_the_model(config, tmp_path):
     cells.write_text(files["cells.v"])
     netlist = dataclasses.replace(design, verilog=files["netlist.v"], sources=(cells,))
     simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
-    job, module = job_of(netlist)
-    results = simulation.run(job, module=module)
+    results = simulation.run(job_of(netlist))
     assert results
     assert [result for result in results if result.failure] == []
     assert sum(result.mismatches for result in results) == 0
@@ -92,5 +84,5 @@ MUTANTS = 16
 def test_mutants_are_found(config, tmp_path):
     """Two may do nothing: stuck at what no row changes, or initial values that reset sets."""
     design = Design.of(config)
-    missed = survivors(design, *job_of(design), MUTANTS, tmp_path)
+    missed = survivors(design, job_of(design), MUTANTS, tmp_path)
     assert len(missed) <= 2, missed

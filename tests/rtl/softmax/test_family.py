@@ -8,7 +8,7 @@ import pytest
 import rtl
 from sim import model
 from sim.data import captured
-from sim.regress import CAPTURE, random_config
+from sim.stimuli.softmax import CAPTURE, random_config
 
 METHODS = [name for name in rtl.units() if name.startswith("softmax-")]
 PRESETS = [(name, preset) for name in METHODS for preset in rtl.unit(name).PRESETS]

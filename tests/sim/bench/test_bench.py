@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 import rtl
-from sim import regress, runner
-from sim.bench.row_unit import differences, early_stalls, output_schedule
-from sim.bench.rows import Job, Rows, formats
-from sim.stimuli.rows import LENGTHS, back_to_back, directed, random_rows
+from sim import runner
+from sim.bench.attention import AttentionJob, KeySet
+from sim.bench.compare import differences, places_of_rows
+from sim.bench.jobs import LoadJob, Loads, RowJob
+from sim.bench.row_unit import early_stalls, output_schedule
+from sim.bench.rows import Rows, formats
+from sim.jobs import make_job
+from sim.stimuli.attention import random_sets
+from sim.stimuli.softmax import LENGTHS, back_to_back, directed, random_rows
 
 E2 = rtl.unit("softmax-e2")
 
@@ -105,17 +110,52 @@ def test_junk_is_where_nothing_is_kept():
     assert (junk["keep"] == keep).all()
 
 
-def test_job_survives_its_file(tmp_path):
+def read_back(job, folder):
+    """What comes of a job that is written and read."""
+    job.save(folder / "job.npz")
+    read = type(job).load(folder / "job.npz")
+    for name in "config", "seed", "ports", "latency":
+        assert getattr(read, name) == getattr(job, name)
+    return read
+
+
+def assert_equal_rows(one, other):
+    assert one.names == other.names
+    for name in "values", "mask", "lengths":
+        assert (getattr(one, name) == getattr(other, name)).all()
+
+
+def test_row_job_survives_its_file(tmp_path):
     config = E2(input_scale=0.3, lanes=5)
     rows = make_rows(config)
-    job = Job(config, rows, np.arange(len(rows.values)), 7, "axis", 12)
-    job.save(tmp_path / "job.npz")
-    read = Job.load(tmp_path / "job.npz")
-    assert (read.config, read.seed, read.ports, read.latency) == (config, 7, "axis", 12)
-    assert read.rows.names == rows.names
-    for name in "values", "mask", "lengths":
-        assert (getattr(read.rows, name) == getattr(rows, name)).all()
+    job = RowJob(config, rows, np.arange(len(rows.values)), 7, "axis", 12)
+    read = read_back(job, tmp_path)
+    assert_equal_rows(read.rows, rows)
     assert (read.outputs.values == job.expected).all()
+
+
+def test_load_job_survives_its_file(tmp_path):
+    config = rtl.unit("layernorm-ai")(lanes=2, channels=3, channel_parameters="loaded")
+    others = [dataclasses.replace(config, gamma=(1, 2, number)) for number in (3, 4)]
+    rows = Rows.of([("row", [1, 2, 3], None)])
+    job = LoadJob(config, Loads(rows, others), np.arange(9).reshape(3, 3), 7, "core", 12)
+    read = read_back(job, tmp_path)
+    assert_equal_rows(read.loads.rows, rows)
+    assert read.loads.configs == others and (read.expected == job.expected).all()
+
+
+def test_attention_job_survives_its_file(tmp_path):
+    config = rtl.unit("attention")(dim=4, io_lanes=2, max_keys=9, reuse=True, maps=2)
+    design = runner.Design(config, "dut", "", "axis", 12)
+    job = make_job(design, random_sets(config, np.random.default_rng(0), 3), 7)
+    assert isinstance(job, AttentionJob) and any(keys.use & 1 for keys in job.sets)
+    read = read_back(job, tmp_path)
+    assert len(read.sets) == len(job.sets)
+    for one, other in zip(read.sets, job.sets, strict=True):
+        assert one.use == other.use
+        for field in dataclasses.fields(KeySet):
+            if field.name in ("q", "k", "v", "mask", "y"):
+                assert (getattr(one, field.name) == getattr(other, field.name)).all()
 
 
 # Rules
@@ -144,15 +184,32 @@ def test_differences():
     form = formats(config, "core")[1]
     rows = Rows.of([("one", [1, 2, 3], None), ("two", [4, 5], None)])
     beats = form.from_rows(rows)
-    assert differences(form, rows, beats, beats) == (0, "")
+    where = places_of_rows(rows, 2)
+    assert differences(form, beats, beats, where) == (0, "")
     wrong = form.from_rows(dataclasses.replace(rows, values=np.array([1, 2, 3, 4, 6])))
-    count, text = differences(form, rows, beats, wrong)
-    assert count == 1
-    assert text == "row 1 (two, 2 elements), beat 0: element 1 is 6 instead of 5"
-    assert differences(form, rows, beats, beats[:2])[0] > 0
-    assert differences(form, rows, beats, [])[0] == 5
+    assert differences(form, beats, wrong, where) == (
+        1, "row 1 (two, 2 elements), beat 0: element 1 is 6 instead of 5")
+    assert differences(form, beats, beats[:2], where)[0] == 2
+    assert differences(form, beats, [], where) == (5, "no output beat instead of 3")
     unlast = ["0" + beat[1:] for beat in beats]
-    assert differences(form, rows, beats, unlast)[0] == 1
+    assert differences(form, beats, unlast, where)[0] == 1
+
+
+def test_lanes_that_are_not_kept():
+    """A keep that differs is wrong whatever the data, and so is data of a lane that is not kept."""
+    config = E2(lanes=2, max_length=8)
+    form = formats(config, "core")[1]
+    rows = Rows.of([("one", [1, 2, 0], None)])
+    beats, where = form.from_rows(rows), places_of_rows(rows, 2)
+
+    def beat(data, keep):
+        return form.encode(np.array([data]), np.array([keep], bool), np.array([True]))
+    assert differences(form, beats, beats[:1] + beat([0, 0], [1, 1]), where) == (
+        1, "row 0 (one, 3 elements), beat 1: keep is 11 instead of 01")
+    assert differences(form, beats, beats[:1] + beat([0, 0], [0, 0]), where) == (
+        1, "row 0 (one, 3 elements), beat 1: keep is 00 instead of 01")
+    assert differences(form, beats, beats[:1] + beat([0, 9], [1, 0]), where) == (
+        1, "row 0 (one, 3 elements), beat 1: element 3 is 9 instead of 0, in a lane not kept")
 
 
 # Rows to test with
@@ -192,26 +249,6 @@ def test_directed_rows_have_what_they_are_named_after():
     assert {f"sum of {n} equal terms" for n in (4, 6, 32, 48, 64)} <= set(rows.names)
 
 
-def test_random_configs():
-    def draw(seed):
-        random = np.random.default_rng(seed)
-        return [regress.random_config(E2, random) for _ in range(60)]
-
-    assert draw(1) == draw(1)
-    assert draw(1) != draw(2)
-    for name, field in E2.parameters().items():
-        seen = {getattr(config, name) for config in draw(1)}
-        kind = rtl.parameter.kind_of(field)
-        assert len(seen) > 1, name
-        assert seen >= set(getattr(kind, "values", ())), name
-
-
-def test_tasks_are_the_same_whatever_their_number():
-    few, many = (regress.tasks(["softmax-e2"], count=count, seed=3) for count in (2, 5))
-    assert set(few) < set(many)
-    assert len({task.folder for task in many}) == len(many)
-
-
 # Simulators
 
 def test_missing_simulator(monkeypatch):
@@ -223,18 +260,6 @@ def test_missing_simulator(monkeypatch):
         runner.check_simulator("verilator")
     with pytest.raises(runner.SimulatorError, match=r"must be one of icarus, verilator, not 'x'"):
         runner.check_simulator("x")
-
-
-@pytest.mark.parametrize("arguments, message", [
-    (["softmax-e3"], "did you mean 'softmax-e2'"),
-    (["--config", "none.json"], "can not be read"),
-    (["softmax-e2", "--config", "none.json"], "names its unit"),
-])
-def test_bad_command_line(arguments, message, capsys):
-    assert regress.main(arguments) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
 
 
 # Faults
@@ -327,7 +352,7 @@ def run_dut(folder, text, tests):
     rows = make_rows(config, 60)
     rows += Rows.of([("full", np.arange(9) - 4, None)])
     design = runner.Design(config, "dut", text, "core", 2)
-    job = Job(config, rows, np.where(rows.mask, 0, rows.values & 15), 3, "core", 2)
+    job = RowJob(config, rows, np.where(rows.mask, 0, rows.values & 15), 3, "core", 2)
     results = runner.Simulation(design, "icarus", folder).run(job, tests)
     assert [result.test for result in results] == tests
     return {result.test: result for result in results}
@@ -363,7 +388,7 @@ def test_models_share_the_runtime_only(verilator, tmp_path):
     for name in "first", "second":
         simulation = runner.Simulation(design, "verilator", tmp_path / name, store=store)
         rows = Rows.of([("row", np.array([1, 2, 3]), None)])
-        result, = simulation.run(runner.make_job(design, rows), ["rows_back_to_back"])
+        result, = simulation.run(make_job(design, rows), ["rows_back_to_back"])
         assert not result.failure
     objects = {path.name for path in store.glob("verilator-*/*")}
     assert "verilated.o" in objects

@@ -8,6 +8,7 @@ import pytest
 import rtl
 from sim import runner
 from sim.bench.rows import Rows
+from sim.jobs import make_job
 from sim.report import switching as activity
 
 COUNTER = types.SimpleNamespace(top="top", verilog="""
@@ -77,7 +78,7 @@ def test_simulated(unit, verilator, tmp_path):
     found = []
     for values in np.zeros((20, 24), int), random.integers(-100, 100, (20, 24)):
         rows = Rows.of((f"{k}", row, None) for k, row in enumerate(values))
-        result, = simulation.run(runner.make_job(design, rows), ["rows_back_to_back"])
+        result, = simulation.run(make_job(design, rows), ["rows_back_to_back"])
         assert not result.failure
         found.append(activity.measure(design, tmp_path / "dump.vcd"))
     assert found[1].toggles > 3 * found[0].toggles

@@ -1,21 +1,102 @@
-"""Rows that a unit is tested with: named ones that go for its weak points, and random ones."""
+"""Provider for the softmax units (:class:`~sim.stimuli.provider.Provider`): rows with masks.
+
+Named rows go for a unit's weak points, random ones for the rest, and captured ones are logits of a
+real Transformer.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from rtl.config import UnitConfig
+from rtl import ConfigError, UnitConfig
+from rtl.parameter import kind_of
 
 from ..bench.rows import Rows
+from ..data import captured, sample
+from . import draw
+from .provider import Case, preset, presets
 
-__all__ = ["back_to_back", "directed", "random_rows"]
+__all__ = ["back_to_back", "cases", "directed", "inputs", "random_config", "random_rows", "tests"]
 
 Row = tuple[str, np.ndarray, np.ndarray | None]
 
 LENGTHS = (1, 2, 8, 255, 256, 257)
+
+CAPTURE = sample("logits")
+
+
+# Provider
+
+def cases(cls: type[UnitConfig], kind: str) -> Iterator[Case]:
+    """Yield every preset: core and shell for directed rows, each scale of the captured logits."""
+    for name in presets(cls):
+        if kind == "directed":
+            yield Case(preset(cls, name))
+            yield Case(preset(cls, name, lanes=5, max_length=259), "axis")
+        elif kind == "throughput":
+            yield Case(preset(cls, name, max_length=256))
+        elif kind == "real" and "input_scale" in cls.parameters():
+            for scale in sorted({row.scale for row in captured.load(CAPTURE)}):
+                yield Case(preset(cls, name, input_scale=scale, bits=8, max_length=256))
+
+
+def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
+    """Return a config of class ``cls`` with every parameter drawn at random.
+
+    Values of a parameter are drawn by its kind or are those of a preset; combinations that the
+    class refuses are drawn again.
+    """
+    known = [{}, *cls.PRESETS.values()]
+    for _ in range(10_000):
+        # Some parameters only have an effect together, as in a preset.
+        near = known[random.integers(len(known))] if random.random() < 0.7 else None
+        values = {}
+        for name, field in cls.parameters().items():
+            if near is not None and random.random() < 0.6:
+                values[name] = near.get(name, field.default)
+            else:
+                values[name] = draw.value(kind_of(field), field.default, random)
+        with contextlib.suppress(ConfigError):
+            return cls(**values)
+    raise ConfigError(f"Unit {cls.UNIT!r} refuses every combination of parameters that was tried")
+
+
+def inputs(config: UnitConfig, kind: str, random: np.random.Generator, *, beats: int,
+           rows: int) -> Rows:
+    """Return the rows of a kind."""
+    if kind == "real":
+        return _captured(config)
+    if kind == "throughput":
+        return back_to_back(config, random, rows)
+    beats = draw.budget(beats, config.lanes)
+    named = Rows.of(directed(config))
+    if kind == "random":
+        named = draw.fitting(named, config.lanes, random, beats // 2)
+    return named + random_rows(config, random, beats // 2)
+
+
+def tests(config: UnitConfig, kind: str) -> list[str] | None:
+    """Return the tests of :mod:`sim.bench.row_unit`: of real rows and throughput a few."""
+    return {"real": ["rows_back_to_back", "rows_with_gaps_and_stalls"],
+            "throughput": ["rows_back_to_back"]}.get(kind)
+
+
+def _captured(config: UnitConfig) -> Rows:
+    """Captured rows of the config's scale."""
+    found = Rows.of((f"layer {row.layer}, head {row.head}", row.logits, row.mask)
+                    for row in captured.load(CAPTURE)
+                    if row.scale == config.input_scale and len(row.logits) <= config.max_length)
+    if not len(found):
+        raise ConfigError(f"No captured logits have a scale of {config.input_scale} and up to "
+                          f"{config.max_length} elements")
+    return found
+
+
+# Rows
 
 
 def directed(config: UnitConfig) -> Iterator[Row]:

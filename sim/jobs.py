@@ -1,0 +1,65 @@
+"""Jobs for the benches: inputs, with the outputs that the models say must come of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rtl.config import UnitConfig
+
+from . import model
+from .bench.attention import AttentionJob, KeySet
+from .bench.jobs import Job, LoadJob, Loads, RowJob
+from .bench.rows import Rows
+from .model.attention.reuse import AttentionMap
+from .runner import Design
+
+__all__ = ["Inputs", "expected", "expected_sets", "make_job"]
+
+Inputs = Rows | Loads | Sequence[KeySet]
+"""What a unit can be given: rows, rows and loads of parameters, or sets of keys and queries."""
+
+
+def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
+    """Return what the model says of every element of ``rows``."""
+    result = np.empty(len(rows.values), np.int64)
+    starts = rows.ends - rows.lengths
+    for length in np.unique(rows.lengths):
+        place = starts[rows.lengths == length][:, None] + np.arange(length)
+        result[place] = model.run(config, rows.values[place], rows.mask[place])
+    return result
+
+
+def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
+    """Return sets with what the model says of their queries.
+
+    With ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
+    values behind it find it.
+    """
+    found, maps = [], {}
+    for keys in sets:
+        if config.reuse and keys.use & 1:
+            y = maps[_map_number(config, keys.use)].run(config, keys.v)
+        else:
+            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask)
+        if config.reuse and not keys.use & 1:
+            maps[_map_number(config, keys.use)] = AttentionMap.of(config, keys.q, keys.k, keys.mask)
+        found.append(dataclasses.replace(keys, y=y))
+    return found
+
+
+def _map_number(config: UnitConfig, use: int) -> int:
+    return config.value_layout["use"].shape.from_bits(use)["map"]
+
+
+def make_job(design: Design, inputs: Inputs, seed: int = 0) -> Job:
+    """Return the job that compares a design with the model on its inputs."""
+    config, rest = design.config, (seed, design.ports, design.latency)
+    if isinstance(inputs, Rows):
+        return RowJob(config, inputs, expected(config, inputs), *rest)
+    if isinstance(inputs, Loads):
+        outputs = [expected(one, inputs.rows) for one in (config, *inputs.configs)]
+        return LoadJob(config, inputs, np.stack(outputs), *rest)
+    return AttentionJob(config, expected_sets(config, inputs), *rest)
