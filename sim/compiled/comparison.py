@@ -12,7 +12,7 @@ from .packing import PackedFormat
 from .simulation import PERIOD, CompiledSimulation, Result, pattern_of_waits
 from .timing import longest_pause
 
-__all__ = ["Comparison", "Difference", "Wrong", "random_pattern", "require"]
+__all__ = ["Comparison", "Difference", "Wrong", "random_pattern", "require", "run_tests"]
 
 # Probabilities that a cycle which could carry a beat does not.
 PAUSES = (0.05, 0.3, 0.7)
@@ -114,7 +114,7 @@ class Comparison:
         self.config = simulation.design.config
         self.random = np.random.default_rng([seed, *test.encode()])
         self.test = test
-        self.outputs = self.mismatches = self.beats = self.cycles = 0
+        self.outputs = self.mismatches = self.sent = self.cycles = 0
 
     @property
     def patience(self) -> int:
@@ -129,11 +129,12 @@ class Comparison:
             getattr(self, self.test)()
         except Difference as difference:
             failure = str(difference)
-        return TestResult(self.test, failure, self.outputs, self.mismatches, self.beats,
+        return TestResult(self.test, failure, self.outputs, self.mismatches, self.sent,
                           self.cycles, round(time.perf_counter() - begin, 4))
 
     def start(self) -> None:
         """Reset the design, behind traffic that fills its registers and memories."""
+        self.simulation.restart()
         self.disturb()
         self.simulation.reset(int(self.random.integers(1, 4)))
 
@@ -178,7 +179,7 @@ class Comparison:
         result = self.simulation.run(
             streams, count, gaps=gaps, stalls=stalls, waits=waits, limit=limit,
             patience=2 * self.patience + pause + longest_pause(stalls))
-        self.beats += len(result.moved[self.simulation.inputs[0]])
+        self.sent += len(result.moved[self.simulation.inputs[0]])
         self.cycles += int(result.moved["o"][-1]) if len(result.moved["o"]) else 0
         return result
 

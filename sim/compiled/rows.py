@@ -14,7 +14,7 @@ from .packing import members_of
 from .simulation import CompiledSimulation, Result, pattern_of_gaps
 from .timing import needless_waits, output_schedule
 
-__all__ = ["RowComparison", "compare_rows"]
+__all__ = ["RowComparison", "check_rows", "compare_rows"]
 
 # Beats around one event (a reset, an error).
 FEW_BEATS = 300
@@ -80,25 +80,13 @@ class RowComparison(Comparison):
             beats = self.i.rows(rows, self.random)
         expected = self.o.rows(outputs)
         result = self.transfer({"i": beats}, len(expected), **traffic)
-        got, counts = result.beats, outputs.beats(self.o.lanes)
-        ends = np.cumsum(counts)
         if ignore is not None:
-            part = slice(ends[ignore] - counts[ignore], ends[ignore])
-            last = [self.o.decode(side[part])["last"].ravel() for side in (got, expected)]
+            ends = np.cumsum(outputs.beats(self.o.lanes))
+            part = slice(ends[ignore - 1] if ignore else 0, ends[ignore])
+            last = [self.o.decode(side[part])["last"].ravel() for side in (result.beats, expected)]
             require(np.array_equal(*last), "last is not where it was")
-            got[part] = expected[part]
-        wrong = Wrong(self.o, expected, got, result.moved["o"])
-        self.outputs += len(outputs.values)
-        self.mismatches += wrong.mismatches
-        problems = [result.failure]
-        if wrong.beat is not None:
-            row = int(np.searchsorted(ends, wrong.beat, "right"))
-            beat = wrong.beat - int(ends[row] - counts[row])
-            problems.insert(0, f"row {row} ({outputs.names[row]}, {outputs.lengths[row]} "
-                               f"elements), beat {beat}: {wrong.describe(beat * self.o.lanes)}")
-        elif not result.failure and result.unsent["i"]:
-            problems.append(f"{result.unsent['i']} input beats are not taken")
-        require(not any(problems), "; ".join(filter(None, problems)))
+            result.beats[part] = expected[part]
+        check_rows(self, outputs, expected, result)
         self.check_error(result, error)
         return result
 
@@ -230,6 +218,25 @@ class RowComparison(Comparison):
             members["keep"][beat] = pattern
             self.exchange(rows, outputs, beats=self.i.encode(**members), ignore=len(before[0]),
                           error=1)
+
+
+def check_rows(comparison: Comparison, rows: Rows, expected: np.ndarray, result: Result) -> None:
+    """Compare what came with the beats that rows are expected as, and count."""
+    form = comparison.simulation.ports["o"]
+    wrong = Wrong(form, expected, result.beats, result.moved["o"])
+    comparison.outputs += len(rows.values)
+    comparison.mismatches += wrong.mismatches
+    problems = [result.failure]
+    if wrong.beat is not None:
+        counts = rows.beats(form.lanes)
+        ends = np.cumsum(counts)
+        row = int(np.searchsorted(ends, wrong.beat, "right"))
+        beat = wrong.beat - int(ends[row] - counts[row])
+        problems.insert(0, f"row {row} ({rows.names[row]}, {rows.lengths[row]} elements), "
+                           f"beat {beat}: {wrong.describe(beat * form.lanes)}")
+    elif not result.failure and result.unsent["i"]:
+        problems.append(f"{result.unsent['i']} input beats are not taken")
+    require(not any(problems), "; ".join(filter(None, problems)))
 
 
 def _malformed(lanes: int, max_beats: int) -> Iterator[tuple[str, np.ndarray]]:

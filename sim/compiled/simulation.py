@@ -98,24 +98,35 @@ class CompiledSimulation:
                                random_registers=random_registers)
         self.build_seconds = time.perf_counter() - begin
         self._library = driver.load(self.library)
-        # A seed of 0 would be the time's.
-        self._handle = self._library.driver_create(seed % 0x7FFFFFFE + 1)
+        self._seed, self._handle = seed, None
         self.ports = {name: PackedFormat(form) for name, form in zip(
             design.config.streams, formats(design.config, design.ports), strict=True)}
         self._number = 0
-        self.reset()
+        self.restart()
 
     @property
     def inputs(self) -> list[str]:
         """Names of the streams in."""
         return [name for name in self.ports if name != "o"]
 
+    def restart(self) -> None:
+        """Switch the design off and on, with other random contents, and reset it."""
+        self._destroy()
+        # A seed of 0 would be the time's.
+        self._handle = self._library.driver_create(self._seed % 0x7FFFFFFE + 1)
+        self._seed += 1
+        self.reset()
+
     def close(self) -> None:
         """Free the model; the simulation can not be used any more."""
         if self._handle is not None:
+            self._destroy()
+            driver.unload(self._library)
+
+    def _destroy(self) -> None:
+        if self._handle is not None:
             self._library.driver_destroy(self._handle)
             self._handle = None
-            driver.unload(self._library)
 
     def __enter__(self) -> CompiledSimulation:
         return self
