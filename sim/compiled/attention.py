@@ -163,8 +163,8 @@ class AttentionComparison(Comparison):
             self.simulation.reset()
             loads = {name: self.beats(name, [keys]) for name in self.simulation.inputs
                      if name != "q"}
-            require(not any(self.transfer(loads, 0).unsent[name] for name in loads),
-                    "keys or values are not taken")
+            unsent = self.transfer(loads, 0).unsent
+            require(not any(unsent.values()), "keys or values are not taken")
             single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
             nothing = {name: beats[:0] for name, beats in loads.items()}
             result = self.exchange([single], beats=nothing)

@@ -114,7 +114,7 @@ class Comparison:
         self.config = simulation.design.config
         self.random = np.random.default_rng([seed, *test.encode()])
         self.test = test
-        self.outputs = self.mismatches = self.sent = self.cycles = 0
+        self.outputs = self.mismatches = self.moved = self.cycles = 0
 
     @property
     def patience(self) -> int:
@@ -129,7 +129,7 @@ class Comparison:
             getattr(self, self.test)()
         except Difference as difference:
             failure = str(difference)
-        return TestResult(self.test, failure, self.outputs, self.mismatches, self.sent,
+        return TestResult(self.test, failure, self.outputs, self.mismatches, self.moved,
                           self.cycles, round(time.perf_counter() - begin, 4))
 
     def start(self) -> None:
@@ -179,7 +179,7 @@ class Comparison:
         result = self.simulation.run(
             streams, count, gaps=gaps, stalls=stalls, waits=waits, limit=limit,
             patience=2 * self.patience + pause + longest_pause(stalls))
-        self.sent += len(result.moved[self.simulation.inputs[0]])
+        self.moved += len(result.moved["o"])
         self.cycles += int(result.moved["o"][-1]) if len(result.moved["o"]) else 0
         return result
 
