@@ -98,7 +98,7 @@ class CompiledSimulation:
                                random_registers=random_registers)
         self.build_seconds = time.perf_counter() - begin
         self._library = driver.load(self.library)
-        self._seed, self._handle = seed, None
+        self._seed, self._handle, self._held = seed, None, {}
         self.ports = {name: PackedFormat(form) for name, form in zip(
             design.config.streams, formats(design.config, design.ports), strict=True)}
         self._number = 0
@@ -115,6 +115,8 @@ class CompiledSimulation:
         # A seed of 0 would be the time's.
         self._handle = self._library.driver_create(self._seed % 0x7FFFFFFE + 1)
         self._seed += 1
+        for number, value in self._held.items():
+            self._library.driver_control(self._handle, number, value)
         self.reset()
 
     def close(self) -> None:
@@ -136,7 +138,9 @@ class CompiledSimulation:
 
     def control(self, name: str, value: int) -> None:
         """Hold an input that is no stream at a value; all are 0 in the beginning."""
-        self._library.driver_control(self._handle, self.design.config.controls.index(name), value)
+        number = self.design.config.controls.index(name)
+        self._held[number] = value
+        self._library.driver_control(self._handle, number, value)
 
     def reset(self, cycles: int = 1) -> None:
         """Reset the design for so many cycles."""

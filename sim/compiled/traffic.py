@@ -67,11 +67,11 @@ def set_job(design: Design, random: np.random.Generator, beats: int) -> Attentio
 
 
 def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iterator[KeySet]:
+    longest = min(QUERIES, 8 + queries // 8)
     while queries > 0:
         keys = [1, config.max_keys, int(random.integers(1, config.max_keys + 1))][
             min(int(random.integers(8)), 2)]
-        count = 1 + int(QUERIES ** random.random())
-        q, k, v = integers(config, random, min(count, queries + 8), keys)
+        q, k, v = integers(config, random, int(longest ** random.random()), keys)
         mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0], p=[0.4, 0.3, 0.27, 0.03])
         yield KeySet(q, k, v, mask, model.run(config, q, k, v, mask=mask))
         queries -= len(q)
