@@ -19,18 +19,18 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..runner import ROOT, WAIVERS, Design, SimulatorError, check_simulator, verilator_home
+from ..runner import WAIVERS, Design, SimulatorError, check_simulator, verilator_home
 from .driver import SOURCES, glue
 
 __all__ = ["EFFORTS", "STORE", "library"]
 
-STORE = ROOT / "build" / "compiled"
+STORE = Path("build/compiled")
 
 # Options of the compiler for the model, by what the job is like.
 EFFORTS = {"short": "-O0", "long": "-O2"}
 
 # Designs that a store keeps.
-KEPT = 2000
+KEPT = 1000
 
 VERILATOR = ("--cc", "-O3", "--prefix", "Vtop", "--x-assign", "unique", "--x-initial", "unique",
              *(f"-Wno-{name}" for name in WAIVERS))
@@ -67,10 +67,10 @@ def library(design: Design, *, store: Path = STORE, effort: str = "short",
     level = EFFORTS[effort]
     key = _hash(_tools(), design.top, text, *sources, glue(design), level)
     folder = Path(store).resolve()
-    path = _made(folder / f"{design.config.UNIT}-{key}",
-                 lambda work: _build(design, text, work, folder, level))
-    _prune(folder)
-    return path / "model.so"
+    path = folder / f"{design.config.UNIT}-{key}"
+    if not path.exists():
+        _prune(folder)
+    return _made(path, lambda work: _build(design, text, work, folder, level)) / "model.so"
 
 
 _REGISTER = re.compile(r"^(\s*(?:output )?reg (?:\[[^]]*\] )?[^\s=;]+) = [^;]*;$", re.MULTILINE)
@@ -118,7 +118,8 @@ def _runtime(store: Path) -> Path:
     sources += [path for path in SOURCES if path.suffix == ".cpp"]
     return _made(store / f"runtime-{_hash(_tools())}", lambda work: _run(
         "The compiler refuses Verilator's runtime", work,
-        *(_compile("-O2", source) for source in sources)))
+        # A cycle runs through the driver, and hardly through the rest.
+        *(_compile("-O2" if source in SOURCES else "-O1", source) for source in sources)))
 
 
 def _header(store: Path, level: str) -> Path:

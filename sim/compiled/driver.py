@@ -6,14 +6,13 @@ it where the model keeps the signals of each stream.
 
 from __future__ import annotations
 
-import _ctypes
 import ctypes
 from pathlib import Path
 
 from ..bench.rows import BeatFormat, formats
 from ..runner import Design
 
-__all__ = ["SOURCES", "Run", "Status", "Traffic", "glue", "load", "unload"]
+__all__ = ["SOURCES", "Run", "Status", "Traffic", "glue", "load"]
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("driver.h", "driver.cpp"))
 
@@ -113,8 +112,3 @@ def load(path: Path) -> ctypes.CDLL:
         function = getattr(library, f"driver_{name}")
         function.restype, function.argtypes = result, arguments
     return library
-
-
-def unload(library: ctypes.CDLL) -> None:
-    """Free a library that nothing uses any more."""
-    _ctypes.dlclose(library._handle)

@@ -121,9 +121,7 @@ class CompiledSimulation:
 
     def close(self) -> None:
         """Free the model; the simulation can not be used any more."""
-        if self._handle is not None:
-            self._destroy()
-            driver.unload(self._library)
+        self._destroy()
 
     def _destroy(self) -> None:
         if self._handle is not None:

@@ -20,12 +20,6 @@ from .traffic import load_job, row_job, set_job
 
 __all__ = ["Soak", "soak"]
 
-# Elements of a piece of traffic: few enough for its arrays to stay in the cache.
-ELEMENTS = 1 << 19
-
-# Beats from which on optimised code pays.
-LONG = 300_000
-
 
 @dataclasses.dataclass(frozen=True)
 class Soak:
@@ -64,12 +58,27 @@ class Soak:
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """How a family of units is tested: jobs, tests with their frequency, and pieces."""
+    """How a family of units is tested.
+
+    Attributes
+    ----------
+    job : callable
+        Makes a piece of traffic.
+    comparison : type
+        Class of the comparison.
+    tests : dict of float
+        Tests, and how often each is drawn.
+    elements : int
+        Elements of a piece: few enough for its arrays to stay in the cache.
+    long : int
+        Beats from which on optimised code pays.
+    """
 
     job: Callable
     comparison: type
     tests: dict[str, float]
-    elements: int = ELEMENTS
+    elements: int = 1 << 19
+    long: int = 300_000
 
 
 _ROWS = _Kind(row_job, RowComparison, {
@@ -79,7 +88,7 @@ _LOADS = _Kind(load_job, LoadComparison, {
     "loads_back_to_back": 0.4, "loads_with_gaps_and_stalls": 0.6})
 _SETS = _Kind(set_job, AttentionComparison, {
     "sets_back_to_back": 0.3, "sets_with_gaps": 0.2, "sets_with_stalls": 0.2,
-    "sets_with_gaps_and_stalls": 0.25, "reset_at_any_time": 0.05}, 1 << 15)
+    "sets_with_gaps_and_stalls": 0.25, "reset_at_any_time": 0.05}, 1 << 15, 50_000)
 
 
 def _kind(config: UnitConfig) -> _Kind:
@@ -125,7 +134,7 @@ def soak(config: UnitConfig, beats: int, *, seed: int = 0, ports: str = "core", 
     model_seconds = run_seconds = 0.0
     piece, failure = first, ""
     with CompiledSimulation(design, store=store, seed=seed,
-                            effort="long" if beats >= LONG else "short") as simulation:
+                            effort="long" if beats >= kind.long else "short") as simulation:
         build_seconds = time.perf_counter() - begin
         while not failure and done < beats and (until is None or time.monotonic() < until):
             begin = time.perf_counter()

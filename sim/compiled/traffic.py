@@ -79,7 +79,7 @@ def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iter
 
 def _lengths(config: UnitConfig, random: np.random.Generator) -> list[int]:
     lanes, longest = config.lanes, config.max_length
-    least = longest if getattr(config, "variable", True) is False else 1
+    least = getattr(config, "least_length", 1)
     lengths = [longest, longest - int(random.integers(2)), *random.integers(1, lanes + 1, 2),
                *random.integers(1, longest + 1, 2),
                # Every order of magnitude as often.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.compiled.rows import RowComparison, compare_rows
 from sim.compiled.simulation import CompiledSimulation, pattern_of_gaps
 from sim.compiled.timing import longest_pause, needless_waits, output_schedule
 from sim.compiled.traffic import load_job, row_job, set_job
+from sim.stimuli.layernorm import channel_parameters
 
 E2 = rtl.unit("softmax-e2")
 CONFIG = E2(lanes=3, max_length=14)
@@ -29,9 +31,9 @@ PATIENCE = 10
 
 
 @pytest.fixture(scope="module")
-def compiled_store(verilator, tmp_path_factory):
-    """Folder of the libraries of a test run."""
-    return tmp_path_factory.getbasetemp().parent / "compiled"
+def compiled_store(verilator):
+    """Folder of the libraries, which later runs of the tests find."""
+    return build.STORE
 
 
 # Packing
@@ -163,19 +165,40 @@ def test_rows(config, ports, compiled_store):
         results_of(compare_rows, row_job(design, np.random.default_rng(1), 2000), simulation)
 
 
-def test_loads(compiled_store):
-    config = rtl.unit("layernorm-ai")(lanes=4, channels=10, channel_parameters="loaded")
+@pytest.fixture(scope="module")
+def loads(compiled_store):
+    """A LayerNorm whose parameters are loaded, and a job."""
+    config = channel_parameters(rtl.unit("layernorm-ai")(
+        lanes=4, channels=10, channel_parameters="loaded"), np.random.default_rng(2))
     design = runner.Design.of(config)
     with CompiledSimulation(design, store=compiled_store) as simulation:
-        results_of(compare_loads, load_job(design, np.random.default_rng(1), 1000), simulation)
+        yield simulation, load_job(design, np.random.default_rng(1), 1000)
 
 
-@pytest.mark.parametrize("config, ports", [
-    (rtl.unit("attention")(dim=4, io_lanes=2, max_keys=9), "core"),
-    (rtl.unit("attention")(dim=4, io_lanes=2, max_keys=9, reuse=True), "axis"),
-], ids=lambda value: getattr(value, "name", value))
-def test_attention(config, ports, compiled_store):
-    design = runner.Design.of(config, ports)
+def test_loads(loads):
+    simulation, job = loads
+    results_of(compare_loads, job, simulation)
+
+
+def attention(**parameters):
+    return rtl.unit("attention")(dim=4, io_lanes=2, max_keys=9, **parameters)
+
+
+@pytest.fixture(scope="module")
+def sets(compiled_store):
+    """An attention engine, and a job."""
+    design = runner.Design.of(attention())
+    with CompiledSimulation(design, store=compiled_store) as simulation:
+        yield simulation, set_job(design, np.random.default_rng(1), 500)
+
+
+def test_attention(sets):
+    simulation, job = sets
+    results_of(compare_attention, job, simulation)
+
+
+def test_attention_that_reuses_maps(compiled_store):
+    design = runner.Design.of(attention(reuse=True), "axis")
     with CompiledSimulation(design, store=compiled_store) as simulation:
         results_of(compare_attention, set_job(design, np.random.default_rng(1), 500), simulation)
 
@@ -357,3 +380,67 @@ def test_every_test_finds_a_fault():
     """Every test of rows is one that some fault needs, but for the resets'."""
     named = {test for _, tests, _ in FAULTS.values() for test in tests.split()}
     assert set(RowComparison.TESTS) - named == {"reset_within_row"}
+
+
+# Faults of stimuli, which look like those of a unit
+
+def failure(compare, simulation, job, test):
+    (result,) = compare(simulation, job, [test])
+    assert result.seconds < PATIENCE
+    return result.failure
+
+
+def test_loads_that_differ(loads):
+    simulation, job = loads
+    found = functools.partial(failure, compare_loads, simulation)
+    wrong = r"^row \d+ \(random, 10 elements\), beat \d: element \d is -?\d+ instead of -?\d+ in"
+    # Parameters that hold a load early or late, and one gamma that is off by one.
+    for shift in 1, -1:
+        rolled = dataclasses.replace(job, expected=np.roll(job.expected, shift, axis=0))
+        assert re.search(wrong, found(rolled, "loads_back_to_back"))
+    gamma = list(job.loads[2].gammas)
+    gamma[9] += 1 if gamma[9] < 0 else -1
+    loads = [*job.loads[:2], dataclasses.replace(job.loads[2], gamma=tuple(gamma))]
+    other = dataclasses.replace(job, loads=loads)
+    assert "element 9 is" in found(other, "loads_with_gaps_and_stalls")
+    assert "not all loads were taken" in found(
+        dataclasses.replace(job, rows=job.rows.take([0]), expected=job.expected[:, :10]),
+        "loads_back_to_back")
+
+
+def test_sets_that_differ(sets):
+    simulation, job = sets
+    found = functools.partial(failure, compare_attention, simulation)
+    number = next(n for n, keys in enumerate(job.sets)
+                  if 0 < keys.mask.sum() < len(keys.k) - 1
+                  and len(np.unique(keys.y, axis=0)) > 4 < len(np.unique(keys.k, axis=0)))
+
+    def changed(name):
+        one = job.sets[number]
+        other = dataclasses.replace(one, **{name: np.roll(getattr(one, name), 1, axis=0)})
+        return dataclasses.replace(job, sets=[*job.sets[:number], other, *job.sets[number + 1:]])
+
+    wrong = rf"^set {number} of \d keys, query \d+: element \d is -?\d+ instead of -?\d+ in cycle"
+    # A mask that hits the next key, and vectors in another order.
+    for name in "mask", "k", "v":
+        for test in "sets_back_to_back", "sets_with_gaps_and_stalls":
+            assert re.search(wrong, found(changed(name), test)), name
+    missing = dataclasses.replace(job, sets=job.sets[:1] + [dataclasses.replace(
+        job.sets[1], q=job.sets[1].q[:-1])])
+    assert re.search(r"nothing moves for \d+ cycles, after \d+ output beats and with [1-9]",
+                     found(missing, "sets_with_stalls"))
+
+
+def test_latency_that_differs(faults, sets):
+    for (simulation, job), compare, test in (
+            (faults, compare_rows, "latency_of_idle_unit"),
+            (sets, compare_attention, "latency_of_idle_engine")):
+        for name in simulation.design.config.controls:
+            simulation.control(name, 0)
+        design = simulation.design
+        try:
+            simulation.design = dataclasses.replace(design, latency=design.latency + 1)
+            message = failure(compare, simulation, job, test)
+        finally:
+            simulation.design = design
+        assert re.search(r"latency.* is \d+ instead of \d+", message)
