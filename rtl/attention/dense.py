@@ -17,8 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
 from ..blocks.requantise import RequantiserPipeline
-from ..stream.pipeline_queue import PipelineQueue
-from ..stream.row_queue import RowQueue
+from ..stream.fifo import Fifo, FifoStorage
 from .products import DotProduct, MultiplyAccumulate
 from .vector_store import VectorStore
 
@@ -126,7 +125,7 @@ class DenseAttention(wiring.Component):
         """Stream of rows of logits, of the queries that come."""
         config, keys = self.config, self._keys
         latency = self._logit_cycles(config)
-        m.submodules.logits = queue = PipelineQueue(config.softmax_config.input_layout, latency + 2)
+        m.submodules.logits = queue = Fifo(config.softmax_config.input_layout, latency + 2)
         room = Signal(range(queue.depth + 1), init=queue.depth)
         issue, popped = Signal(), Signal()
         m.d.comb += popped.eq(queue.o.valid & queue.o.ready)
@@ -240,7 +239,7 @@ class DenseAttention(wiring.Component):
         """Keep for the weighted sums whether a row ends its set."""
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64
-        m.submodules.set_ends = self._set_ends = RowQueue(1, 1 << (rows - 1).bit_length())
+        m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 
     def _value_word(self, m, accept, last):
@@ -317,7 +316,7 @@ class DenseAttention(wiring.Component):
         # A row's beats leave the queue so many cycles after its last weights came.
         total = self._sum_cycles(config) + self._output_cycles(config) + beats + 2 + further
         rows = -(-total // beats) + 1
-        m.submodules.outputs = queue = PipelineQueue(config.output_layout, rows * beats)
+        m.submodules.outputs = queue = Fifo(config.output_layout, rows * beats)
         room = Signal(range(rows + 1), init=rows)
         spacing = Signal(range(max(beats, 2)))
         left, leaving = Signal(range(beats)), Signal()

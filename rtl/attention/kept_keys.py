@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.pipeline_queue import PipelineQueue, StoredQueue
+from ..stream.fifo import Fifo
 
 __all__ = ["KeptKeys"]
 
@@ -24,8 +24,8 @@ class KeptKeys(wiring.Component):
         Keys of a set at most.
     depth : int
         Words that it must hold.
-    stored : bool
-        Hold them in a :class:`~rtl.stream.pipeline_queue.StoredQueue`, for many.
+    memory : "distributed", "auto" or "block"
+        Memory of the :class:`~rtl.stream.fifo.Fifo` that holds them.
     places : int
         Number the words from 0 to this less 1, over and over (a power of two).
 
@@ -45,11 +45,11 @@ class KeptKeys(wiring.Component):
         Number of the word of the key on ``o``, and the key's lane in it.
     """
 
-    def __init__(self, lanes, max_keys, depth, *, stored=False, places=1):
+    def __init__(self, lanes, max_keys, depth, *, memory="distributed", places=1):
         self.lanes = lanes
         self.words = -(-max_keys // lanes)
         self.depth = depth
-        self.queue = StoredQueue if stored else PipelineQueue
+        self.memory = memory
         self.places = places
         super().__init__({
             "valid": In(1), "keep": In(lanes), "word": In(range(self.words)), "last": In(1),
@@ -66,7 +66,7 @@ class KeptKeys(wiring.Component):
         entry = data.StructLayout({
             "keep": unsigned(self.lanes), "single": unsigned(1), "word": range(self.words),
             "final": unsigned(1), "place": range(self.places)})
-        m.submodules.kept_words = words = self.queue(entry, self.depth)
+        m.submodules.kept_words = words = Fifo(entry, self.depth, memory=self.memory)
         # A word with kept keys waits until it is known whether the query has another one.
         held = Signal(entry)
         waiting, some, ended, none = Signal(), Signal(), Signal(), Signal()

@@ -3,8 +3,7 @@
 from amaranth import Mux, Signal, unsigned
 from amaranth.lib import data
 
-from ..stream.pipeline_queue import PipelineQueue
-from ..stream.row_queue import RowQueue
+from ..stream.fifo import Fifo, FifoStorage
 from .dense import DenseAttention
 
 __all__ = ["SelectiveAttention"]
@@ -16,7 +15,7 @@ class SelectiveAttention(DenseAttention):
     def _wait(self, m, elements, last, push, depth):
         """Queue of queries, ``elements`` and ``last``, while their keys are selected."""
         layout = data.StructLayout({"elements": elements.shape(), "last": unsigned(1)})
-        m.submodules.queries = queries = PipelineQueue(layout, depth)
+        m.submodules.queries = queries = Fifo(layout, depth)
         m.d.comb += [queries.push.eq(push), queries.i.elements.eq(elements),
                      queries.i.last.eq(last)]
         return queries.o
@@ -54,7 +53,7 @@ class SelectiveAttention(DenseAttention):
         store = 1 << max(softmax.max_beats - 1, 1).bit_length()
         bound = (waiting + softmax.passes * (store + softmax.max_beats)
                  + 2 * softmax.latency + 8)
-        m.submodules.kept_keys = self._kept_keys = RowQueue(
+        m.submodules.kept_keys = self._kept_keys = FifoStorage(
             len(key), 1 << (bound - 1).bit_length())
         m.d.comb += [self._kept_keys.i.eq(key), self._kept_keys.push.eq(push)]
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..blocks.block_table import BlockTable
 from ..blocks.lookup import lookup
 from ..blocks.pipeline import delays
-from ..stream.row_queue import RowQueue
+from ..stream.fifo import FifoStorage as RowQueue
 from ..stream.row_store import RowStore
 from ..stream.row_unit import RowDatapath, RowUnit
 from .beat_sum import BeatSum, add

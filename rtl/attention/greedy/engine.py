@@ -4,7 +4,7 @@ from amaranth import Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from ...stream.row_queue import RowQueue
+from ...stream.fifo import FifoStorage
 from ..selective import SelectiveAttention
 from .column_load import ColumnLoad
 from .column_merge import ColumnMerge
@@ -86,7 +86,7 @@ class GreedyAttention(SelectiveAttention):
         queries = self._search(m, columns, search)
         depth = 1 << (2 * self._logit_cycles(config) + 7).bit_length()
         key = search.o.payload.key
-        m.submodules.candidates = self._candidates = RowQueue(len(key) + 1, depth)
+        m.submodules.candidates = self._candidates = FifoStorage(len(key) + 1, depth)
         m.d.comb += [self._candidates.i.eq(key), self._candidates.push.eq(issue)]
         return self._selected_rows(m, issue, room, search.o, queries)
 
@@ -94,7 +94,7 @@ class GreedyAttention(SelectiveAttention):
         # Rows wait for the selection, too.
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64 + PostScore.ROWS + 1
-        m.submodules.set_ends = self._set_ends = RowQueue(1, 1 << (rows - 1).bit_length())
+        m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 
     def _search(self, m, columns, search):
@@ -127,7 +127,7 @@ class GreedyAttention(SelectiveAttention):
         taken, bank = Signal(), Signal()
         elements, full, set_end = self._queries(m, taken)
         queries = self._wait(m, elements, set_end, taken, search.ROWS)
-        m.submodules.distances = self._distances = RowQueue(
+        m.submodules.distances = self._distances = FifoStorage(
             config.logit_bits, 1 << (search.ROWS + 2 * self._logit_cycles(config) + 7).bit_length())
         in_work = Signal(range(search.ROWS + 1))
         left = search.o.valid & search.o.ready & search.o.payload.last

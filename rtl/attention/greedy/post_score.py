@@ -5,8 +5,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.memory_style import memory_style
-from ...stream.pipeline_queue import PipelineQueue
-from ...stream.row_queue import RowQueue
+from ...stream.fifo import Fifo, FifoStorage
 from .last_kept import LastKept
 
 __all__ = ["PostScore"]
@@ -72,7 +71,7 @@ class PostScore(wiring.Component):
         largest, some = Signal(signed(config.logit_bits)), Signal()
         beat, transfer = self.i.payload, Signal()
         limit = Signal(signed(config.logit_bits + 2))
-        m.submodules.limits = limits = RowQueue(len(limit) + 1, ROWS)
+        m.submodules.limits = limits = FifoStorage(len(limit) + 1, ROWS)
         rows = Signal(range(ROWS + 1))
         now, now_some, over = Signal.like(largest), Signal(), Signal()
         distance, nothing = Signal.like(self.distance), Signal()
@@ -96,7 +95,7 @@ class PostScore(wiring.Component):
                 m.d.sync += end.eq(tail + 1)
 
         issue, issued, dropped = Signal(), Signal(), Signal()
-        m.submodules.queue = queue = PipelineQueue(self.layout, QUEUE)
+        m.submodules.queue = queue = Fifo(self.layout, QUEUE)
         room = Signal(range(QUEUE + 1), init=QUEUE)
         popped = queue.o.valid & queue.o.ready
         m.d.comb += [issue.eq((head != end) & (room != 0)), read.addr.eq(head), read.en.eq(1)]

@@ -8,8 +8,7 @@ from ...blocks.adder_tree import AdderTree
 from ...blocks.memory_style import memory_style
 from ...blocks.pipeline import delays
 from ...blocks.population_count import count_ones
-from ...stream.pipeline_queue import StoredQueue
-from ...stream.row_queue import RowQueue
+from ...stream.fifo import Fifo, FifoStorage
 from ...stream.row_store import BLOCK_BITS, RowStore
 from ...stream.top_k import TopK
 from ..kept_keys import KeptKeys
@@ -103,7 +102,7 @@ class Prediction(wiring.Component):
         rule = (TopK.latency_of(config.predictor_config.score_bits)
                 if config.rule == "top-k" else
                 cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
-        return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
+        return cls._score_cycles(config) + rule + 2 + Fifo.latency_of("auto")
 
     # Structure ---------------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class Prediction(wiring.Component):
         config = self.config
         partial = config.predictor_config.partial
         m.submodules.indices = indices = KeptKeys(
-            config.predict_lanes, config.max_keys, self.rows * config.predict_words, stored=True,
+            config.predict_lanes, config.max_keys, self.rows * config.predict_words, memory="auto",
             places=self._places if partial else 1)
         word = Signal(range(config.predict_words))
         with m.If(valid):
@@ -215,7 +214,7 @@ class Prediction(wiring.Component):
             distance = delays(m, largest, 3, "largest")[-1]
             m.d.sync += threshold.eq(Mux(distance > config.threshold,
                                          distance - config.threshold, 0))
-        m.submodules.thresholds = queue = RowQueue(width + len(count), self.rows)
+        m.submodules.thresholds = queue = FifoStorage(width + len(count), self.rows)
         m.d.comb += [queue.i.eq(Cat(threshold, counts)),
                      queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
         self._thresholds = queue

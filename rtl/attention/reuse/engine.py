@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from ...blocks.memory_style import memory_style
 from ...blocks.pipeline import delays
-from ...stream.row_queue import RowQueue
+from ...stream.fifo import FifoStorage
 from ..dense import DenseAttention
 from ..products import CHAIN
 from .dual_array import DualArray
@@ -78,7 +78,7 @@ class ReuseAttention(DenseAttention):
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64
         place = self._keys.end.word
-        m.submodules.set_ends = self._set_ends = RowQueue(
+        m.submodules.set_ends = self._set_ends = FifoStorage(
             1 + len(place), 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(Cat(set_end, place)), self._set_ends.push.eq(row)]
 

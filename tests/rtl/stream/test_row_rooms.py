@@ -6,9 +6,9 @@ import pytest
 from amaranth import EnableInserter, Module, Signal, unsigned
 from amaranth.lib import data
 
+from rtl.stream.fifo import FifoStorage
 from rtl.stream.row_buffer import LATENCY, RowBuffer
 from rtl.stream.row_input import RowInput
-from rtl.stream.row_queue import RowQueue
 from rtl.stream.row_store import RowStore
 from sim.testing.pysim import clocked
 
@@ -77,8 +77,8 @@ def test_row_store_stands_still():
 
 
 @pytest.mark.parametrize("bypass", [False, True])
-def test_row_queue(bypass):
-    dut = RowQueue(8, 4, bypass=bypass)
+def test_fifo_storage(bypass):
+    dut = FifoStorage(8, 4, bypass=bypass)
     rng = random.Random(0)
     waiting, sent, plan = [], 0, []
     for n in range(400):
@@ -104,9 +104,9 @@ def test_row_queue(bypass):
         step[3] for step in plan if step[2]]
 
 
-def test_row_queue_depth():
+def test_fifo_depth():
     with pytest.raises(ValueError, match=r"^Depth must be a power of two of at least 2, not 3$"):
-        RowQueue(8, 3)
+        FifoStorage(8, 3)
 
 
 @pytest.mark.parametrize("memory", ["block", "distributed"])
