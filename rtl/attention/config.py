@@ -174,8 +174,8 @@ class AttentionConfig(UnitConfig):
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
-                            help="memory that holds K and V; auto takes block RAM for more than "
-                                 "64 words")
+                            help="memory of the stores; auto takes block RAM for more than "
+                                 "4096 bits")
 
     select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "

@@ -1,10 +1,10 @@
 """Store of the vectors of two sets: one is read while the next one is loaded."""
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..blocks.memory_style import memory_style
+from ..blocks.memory import ram
 
 __all__ = ["VectorStore"]
 
@@ -157,9 +157,8 @@ class VectorStore(wiring.Component):
         # The second set starts at a power of two, so that an address is two parts side by side.
         size = 1 << (self.words - 1).bit_length()
         for lane in range(self.lanes):
-            m.submodules[f"lane_{lane}"] = vectors = memory.Memory(
-                shape=self.vector, depth=size + self.words, init=[],
-                attrs={"ram_style": memory_style(self.memory, 2 * self.words)})
+            m.submodules[f"lane_{lane}"] = vectors = ram(
+                self.vector, size + self.words, self.memory)
             port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
                 port.addr.eq(Cat(place.word, writing)),

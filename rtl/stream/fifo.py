@@ -1,10 +1,10 @@
 """FIFOs behind pipelines that never stall: no ready, whoever fills one bounds what is in flight."""
 
 from amaranth import Module, Mux, Shape, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .row_store import BLOCK_BITS
+from ..blocks.memory import ram
 
 __all__ = ["Fifo", "FifoStorage"]
 
@@ -47,8 +47,7 @@ class FifoStorage(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.entries = entries = memory.Memory(
-            shape=self.width, depth=self.depth, init=[], attrs={"ram_style": "distributed"})
+        m.submodules.entries = entries = ram(self.width, self.depth, "distributed")
         write = entries.write_port()
         read = entries.read_port(domain="comb")
         # With a bypass, one bit more than an address: a full FIFO differs from an empty one.
@@ -134,10 +133,7 @@ class Fifo(wiring.Component):
 
     def _ahead(self, m):
         """Memory with a synchronous read port, and a short FIFO that it is read into."""
-        width = Shape.cast(self.shape).width
-        m.submodules.entries = entries = memory.Memory(
-            shape=width, depth=self.depth, init=[], attrs={
-                "ram_style": "block" if self.depth * width > BLOCK_BITS else "distributed"})
+        m.submodules.entries = entries = ram(Shape.cast(self.shape).width, self.depth, self.memory)
         m.submodules.ahead = ahead = Fifo(self.shape, self.AHEAD)
         write, read = entries.write_port(), entries.read_port()
         # One bit more than an address: a full memory differs from an empty one.

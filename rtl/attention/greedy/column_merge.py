@@ -5,10 +5,11 @@ import itertools
 import operator
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from .sorted_queue import SortedQueue
 
@@ -240,17 +241,16 @@ class ColumnMerge(wiring.Component):
         for query in range(2):
             at_hand = active == query
             for number in range(self.lanes):
-                m.submodules[f"{name}_{query}_{number}"] = ram = memory.Memory(
-                    shape=shape, depth=1 << max(len(to_group), 1), init=[],
-                    attrs={"ram_style": "distributed"})
-                write = ram.write_port()
+                m.submodules[f"{name}_{query}_{number}"] = words = ram(
+                    shape, 1 << max(len(to_group), 1), "distributed")
+                write = words.write_port()
                 m.d.comb += [
                     write.en.eq(Mux(at_hand, enable & (to_lane == number), self.load)),
                     write.addr.eq(Mux(at_hand, to_group, self.i.group)),
                     Value.cast(write.data).eq(Mux(at_hand, word, loaded[number])),
                 ]
                 for place, source in enumerate(columns):
-                    read = ram.read_port(domain="comb")
+                    read = words.read_port(domain="comb")
                     m.d.comb += read.addr.eq(self._split(source)[1])
                     found[place][query].append(Value.cast(read.data))
         return [Mux(active, *(choose(words, self._split(source)[0])

@@ -3,11 +3,11 @@
 import enum
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from .sorted_columns import SortedColumns
 
@@ -156,11 +156,9 @@ class ColumnSort(wiring.Component):
 
     def _table(self, m, lane, address, phase, work, live, first, base):
         """Table of the columns of a lane; returns the place of the element of stage 4."""
-        depth = 1 << len(address)
         shape = range(2 * self.words + 1)
-        m.submodules[f"table_{lane}"] = table = memory.Memory(
-            shape=shape, depth=depth, init=[],
-            attrs={"ram_style": memory_style(self.config.memory, depth)})
+        m.submodules[f"table_{lane}"] = table = ram(shape, 1 << len(address),
+                                                        self.config.memory)
         write = table.write_port()
         read = table.read_port()
         addresses = [address, *(Signal.like(address, name=f"address_{lane}_{k}") for k in (1, 2))]

@@ -1,10 +1,10 @@
 """Post-scoring selection: of a row's logits those that are near the largest."""
 
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...stream.fifo import Fifo, FifoStorage
 from .last_kept import LastKept
 
@@ -62,9 +62,7 @@ class PostScore(wiring.Component):
         config = self.config
         # A row that leaves while another one comes has room.
         depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
-        m.submodules.ring = ring = memory.Memory(
-            shape=self.layout, depth=depth, init=[], attrs={
-                "ram_style": memory_style(config.memory, depth)})
+        m.submodules.ring = ring = ram(self.layout, depth, config.memory)
         write, read = ring.write_port(), ring.read_port()
         # One bit more than an address: a full ring differs from an empty one.
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))

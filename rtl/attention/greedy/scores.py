@@ -1,10 +1,11 @@
 """Scores of a greedy search, and the rows whose score is positive."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
+from ...blocks.memory import ram
 
 __all__ = ["GreedyScores"]
 
@@ -162,10 +163,9 @@ class GreedyScores(wiring.Component):
             stored = []
             for query in range(2):
                 for lane in range(self.lanes):
-                    m.submodules[f"{name}_{query}_{lane}"] = ram = memory.Memory(
-                        shape=self.sum_bits, depth=1 << max(len(word), 1), init=[],
-                        attrs={"ram_style": "distributed"})
-                    write, read = ram.write_port(), ram.read_port(domain="comb")
+                    m.submodules[f"{name}_{query}_{lane}"] = words = ram(
+                        self.sum_bits, 1 << max(len(word), 1), "distributed")
+                    write, read = words.write_port(), words.read_port(domain="comb")
                     mine = held.valid & (held.query == query) & (held.row[:lane_bits] == lane)
                     m.d.comb += [
                         read.addr.eq(Mux(scanned[query], word, product.row[lane_bits:])),

@@ -1,11 +1,11 @@
 """Columns of K in the order of their elements: where a greedy search finds its products."""
 
 from amaranth import Cat, Module, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 
 __all__ = ["SortedColumns"]
@@ -86,9 +86,8 @@ class SortedColumns(wiring.Component):
         m.d.sync += [copied.eq(self.write), beat.eq(self.i.beat), bank.eq(self.i.bank)]
         read = []
         for lane, column in enumerate(self.i.columns):
-            m.submodules[f"column_{lane}"] = elements = memory.Memory(
-                shape=self.element, depth=2 * self.words, init=[],
-                attrs={"ram_style": memory_style(self._memory, 2 * self.words)})
+            m.submodules[f"column_{lane}"] = elements = ram(
+                self.element, 2 * self.words, self._memory)
             write = elements.write_port()
             m.d.comb += [write.addr.eq(column.place), write.en.eq(self.write),
                          write.data.eq(column.element)]
@@ -104,9 +103,8 @@ class SortedColumns(wiring.Component):
                 outside = Signal.like(column.place, name=f"{name}_offset_{lane}")
                 m.d.sync += outside.eq(offset)
                 for k in range(self.head):
-                    m.submodules[f"{name}_{lane}_{k}"] = copy = memory.Memory(
-                        shape=self.element, depth=2 << len(beat), init=[],
-                        attrs={"ram_style": "distributed"})
+                    m.submodules[f"{name}_{lane}_{k}"] = copy = ram(
+                        self.element, 2 << len(beat), "distributed")
                     write, port = copy.write_port(), copy.read_port()
                     m.d.comb += [
                         write.addr.eq(Cat(beat, bank)),

@@ -1,15 +1,15 @@
 """Selection of the keys that are worth an exact dot product, by predicted scores."""
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.adder_tree import AdderTree
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from ...blocks.population_count import count_ones
 from ...stream.fifo import Fifo, FifoStorage
-from ...stream.row_store import BLOCK_BITS, RowStore
+from ...stream.row_store import RowStore
 from ...stream.top_k import TopK
 from ..kept_keys import KeptKeys
 
@@ -134,14 +134,12 @@ class Prediction(wiring.Component):
         rule = config.predictor_config
         size = 1 << (config.predict_words - 1).bit_length()
         layout = data.StructLayout({"codes": self._codes, "mask": unsigned(1)})
-        style = memory_style(config.memory, 2 * config.predict_words)
         query = Signal(self._codes)
         m.d.sync += query.eq(self.codes)
         masks, scores = [], []
         for lane in range(config.predict_lanes):
-            m.submodules[f"codes_{lane}"] = codes = memory.Memory(
-                shape=layout, depth=size + config.predict_words, init=[],
-                attrs={"ram_style": style})
+            m.submodules[f"codes_{lane}"] = codes = ram(
+                layout, size + config.predict_words, config.memory)
             port, read = codes.write_port(), codes.read_port()
             m.d.comb += [
                 port.addr.eq(Cat(self.write_key[self._lane_bits:], Const(0, max(
@@ -286,10 +284,7 @@ class Prediction(wiring.Component):
         m.d.sync += tail.eq(tail + write)
         held = []
         for lane, score in enumerate(scores):
-            m.submodules[f"kept_scores_{lane}"] = kept = memory.Memory(
-                shape=len(score), depth=self._places, init=[], attrs={
-                    "ram_style": "block" if self._places * len(score) > BLOCK_BITS
-                    else "distributed"})
+            m.submodules[f"kept_scores_{lane}"] = kept = ram(len(score), self._places)
             port, read = kept.write_port(), kept.read_port()
             m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
                          read.addr.eq(indices.place)]

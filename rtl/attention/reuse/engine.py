@@ -5,7 +5,6 @@ import itertools
 from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import wiring
 
-from ...blocks.memory_style import memory_style
 from ...blocks.pipeline import delays
 from ...stream.fifo import FifoStorage
 from ..dense import DenseAttention
@@ -91,10 +90,9 @@ class ReuseAttention(DenseAttention):
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
         cycles, gap = self._sum_cycles(config), self.pair_gap(config)
-        style = memory_style(config.memory, config.maps * config.map_rows * config.max_keys)
         total_bits = config.division.places[1] + 1
         m.submodules.maps = maps = MapStore(config.maps, config.map_rows, config.max_keys,
-                                            config.code_bits, total_bits, style)
+                                            config.code_bits, total_bits, config.memory)
 
         # The sums of a row end, and those of the second of a pair some cycles after.
         ends, second, waiting = Signal(), Signal(), Signal()

@@ -1,10 +1,10 @@
 """Store of attention maps: the codes of the rows, their sums, and what the maps belong to."""
 
 from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.banked_memory import BankedMemory
+from ...blocks.memory import BankedMemory, ram
 from ...blocks.pipeline import delays
 
 __all__ = ["MapStore", "MapUse"]
@@ -42,8 +42,8 @@ class MapStore(wiring.Component):
         Maps, and the rows and keys of each at most.
     code_bits, sum_bits : int
         Width of a code, and of a row's sum.
-    style : str
-        Kind of memory of the codes: "block" or "distributed".
+    memory : "auto", "block" or "distributed"
+        Kind of memory of the codes: by size, block RAM or LUT RAM.
 
     Members
     -------
@@ -74,9 +74,9 @@ class MapStore(wiring.Component):
         ``valid``, ``keys``, ``tag`` and the place of the last of the ``rows`` of the map.
     """
 
-    def __init__(self, maps, rows, keys, code_bits, sum_bits, style):
+    def __init__(self, maps, rows, keys, code_bits, sum_bits, memory):
         self.maps, self.rows, self.keys_room = maps, rows, keys
-        self.code_bits, self.sum_bits, self.style = code_bits, sum_bits, style
+        self.code_bits, self.sum_bits, self.memory = code_bits, sum_bits, memory
         self._pairs = -(-rows // 2)
         self._info = data.StructLayout({
             "valid": unsigned(1), "keys": range(keys), "tag": unsigned(TAG_BITS),
@@ -101,7 +101,7 @@ class MapStore(wiring.Component):
         ended = self.write & self.end
         for parity in range(2):
             m.submodules[f"codes_{parity}"] = codes = BankedMemory(
-                self.code_bits, size * self.keys_room, self.style)
+                self.code_bits, size * self.keys_room, self.memory)
             place = Signal(range(size * self.keys_room), name=f"place_{parity}")
             own = (row[0] == parity) & room
             m.d.comb += [
@@ -115,8 +115,8 @@ class MapStore(wiring.Component):
             with m.If(self.begin):
                 m.d.sync += place.eq(self.map * (self._pairs * self.keys_room))
 
-            m.submodules[f"sums_{parity}"] = sums = memory.Memory(
-                shape=self.sum_bits, depth=size, init=[], attrs={"ram_style": "distributed"})
+            m.submodules[f"sums_{parity}"] = sums = ram(
+                self.sum_bits, size, "distributed")
             port, read = sums.write_port(), sums.read_port()
             m.d.comb += [
                 port.addr.eq(pair), port.data.eq(self.total), port.en.eq(ended & own),
@@ -133,8 +133,7 @@ class MapStore(wiring.Component):
             m.d.sync += [row.eq(0), pair.eq(self.map * self._pairs)]
 
         valid = Signal(self.maps)
-        m.submodules.infos = infos = memory.Memory(
-            shape=self._info, depth=max(self.maps, 2), init=[], attrs={"ram_style": "distributed"})
+        m.submodules.infos = infos = ram(self._info, max(self.maps, 2), "distributed")
         port, read = infos.write_port(), infos.read_port(domain="comb")
         # By the time of the end, another set may have begun.
         m.d.comb += [
