@@ -4,13 +4,13 @@ from amaranth import Mux, Signal, unsigned
 from amaranth.lib import data
 
 from ..stream.fifo import Fifo, FifoStorage
-from .dense import DenseAttention
+from .engine import DenseAttention
 
 __all__ = ["SelectiveAttention"]
 
 
 class SelectiveAttention(DenseAttention):
-    """As :class:`~rtl.attention.dense.DenseAttention`, one selected key after the other."""
+    """As :class:`~rtl.attention.engine.DenseAttention`, one selected key after the other."""
 
     def _wait(self, m, elements, last, push, depth):
         """Queue of queries, ``elements`` and ``last``, while their keys are selected."""

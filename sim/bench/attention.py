@@ -14,7 +14,7 @@ import cocotb
 import numpy as np
 
 from rtl.config import UnitConfig
-from sim.model.attention.greedy import sort
+from sim.data.columns import sort
 
 from .bench import Bench, require, tests_of
 from .stream import Sink, Source, Stall, gaps, patient, stalls

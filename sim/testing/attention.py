@@ -8,8 +8,8 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from sim import model
+from sim.data.columns import sort
 from sim.data.synthetic import integers
-from sim.model.attention.greedy import sort
 from sim.model.attention.reuse import AttentionMap
 
 __all__ = ["Leader", "Reuser", "Set", "directed", "expected", "latency", "random_set",

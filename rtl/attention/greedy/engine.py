@@ -20,10 +20,10 @@ __all__ = ["GreedyAttention"]
 class GreedyAttention(SelectiveAttention):
     """Attention of queries to candidates of a greedy search; see :class:`AttentionConfig`.
 
-    As :class:`~rtl.attention.dense.DenseAttention`, with three stages more: the columns of the keys
-    are sorted as these are loaded, or come sorted, a search finds candidates, and of their exact
-    logits those stay that are near the largest. As in A3 (Ham et al., HPCA 2020); what the engine
-    does otherwise is said in ``docs/attention.md``.
+    As :class:`~rtl.attention.engine.DenseAttention`, with three stages more: the columns of K are
+    sorted while the keys are loaded, or come sorted; a greedy search finds candidates; of their
+    exact logits those near the row's largest pass on. As in A3 (Ham et al., HPCA 2020);
+    ``docs/attention.md`` lists the differences.
 
     Throughput: on average one query in ``config.query_cycles(keys, candidates)`` cycles; up to
     eight queries may be in work, which evens out their numbers. A set is sorted in

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from ...blocks.pipeline import delays
 from ...stream.fifo import FifoStorage
-from ..dense import DenseAttention
+from ..engine import DenseAttention
 from ..products import CHAIN
 from .dual_array import DualArray
 from .map_store import MapStore
@@ -20,7 +20,7 @@ class ReuseAttention(DenseAttention):
     """Attention of queries to a set, or of a map that is kept to values alone.
 
     A leading set is keys, values and queries, as for
-    :class:`~rtl.attention.dense.DenseAttention`; what it multiplies the values by are codes of the
+    :class:`~rtl.attention.engine.DenseAttention`; what it multiplies the values by are codes of the
     exponentials (:class:`~rtl.softmax.exponentials.ExponentialsConfig`), and the sums are divided
     by the sum of the codes (:class:`~rtl.attention.reuse.row_division.RowDivision`). Codes and
     their sums are the map, which is stored as it is made. A reusing set is values alone, in as many

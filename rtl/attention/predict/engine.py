@@ -12,7 +12,7 @@ __all__ = ["PredictiveAttention"]
 class PredictiveAttention(SelectiveAttention):
     """Attention of queries to those keys that a prediction keeps; see :class:`AttentionConfig`.
 
-    As :class:`~rtl.attention.dense.DenseAttention`, with a stage more: while the exact stages work
+    As :class:`~rtl.attention.engine.DenseAttention`, with a stage more: while the exact stages work
     on the kept keys of earlier queries, the keys of the next one are predicted, several per cycle.
 
     Throughput: on average one query in ``config.query_cycles(keys, kept)`` cycles, ``kept`` keys of
