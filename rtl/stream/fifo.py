@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.memory import ram
+from .credit import Credit
 
 __all__ = ["Fifo", "FifoStorage"]
 
@@ -138,13 +139,13 @@ class Fifo(wiring.Component):
         write, read = entries.write_port(), entries.read_port()
         # One bit more than an address: a full memory differs from an empty one.
         tail, head = Signal(range(2 * self.depth)), Signal(range(2 * self.depth))
-        room = Signal(range(self.AHEAD + 1), init=self.AHEAD)
-        issue, leaving = Signal(), Signal()
+        m.submodules.credit = credit = Credit(self.AHEAD)
+        issue = Signal()
         m.d.comb += [
             write.addr.eq(tail), write.data.eq(self.i), write.en.eq(self.push),
-            read.addr.eq(head), issue.eq((head != tail) & (room != 0)),
-            ahead.i.eq(read.data), leaving.eq(self.o.valid & self.o.ready),
+            read.addr.eq(head), issue.eq((head != tail) & credit.available),
+            ahead.i.eq(read.data), credit.issue.eq(issue),
+            credit.done.eq(self.o.valid & self.o.ready),
         ]
         wiring.connect(m, ahead.o, wiring.flipped(self.o))
-        m.d.sync += [tail.eq(tail + self.push), head.eq(head + issue), ahead.push.eq(issue),
-                     room.eq(room - issue + leaving)]
+        m.d.sync += [tail.eq(tail + self.push), head.eq(head + issue), ahead.push.eq(issue)]

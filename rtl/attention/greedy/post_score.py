@@ -5,8 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.memory import ram
+from ...stream.credit import Credit
 from ...stream.fifo import Fifo, FifoStorage
-from .last_kept import LastKept
+from ..kept_keys import LastKept
 
 __all__ = ["PostScore"]
 
@@ -18,24 +19,28 @@ ROWS = 16
 
 
 class PostScore(wiring.Component):
-    """Passes on what is at most ``distance`` below the largest logit of its row.
+    """Passes on the logits that are at most ``distance`` below the largest of their row.
 
     As in A3 (Ham et al., HPCA 2020): a weight is at least T percent of the largest where its logit
-    is at most ``ln(100 / T)`` below the largest. A masked key never stays; of a row that has no
-    other ones the last key stays, masked.
+    is at most ``ln(100 / T)`` below the largest. A masked key never passes; of a row with masked
+    keys only, the last key passes, masked.
 
     A row waits in a ring until its last logit is there. Throughput one logit per cycle, in and out;
-    latency from a row's last logit to its first one out, if it stays and is followed by another
-    one that does: :attr:`LATENCY` cycles.
+    latency from a row's only logit to its coming out: :meth:`latency` cycles.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
 
     Members
     -------
-    i : In(stream.Signature)
-        ``logit``, ``mask``, ``key``, and whether it is the ``last`` of its row.
-    distance : In
-        Distance for the row whose last logit is at ``i``.
-    o : Out(stream.Signature)
-        The same, with ``last`` in the last one that stays.
+    i : In(stream.Signature(layout))
+        ``logit``, ``mask`` and ``key`` as ``payload``, and whether it is the ``last`` of its row.
+    distance : In(logit_bits)
+        Distance in logit steps, for the row whose last logit is at ``i``.
+    o : Out(stream.Signature(layout))
+        The logits that pass, with ``last`` in the last one of their row.
     """
 
     def __init__(self, config):
@@ -70,14 +75,14 @@ class PostScore(wiring.Component):
         beat, transfer = self.i.payload, Signal()
         limit = Signal(signed(config.logit_bits + 2))
         m.submodules.limits = limits = FifoStorage(len(limit) + 1, ROWS)
-        rows = Signal(range(ROWS + 1))
+        m.submodules.row_credit = rows = Credit(ROWS)
         now, now_some, over = Signal.like(largest), Signal(), Signal()
         distance, nothing = Signal.like(self.distance), Signal()
         full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
-        m.d.sync += [rows.eq(rows + over - limits.pop), limits.push.eq(over),
-                     distance.eq(self.distance), nothing.eq(~now_some)]
+        m.d.sync += [limits.push.eq(over), distance.eq(self.distance), nothing.eq(~now_some)]
         m.d.comb += [
-            self.i.ready.eq(~full & (rows != ROWS)),
+            self.i.ready.eq(~full & rows.available),
+            rows.issue.eq(over), rows.done.eq(limits.pop),
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail), write.data.eq(beat), write.en.eq(transfer),
             now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
@@ -94,12 +99,14 @@ class PostScore(wiring.Component):
 
         issue, issued, dropped = Signal(), Signal(), Signal()
         m.submodules.queue = queue = Fifo(self.layout, QUEUE)
-        room = Signal(range(QUEUE + 1), init=QUEUE)
+        # A logit that is dropped returns its credit before the queue.
+        m.submodules.credit = credit = Credit(QUEUE, returns=2)
         popped = queue.o.valid & queue.o.ready
-        m.d.comb += [issue.eq((head != end) & (room != 0)), read.addr.eq(head), read.en.eq(1)]
+        m.d.comb += [issue.eq((head != end) & credit.available), credit.issue.eq(issue),
+                     credit.done.eq(dropped + popped), read.addr.eq(head), read.en.eq(1)]
         entry, keep, reading = Signal(self.layout), Signal(), Signal()
         m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
-                     entry.eq(read.data), room.eq(room - issue + dropped + popped)]
+                     entry.eq(read.data)]
 
         near = entry.payload.logit >= limits.o[:-1].as_signed()
         m.submodules.last_kept = filtered = LastKept(self.payload)

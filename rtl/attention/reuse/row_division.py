@@ -29,18 +29,18 @@ FACTOR_BITS = 17
 class RowDivision:
     """``y = saturate(round(x * ratio / total))``, rounded half up.
 
-    The sum is taken as ``2**place * (1 + m)``, with the ten bits of ``m`` below the leading one,
-    and a factor of 17 bits stands for ``ratio / (1 + m)``, at the middle of what these bits leave
-    open: a relative error of at most ``2**-11 + 2**-17``.
+    The sum is taken as ``2**place * (1 + m)`` with the ten bits of ``m`` below the leading one. A
+    factor of 17 bits stands for ``ratio / (1 + m)``, at the middle of the interval that these bits
+    leave: a relative error of at most ``2**-11 + 2**-17``.
 
     Attributes
     ----------
     ratio : Fraction
         What a quotient of 1 is worth, in steps of the result.
     least, largest : int
-        Range of the sums of rows that have one, at least 1. A sum of 0 comes with ``x = 0``.
+        Range of the sum of a row that has one, at least 1. A sum of 0 comes with ``x = 0``.
     bits : int
-        Width of the result, signed; what is beyond its range becomes the nearest end of it.
+        Width of the result, signed, which saturates.
     """
 
     #: Bits of a sum below its leading one that are looked at.
@@ -95,14 +95,21 @@ def _factor_layout(division):
 
 
 class RowFactor(wiring.Component):
-    """Factor and place of a row's sum. Latency 3 cycles, throughput one row per cycle.
+    """Factor and place of a row's sum.
+
+    Latency :attr:`LATENCY` cycles, throughput one row per cycle; never stalls.
+
+    Parameters
+    ----------
+    division : RowDivision
+        Division that the factor is for.
 
     Members
     -------
-    total : In
-        Sum of a row.
-    o : Out
-        ``word``, the factor, and ``place`` of the leading one above the least.
+    total : In(places[1] + 1)
+        Sum of a row, unsigned.
+    o : Out(StructLayout)
+        ``word``, the factor (17 bits), and ``place`` of the leading one above the least place.
     """
 
     LATENCY = 1 + BlockTable.latency
@@ -138,11 +145,12 @@ class RowDivisionPipeline(wiring.Component):
 
     Members
     -------
-    i : In
+    i : In(signed(signed_width(low, high)))
         Argument.
-    factor : In
-        Of its row; comes with it.
+    factor : In(StructLayout)
+        ``word`` and ``place`` of its row, as :class:`RowFactor` puts them out, with ``i``.
     o : Out(signed(division.bits))
+        Result, rounded half up, saturated.
     """
 
     LATENCY = 6
