@@ -166,7 +166,7 @@ def test_no_circles():
 # Classes -----------------------------------------------------------------------------------------
 
 # The engine is still put together by inheritance and shared attributes.
-ENGINE = ("rtl.attention.dense", "rtl.attention.selective", "rtl.attention.predict.predictive",
+ENGINE = ("rtl.attention.engine", "rtl.attention.selective", "rtl.attention.predict.engine",
           "rtl.attention.greedy.engine", "rtl.attention.reuse.engine")
 
 

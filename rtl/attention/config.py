@@ -6,105 +6,29 @@ set, ``s`` dot product, ``x`` logit, ``w`` weight.
 
 import dataclasses
 import functools
-import hashlib
 import math
 from fractions import Fraction
 
 from amaranth import signed
 
-from ..config import UnitConfig, register, unit, units
-from ..fixed import Requantiser
-from ..parameter import Choice, ConfigError, Flag, Integer, PositiveReal, kind_of, parameter
+from ..config import UnitConfig, register
+from ..fixed import Requantiser, signed_range, signed_width
+from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..softmax.exponentials import ExponentialsConfig
-from .dense import DenseAttention
+from .engine import DenseAttention
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .greedy.engine import GreedyAttention
 from .greedy.search import GreedySearch
-from .predict.predictive import PredictiveAttention
-from .predict.predictor import PREDICTORS, predictor
+from .kinds import NameChoice, SoftmaxChoice
+from .predict.engine import PredictiveAttention
+from .predict.predictors import PREDICTORS, predictor
 from .reuse.engine import ReuseAttention
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
 from .vector_beat import VectorLayout
 
-__all__ = ["AttentionConfig", "SoftmaxChoice"]
-
-
-# Parameters of the softmax that the engine sets.
-OWN = ("bits", "input_scale", "out_bits", "lanes", "max_length")
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftmaxChoice:
-    """A softmax unit, as ``UNIT[:PRESET][,PARAMETER=VALUE...]``.
-
-    ``softmax-e2:plus,code_bits=5`` is the preset ``plus`` of ``softmax-e2`` with one parameter
-    changed; without a preset the unit's first one is taken.
-    """
-
-    @property
-    def values(self):
-        """Names of the units that can be chosen."""
-        return tuple(name for name in units() if name.startswith("softmax-"))
-
-    @property
-    def allowed(self):
-        return f"UNIT[:PRESET][,PARAMETER=VALUE...] with UNIT one of {', '.join(self.values)}"
-
-    def normalise(self, value):
-        if not isinstance(value, str):
-            raise ValueError
-        head, *options = (word.strip() for word in value.split(","))
-        name, _, preset = head.partition(":")
-        if name not in self.values or not all("=" in option for option in options):
-            raise ValueError
-        pairs = [tuple(map(str.strip, option.split("=", 1))) for option in options]
-        return ",".join([f"{name}:{preset}" if preset else name,
-                         *(f"{key}={text}" for key, text in pairs)])
-
-    def parse(self, text):
-        return text
-
-    def tag(self, value):
-        head, _, options = value.partition(",")
-        digest = "_" + hashlib.sha256(options.encode()).hexdigest()[:8] if options else ""
-        return head.removeprefix("softmax-").replace("-", "_").replace(":", "_") + digest
-
-    @staticmethod
-    def config(value, **own):
-        """Config of the softmax that a normalised value names.
-
-        Raises
-        ------
-        ConfigError
-            If its preset or a parameter does not exist, or is the engine's to set.
-        """
-        head, *options = value.split(",")
-        name, _, preset = head.partition(":")
-        cls = unit(name)
-        known, values = cls.parameters(), {}
-        for option in options:
-            key, _, text = option.partition("=")
-            if key in OWN:
-                raise ConfigError(f"Parameter softmax must leave {key} to the engine, "
-                                  f"not say {option!r}")
-            if key not in known:
-                # The config says which one was meant.
-                UnitConfig.from_dict({"unit": name, key: text})
-            try:
-                values[key] = kind_of(known[key]).parse(text)
-            except (ValueError, ArithmeticError):
-                raise ConfigError(f"Parameter {key} of {name} must be {kind_of(known[key]).allowed}"
-                                  f", not {text!r}") from None
-        return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
-
-
-class NameChoice(Choice):
-    """One of several names that are no identifiers."""
-
-    def tag(self, value):
-        return value.replace("-", "")
+__all__ = ["AttentionConfig"]
 
 
 @register
@@ -135,7 +59,7 @@ class AttentionConfig(UnitConfig):
     no part; with none left the output is 0.
 
     With ``select="predict"`` a query meets those keys only whose predicted score is high
-    (:mod:`~rtl.attention.predict.predictor`,
+    (:mod:`~rtl.attention.predict.predictors`,
     :class:`~rtl.attention.predict.prediction.Prediction`). With ``reuse`` the weights are codes of
     the exponentials, which are kept for values of further layers, and ``y_j = sat(round(a_j *
     (value_scale / output_scale) / sum_i w_i))``
@@ -174,8 +98,8 @@ class AttentionConfig(UnitConfig):
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
-                            help="memory that holds K and V; auto takes block RAM for more than "
-                                 "64 words")
+                            help="memory of the stores; auto takes block RAM for more than "
+                                 "4096 bits")
 
     select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
@@ -276,7 +200,7 @@ class AttentionConfig(UnitConfig):
     @property
     def element_range(self):
         """Least and largest element."""
-        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        return signed_range(self.bits)
 
     @property
     def dot_range(self):
@@ -287,7 +211,7 @@ class AttentionConfig(UnitConfig):
     @property
     def dot_bits(self):
         """Width of a dot product, signed."""
-        return self.dot_range[1].bit_length() + 1
+        return signed_width(*self.dot_range)
 
     @functools.cached_property
     def logit(self):
@@ -315,7 +239,7 @@ class AttentionConfig(UnitConfig):
     @property
     def sum_bits(self):
         """Width of a weighted sum, signed."""
-        return (-self.sum_range[0] - 1).bit_length() + 1
+        return signed_width(*self.sum_range)
 
     @functools.cached_property
     def output(self):

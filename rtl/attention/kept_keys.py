@@ -1,20 +1,76 @@
-"""Indices of the keys that are kept, one after the other."""
+"""Keys that a selection keeps: the last of each row marked, and from flags to indices."""
 
-from amaranth import Cat, Module, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.pipeline_queue import PipelineQueue, StoredQueue
+from ..stream.fifo import Fifo
 
-__all__ = ["KeptKeys"]
+__all__ = ["KeptKeys", "LastKept"]
+
+
+class LastKept(wiring.Component):
+    """Filter of a row's beats that marks the last kept one, which only the row's end can tell.
+
+    A kept beat is held until the next kept one of its row comes, or until the cycle after its row's
+    end. The beat that ends a row need not be kept; of every row at least one must be. Throughput
+    one beat per cycle; never stalls.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of what a beat carries.
+
+    Members
+    -------
+    i : In(shape)
+        What the beat carries.
+    valid : In(1)
+        ``i`` holds a beat.
+    keep : In(1)
+        The beat is kept.
+    last : In(1)
+        The beat ends its row.
+    empty : Out(1)
+        No earlier beat of the row at hand was kept. Combinational from registers.
+    o : Out(LastKept.layout(shape))
+        ``payload`` of a kept beat, and whether it is the ``last`` kept one of its row.
+    push : Out(1)
+        ``o`` leaves in this cycle.
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__({
+            "i": In(shape), "valid": In(1), "keep": In(1), "last": In(1), "empty": Out(1),
+            "o": Out(self.layout(shape)), "push": Out(1)})
+
+    @staticmethod
+    def layout(shape):
+        """Layout of ``o``."""
+        return data.StructLayout({"payload": shape, "last": unsigned(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        waiting, some, ended = Signal(), Signal(), Signal()
+        m.d.comb += [some.eq(self.valid & self.keep), ended.eq(self.valid & self.last),
+                     self.empty.eq(~waiting | self.o.last),
+                     self.push.eq(waiting & (self.o.last | some))]
+        with m.If(some):
+            m.d.sync += [waiting.eq(1), self.o.payload.eq(self.i), self.o.last.eq(ended)]
+        with m.Elif(self.push):
+            m.d.sync += waiting.eq(0)
+        with m.Elif(ended):
+            m.d.sync += self.o.last.eq(1)
+        return m
 
 
 class KeptKeys(wiring.Component):
-    """From words of flags, one for each of a few neighbouring keys, to the keys' indices.
+    """From words of flags, one for each of a few neighbouring keys, to the indices of kept keys.
 
-    One index per cycle, in order; a word without a kept key takes no time. Of a query of which no
-    key is kept, key 0 is. Words never stall: whoever sends them must not have more than ``depth``
-    in work.
+    Throughput one index per cycle, in order; a word without a kept key takes no cycle of the
+    output. A query that keeps no key gets key 0. Words never stall: at most ``depth`` may be in
+    flight.
 
     Parameters
     ----------
@@ -23,9 +79,9 @@ class KeptKeys(wiring.Component):
     max_keys : int
         Keys of a set at most.
     depth : int
-        Words that it must hold.
-    stored : bool
-        Hold them in a :class:`~rtl.stream.pipeline_queue.StoredQueue`, for many.
+        Words that it holds.
+    memory : "distributed", "auto" or "block"
+        Memory of the :class:`~rtl.stream.fifo.Fifo` that holds them.
     places : int
         Number the words from 0 to this less 1, over and over (a power of two).
 
@@ -34,22 +90,24 @@ class KeptKeys(wiring.Component):
     valid : In(1)
         There is a word.
     keep : In(lanes)
-        Keys of it that are kept.
-    word : In
-        Its number.
+        Bit k: key ``word * lanes + k`` is kept.
+    word : In(range(ceil(max_keys / lanes)))
+        Index of the word in its set.
     last : In(1)
-        It is its query's last one.
-    o : Out(stream.Signature)
-        ``key`` and whether it is the query's ``last`` one.
-    place, lane : Out
-        Number of the word of the key on ``o``, and the key's lane in it.
+        The word ends its query.
+    o : Out(stream.Signature(KeptKeys.layout(max_keys)))
+        Index ``key`` of a kept key, and whether it is the query's ``last`` one.
+    place : Out(range(places))
+        Number of the word that the key on ``o`` is from.
+    lane : Out(ceil(log2(lanes)))
+        Lane of that key in its word.
     """
 
-    def __init__(self, lanes, max_keys, depth, *, stored=False, places=1):
+    def __init__(self, lanes, max_keys, depth, *, memory="distributed", places=1):
         self.lanes = lanes
         self.words = -(-max_keys // lanes)
         self.depth = depth
-        self.queue = StoredQueue if stored else PipelineQueue
+        self.memory = memory
         self.places = places
         super().__init__({
             "valid": In(1), "keep": In(lanes), "word": In(range(self.words)), "last": In(1),
@@ -63,57 +121,53 @@ class KeptKeys(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        entry = data.StructLayout({
+        word = data.StructLayout({
             "keep": unsigned(self.lanes), "single": unsigned(1), "word": range(self.words),
-            "final": unsigned(1), "place": range(self.places)})
-        m.submodules.kept_words = words = self.queue(entry, self.depth)
-        # A word with kept keys waits until it is known whether the query has another one.
-        held = Signal(entry)
-        waiting, some, ended, none = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            some.eq(self.valid & self.keep.any()), ended.eq(self.valid & self.last),
-            none.eq(ended & ~some & (~waiting | held.final)),
-            words.push.eq(waiting & (held.final | some)), words.i.eq(held),
-        ]
-        place, start = Signal.like(held.place), Signal.like(held.place)
+            "place": range(self.places)})
+        m.submodules.last_word = filtered = LastKept(word)
+        m.submodules.kept_words = words = Fifo(filtered.layout(word), self.depth,
+                                               memory=self.memory)
+        place = Signal(range(self.places))
+        start = Signal.like(place)
+        none = Signal()
         with m.If(self.valid):
             m.d.sync += place.eq(place + 1)
             with m.If(self.last):
                 m.d.sync += start.eq(place + 1)
-        with m.If(some | none):
-            m.d.sync += [waiting.eq(1), held.keep.eq(self.keep), held.word.eq(self.word),
-                         held.single.eq(_without_first(self.keep) == 0), held.final.eq(ended),
-                         held.place.eq(place)]
-            with m.If(none):
-                m.d.sync += [held.keep[0].eq(1), held.word.eq(0), held.place.eq(start)]
-        with m.Elif(words.push):
-            m.d.sync += waiting.eq(0)
-        with m.Elif(ended):
-            m.d.sync += held.final.eq(1)
+        m.d.comb += [
+            none.eq(self.last & ~self.keep.any() & filtered.empty),
+            filtered.valid.eq(self.valid), filtered.keep.eq(self.keep.any() | none),
+            filtered.last.eq(self.last), filtered.i.keep.eq(Mux(none, 1, self.keep)),
+            filtered.i.single.eq(_without_first(self.keep) == 0),
+            filtered.i.word.eq(Mux(none, 0, self.word)),
+            filtered.i.place.eq(Mux(none, start, place)),
+            words.push.eq(filtered.push), words.i.eq(filtered.o),
+        ]
         self._indices(m, words.o)
         return m
 
     def _indices(self, m, words):
         """One index per cycle of the words' kept keys."""
         current = Signal(words.payload.shape())
+        word = current.payload
         valid = Signal()
         rest = Signal(self.lanes)
         for k in reversed(range(self.lanes)):
-            with m.If(current.keep[k]):
+            with m.If(word.keep[k]):
                 m.d.comb += self.lane.eq(k)
         m.d.comb += [
-            rest.eq(_without_first(current.keep)),
-            self.place.eq(current.place),
+            rest.eq(_without_first(word.keep)),
+            self.place.eq(word.place),
             self.o.valid.eq(valid),
-            self.o.payload.key.eq(Cat(self.lane, current.word)),
-            self.o.payload.last.eq(current.single & current.final),
-            words.ready.eq(~valid | (self.o.ready & current.single)),
+            self.o.payload.key.eq(Cat(self.lane, word.word)),
+            self.o.payload.last.eq(word.single & current.last),
+            words.ready.eq(~valid | (self.o.ready & word.single)),
         ]
         with m.If(words.ready):
             m.d.sync += [valid.eq(words.valid), current.eq(words.payload)]
         with m.Elif(self.o.ready):
-            # A flag of its own, as all that counts rows and keys hangs on it.
-            m.d.sync += [current.keep.eq(rest), current.single.eq(_without_first(rest) == 0)]
+            # A register of its own: the flag enables all that counts rows and keys.
+            m.d.sync += [word.keep.eq(rest), word.single.eq(_without_first(rest) == 0)]
 
 
 def _without_first(bits):

@@ -1,4 +1,4 @@
-"""Sums of products, in the shape of DSP blocks: multiply, add what the neighbour hands on."""
+"""Sums of products in DSP blocks: multiply, and add what the neighbour hands on."""
 
 from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
@@ -66,10 +66,13 @@ class DotProduct(wiring.Component):
     Members
     -------
     a : In(a_shape).array(count)
+        First operands.
     b : In(b_shape).array(count)
+        Second operands.
     addend : In(addend_bits)
-        Unsigned. Comes a cycle after ``a`` and ``b``.
-    o : Out(unsigned)
+        Unsigned addend, a cycle after ``a`` and ``b``.
+    o : Out(width(a_shape, b_shape, count, addend_bits))
+        Sum, unsigned: the true one plus :attr:`offset`.
     """
 
     def __init__(self, a_shape, b_shape, count, addend_bits=0):
@@ -96,13 +99,13 @@ class DotProduct(wiring.Component):
 
     @staticmethod
     def constant(a_shape, b_shape, count):
-        """What the output carries besides the sum and the addend."""
+        """Constant that the output carries besides the sum and the addend."""
         chain = min(count, CHAIN)
         return -(-count // chain) << (_partial_bits(a_shape, b_shape, chain) - 1)
 
     @property
     def offset(self):
-        """What the output carries besides the sum and the addend."""
+        """Constant that the output carries besides the sum and the addend."""
         return self.constant(self.a_shape, self.b_shape, self.count)
 
     @staticmethod
@@ -156,13 +159,11 @@ class DotProduct(wiring.Component):
 
 
 class MultiplyAccumulate(wiring.Component):
-    """Running sum of ``a . b`` over the beats of a row.
+    """Running sum of ``a . b`` over the beats of a row, exact.
 
-    ``o`` holds the sum of a row's beats up to the one that came :attr:`latency` cycles before, if
-    its products are not 0; in every cycle it takes what comes, so that ``a`` must be 0 when
-    nothing does. Never stalls.
-
-    With one lane the sum is kept in the DSP block that multiplies.
+    Every cycle adds, so ``a`` must be 0 in a cycle without a beat. Latency :attr:`latency` cycles
+    from a beat to the sum up to it, throughput one beat per cycle; never stalls. With one lane the
+    sum stays in the DSP block that multiplies.
 
     Parameters
     ----------
@@ -176,10 +177,13 @@ class MultiplyAccumulate(wiring.Component):
     Members
     -------
     a : In(a_shape).array(lanes)
+        First operands.
     b : In(b_shape).array(lanes)
+        Second operands.
     first : In(1)
         The beat starts a row. Comes with ``a``.
-    o : Out(signed)
+    o : Out(signed(signed_width(low, high)))
+        Sum of the row's beats so far.
     """
 
     def __init__(self, a_shape, b_shape, lanes, low, high):

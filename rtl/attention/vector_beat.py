@@ -20,16 +20,16 @@ class VectorLayout(data.StructLayout):
     mask : bool
         Whether the beat carries a mask.
     use : ShapeLike or None
-        Shape of what the beat says of its set, if it says anything.
+        Shape of the member ``use``, if there is one.
 
     Members
     -------
     data : ArrayLayout(element, lanes)
-        The elements.
+        Elements.
     mask : unsigned(1)
-        The vector takes no part. Looked at in a vector's last beat.
-    use : use
-        What the set is for. Looked at in a set's last beat.
+        The vector takes no part. Read in a vector's last beat.
+    use : ShapeLike(use)
+        What the set is for. Read in a set's last beat.
     last : unsigned(1)
         The beat ends the last vector of its set.
     """

@@ -1,23 +1,24 @@
 """Store of the vectors of two sets: one is read while the next one is loaded."""
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..blocks.memory_style import memory_style
+from ..blocks.memory import ram
 
 __all__ = ["VectorStore"]
 
 class VectorStore(wiring.Component):
-    """Double-buffered memory of K or V, ``lanes`` vectors wide, with its stream.
+    """Double-buffered memory of K or V, ``lanes`` vectors a word, with its input stream.
 
     The stream's beats are gathered into vectors, which go to lane 0, 1, ... of word 0, then of
     word 1 and so on. A set is complete with the beat that carries ``last``; sets are read in the
-    order in which they came. The stream waits while two sets are complete.
+    order of their arrival. The stream stalls while two sets are complete.
 
-    A set of more than ``max_keys`` vectors is cut there: its further beats are swallowed. That, and
-    a ``last`` that does not end a vector (which is then what there is of it, behind what was there
-    before), raise :attr:`error`, which stays set until reset, and hurt no other set.
+    A set of more than ``max_keys`` vectors is cut there: its further beats are swallowed. A
+    ``last`` within a vector ends the set with what there is of that vector. Both raise
+    :attr:`error` and leave the other sets as they are. Read latency 1 cycle; throughput one word
+    read and one beat written per cycle. Empty after reset.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class VectorStore(wiring.Component):
     max_keys : int
         Vectors of a set at most.
     memory : "auto", "block" or "distributed"
-        Kind of memory: block RAM, LUT RAM, or by size.
+        Kind of memory: by size, block RAM or LUT RAM.
     first : int
         Elements of a vector that are not stored, from the first on.
     preview : bool
@@ -39,33 +40,40 @@ class VectorStore(wiring.Component):
     Members
     -------
     i : In(stream.Signature(layout))
-        Vectors in.
+        Vectors.
     complete : Out(2)
-        Complete sets that are not released.
-    end : Out
-        Word, and lane in it, of the last vector of the set that is read.
-    word : In
+        Number of complete sets that are not released, 0 to 2.
+    end : Out(place_layout)
+        ``word`` and ``lane`` of the last vector of the set that is read.
+    word : In(range(words))
         Word of that set to read.
-    o : Out(lanes words)
-        What was read, a cycle later: ``data`` of a vector, less what is not stored, and its
-        ``mask`` if the stream has one.
+    o : Out(ArrayLayout(vector, lanes))
+        Word that was read, a cycle later: for each lane the ``data`` of a vector, less what is not
+        stored, and its ``mask`` if the stream has one.
     release : In(1)
-        The set that is read is not needed any more, from the next cycle on.
-    finished, bank, place : Out
-        A set is complete with this cycle's beat, and which of the two it is; the place of the
-        vector at hand.
+        The set that is read leaves: from the next cycle on the other set is read.
+    finished : Out(1)
+        Pulses with the last beat of a set.
+    bank : Out(1)
+        Which of the two sets is written.
+    place : Out(place_layout)
+        ``word`` and ``lane`` of the vector at hand in that set.
     write : Out(1)
-        A vector is written, to that place of that set.
-    unstored : Out
-        The elements of that vector that are not stored.
-    ends : Out
+        Pulses when that vector is written.
+    unstored : Out(ArrayLayout(element, first))
+        Elements of that vector that are not stored.
+    ends : Out(ArrayLayout(place_layout, 2))
         Place of the last vector of each of the two sets.
-    preview_word, preview_bank, preview : In, In, Out
-        Second read port, and the set that it reads, if there is one.
-    use : Out
-        What the set that is read is for, if the stream says so.
+    use : Out(layout["use"])
+        What the set that is read is for. Only if the stream says so.
+    preview_word : In(range(words))
+        Word to read at the second port. This and the next two only with ``preview``.
+    preview_bank : In(1)
+        Which of the two sets the second port reads.
+    preview : Out(ArrayLayout(vector, lanes))
+        Word that the second port read, a cycle later.
     error : Out(1)
-        Sticky.
+        A set was cut, or ended within a vector. Sticky until reset.
     """
 
     def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0,
@@ -157,9 +165,8 @@ class VectorStore(wiring.Component):
         # The second set starts at a power of two, so that an address is two parts side by side.
         size = 1 << (self.words - 1).bit_length()
         for lane in range(self.lanes):
-            m.submodules[f"lane_{lane}"] = vectors = memory.Memory(
-                shape=self.vector, depth=size + self.words, init=[],
-                attrs={"ram_style": memory_style(self.memory, 2 * self.words)})
+            m.submodules[f"lane_{lane}"] = vectors = ram(
+                self.vector, size + self.words, self.memory)
             port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
                 port.addr.eq(Cat(place.word, writing)),

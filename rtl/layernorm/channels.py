@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.lookup import lookup
-from ..stream.row_store import BLOCK_BITS
+from ..blocks.memory import memory_style
 
 __all__ = ["ChannelTable", "ChannelWords"]
 
@@ -39,7 +39,7 @@ class ChannelWords:
         kept = [name for name, words in self.words.items() if loaded or len(set(words)) > 1]
         self.kept = data.StructLayout({name: self.layout[name].shape for name in kept})
         bits = self.kept.size * self.beats * (1 + loaded)
-        self.style = style if style != "auto" else "block" if bits > BLOCK_BITS else "distributed"
+        self.style = memory_style(style, bits)
 
     @property
     def latency(self):

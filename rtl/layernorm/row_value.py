@@ -4,7 +4,7 @@ from amaranth import Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream.row_queue import RowQueue
+from ..stream.fifo import FifoStorage
 
 __all__ = ["RowValue"]
 
@@ -51,7 +51,7 @@ class RowValue(wiring.Component):
                 m.d.sync += head.eq(self.i)
         else:
             depth = 1 << (self.rows - 1).bit_length()
-            m.submodules.queue = queue = RowQueue(self.shape.width, depth, bypass=self.bypass)
+            m.submodules.queue = queue = FifoStorage(self.shape.width, depth, bypass=self.bypass)
             m.d.comb += [queue.i.eq(self.i), queue.push.eq(self.push), queue.pop.eq(self.pop),
                          head.eq(queue.o)]
         with m.If(self.pop):

@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .row_queue import RowQueue
+from .fifo import FifoStorage
 from .row_store import RowStore
 
 __all__ = ["LATENCY", "RowBuffer"]
@@ -89,7 +89,7 @@ class RowBuffer(wiring.Component):
             m.d.sync += starting.eq(store.o.last)
         for name, width in self.words.items():
             late = name in self._late
-            queue = RowQueue(width, self.depth, bypass=late)
+            queue = FifoStorage(width, self.depth, bypass=late)
             m.submodules[name] = queue
             opening = self.first if late else starting
             m.d.comb += [

@@ -1,14 +1,12 @@
 """Ring of beats that holds each row until its last beat."""
 
-from amaranth import Module, Shape, Signal
-from amaranth.lib import memory, wiring
+from amaranth import Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.memory import ram
+
 __all__ = ["RowStore"]
-
-# Above this many bits a store is worth a block RAM.
-BLOCK_BITS = 4096
-
 
 class RowStore(wiring.Component):
     """Ring of beats: a row leaves once its last beat is written, while later rows enter.
@@ -60,17 +58,9 @@ class RowStore(wiring.Component):
         """Beats that the ring holds, a power of two."""
         return 1 << max(self.max_beats - 1, 1).bit_length()
 
-    @property
-    def style(self):
-        """Kind of memory: "block" or "distributed"."""
-        if self.memory != "auto":
-            return self.memory
-        return "block" if self.depth * Shape.cast(self.layout).width > BLOCK_BITS else "distributed"
-
     def elaborate(self, platform):
         m = Module()
-        m.submodules.beats = beats = memory.Memory(
-            shape=self.layout, depth=self.depth, init=[], attrs={"ram_style": self.style})
+        m.submodules.beats = beats = ram(self.layout, self.depth, self.memory)
         write = beats.write_port()
         read = beats.read_port()
         # One bit more than an address: a full ring differs from an empty one.

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
 from ..blocks.population_count import population_count
-from .row_queue import RowQueue
+from .fifo import FifoStorage
 from .row_store import RowStore
 
 __all__ = ["TopK"]
@@ -81,7 +81,7 @@ class _Stage(wiring.Component):
                              taken.eq(remaining[k + 1] if value != values[-1] else 0)]
         left = (delays(m, need, 1, "wanted")[-1] - taken)[:need_bits]
         decision = data.StructLayout({"digit": unsigned(self.digit), "need": unsigned(need_bits)})
-        m.submodules.decisions = decisions = RowQueue(
+        m.submodules.decisions = decisions = FifoStorage(
             decision.size, 1 << (self.max_beats + 7).bit_length())
         m.d.comb += [
             decisions.i.eq(Cat(chosen, left)),

@@ -13,7 +13,7 @@ import cocotb
 import numpy as np
 
 from rtl.config import UnitConfig
-from sim.model.attention.greedy import sort
+from sim.data.columns import sort
 
 from .bench import Bench, require, tests_of
 from .jobs import Job

@@ -108,7 +108,8 @@ class LoadComparison(Comparison):
         """Gaps and stalls everywhere: exact."""
         self.begin()
         gaps = {name: self.gaps(self.pauses())[name] for name in ("i", "load")}
-        self.exchange(self.beats_of(*self.job.loads.configs), gaps=gaps, **self.stalls(self.pauses()))
+        self.exchange(self.beats_of(*self.job.loads.configs), gaps=gaps,
+                      **self.stalls(self.pauses()))
 
     def loads_of_wrong_length(self) -> None:
         """A load that is too short or too long raises ``error`` and changes nothing."""

@@ -13,9 +13,10 @@ from .. import metrics, model, reference
 from ..accuracy import prefix_basis
 from ..bench.attention import AttentionJob, KeySet
 from ..data import captured, sample, synthetic
-from ..model.attention.engine import kept, work
 from ..model.attention.reuse import AttentionMap
+from ..model.attention.selection import kept
 from ..runner import Design, Simulation
+from .attention_work import work
 from .tools import largest, measured, table
 
 __all__ = ["TABLES", "captured_head", "key_sets", "measured_cycles"]

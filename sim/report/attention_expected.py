@@ -8,7 +8,7 @@ from rtl import unit
 
 from .. import metrics, model, reference
 from ..data import synthetic
-from ..model.attention.engine import candidates, kept, predicted
+from ..model.attention.selection import candidates, kept, predicted
 from .tools import largest, table
 
 __all__ = ["EXPECTED", "FEW", "FINE_ENGINES", "TABLES", "Figures", "effective", "few_keys",

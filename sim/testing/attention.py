@@ -11,7 +11,7 @@ from rtl import unit
 from rtl.attention import AttentionConfig
 
 from .. import model
-from ..model.attention.greedy import sort
+from ..data.columns import sort
 from ..model.attention.reuse import AttentionMap
 from ..stimuli import attention as stimuli
 from .pysim import exchange

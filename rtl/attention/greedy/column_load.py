@@ -18,37 +18,41 @@ class ColumnLoad(wiring.Component):
     """Takes the sorted columns of sets of keys from a stream, one set after the other.
 
     Vector ``p`` of a set has the element at place ``p`` of each sorted column. There are as many
-    vectors as keys that take part; one of any content, which is left, if none does. A set's columns
-    are taken once its keys are there.
+    vectors as keys that take part; if none does, one vector of any content, which is dropped. A
+    set's columns are taken once its keys are complete.
 
-    Elements should be in ascending order, equal ones in the order of their keys. Nothing depends on
-    that but what the search of this set finds. A set of another number of vectors, that is broken
-    off within one, or that names a key which it does not have, is :attr:`broken`.
+    Elements should be in ascending order, equal ones in the order of their keys; another order
+    changes the candidates of this set only. A set of another number of vectors, a set that ends
+    within a vector, or one that names a key which it does not have, is :attr:`broken`.
 
-    Throughput: a beat per cycle (:meth:`cycles_of`).
+    Throughput one beat per cycle (:meth:`cycles_of`).
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration; ``n`` stands for ``max_keys``.
 
     Members
     -------
-    i : In(stream.Signature)
+    i : In(stream.Signature(ColumnLoad.layout(config)))
         Elements: the value in bits 0 to 7, of which the lowest ``config.bits`` count, the key from
         bit 8 on.
     finished : In(1)
-        All keys of a set are there.
-    ends, count : In
-        Last key of each of the two sets, and the number of those that take part, if all are there.
-    write, o : Out
+        Pulses when all keys of a set are written.
+    ends : In(range(n)).array(2)
+        Last key of each of the two sets.
+    count : In(range(n + 1)).array(2)
+        Number of keys of each that take part, valid once all are written.
+    write : Out(1)
+        ``o`` is written.
+    o : Out(SortedColumns.write_layout(config))
         Elements, for :class:`~rtl.attention.greedy.sorted_columns.SortedColumns`.
     done : Out(1)
-        A set's columns can be read from the next cycle on.
-    broken : Out(1)
-        Of each of the two sets: its columns are of no use.
+        Pulses when a set's columns are complete; they can be read from the next cycle on.
+    broken : Out(1).array(2)
+        The columns of each of the two sets are undefined.
     error : Out(1)
-        A set is broken, for one cycle.
+        Pulses when a set turns out to be broken.
     """
 
     def __init__(self, config):

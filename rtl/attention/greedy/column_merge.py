@@ -5,10 +5,11 @@ import itertools
 import operator
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from .sorted_queue import SortedQueue
 
@@ -18,25 +19,24 @@ __all__ = ["ColumnMerge"]
 class ColumnMerge(wiring.Component):
     """Merges the columns of a query's products, largest first, one product per cycle.
 
-    A column is a factor and the elements that it meets, in the order of their products, which are
-    cut off at 0: what is not positive counts as the end of its column. The best of the columns is
-    taken, of equals the first column's, and the column's next product is in its place in the next
+    A column is a factor and the elements that it meets, in the order of their products; products
+    below 0 saturate to 0, which ends the column. Each ``step`` takes the largest product of all
+    columns, of equals the lowest column's, and that column's next product replaces it in the next
     cycle.
 
-    The columns' best products stand in queues
-    (:class:`~rtl.attention.greedy.sorted_queue.SortedQueue`), of which the head is the largest.
-    What comes next in its column stands in a register of its own before it enters a queue, and
-    competes with the heads. The next :attr:`HEAD` products of each column are in LUT RAM; each one
-    that is taken makes room for one that is fetched from the sorted column and multiplied, which
-    takes five cycles.
+    Sorted shift registers (:class:`~rtl.attention.greedy.sorted_queue.SortedQueue`) hold the best
+    product of each column, the largest at their head. The product that a column presents next
+    stands in a register of its own first, and competes with the heads. LUT RAM holds the next
+    :attr:`HEAD` products of each column; each one that is taken is replaced by one that is fetched
+    from the sorted column and multiplied, which takes five cycles.
 
-    The columns of the next query are loaded, ``lanes`` of them per cycle, while those of the
-    query at hand are merged. Loading sorts them.
+    While the columns of one query are merged, those of the next one are loaded and thereby sorted,
+    ``lanes`` of them per cycle.
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration; ``lanes`` stands for ``start_lanes``, ``n`` for ``max_keys``.
     element : ShapeLike
         An element of a sorted column.
     addresses : int
@@ -45,25 +45,27 @@ class ColumnMerge(wiring.Component):
     Members
     -------
     load : In(1)
-        Columns are loaded.
-    group : In
-        Number of the first of them, by ``lanes``.
-    columns : In
-        For each lane its ``factor``; the first products (``keys``), each with the ``rows`` that it
-        comes from; ``origin`` and ``lane`` of what comes behind these; and, for all of them,
-        ``left``, the number of elements behind these. The element which is left with so many,
-        itself one of them, is at ``origin + left``, or at ``origin - left`` if the factor is
+        ``i`` holds columns.
+    i : In(load_layout)
+        ``group``, the number of the columns by ``lanes``; for each lane the column's ``factor``,
+        its first products ``keys``, the ``rows`` that these come from, and ``origin`` and ``lane``
+        of what follows; ``left``, the number of elements that follow in each. The element with
+        ``k`` left, itself included, is at ``origin + k``, or at ``origin - k`` if the factor is
         negative.
     start : In(1)
-        What was loaded is to be merged from the next cycle on; loading begins anew.
+        The query that was loaded is merged from the next cycle on; loading begins anew.
     step : In(1)
         Take the largest product.
-    top, row : Out
-        The largest product, and its row. A product of 0 stands for none. Combinational.
-    address, lane : Out
-        Element to read.
-    element : In
-        What was read, two cycles later.
+    top : Out(2 * bits - 1)
+        The largest product, 0 if none is left. Combinational.
+    row : Out(range(n))
+        Its row.
+    address : Out(range(addresses))
+        Sorted element to read.
+    lane : Out(range(io_lanes))
+        Lane of that element.
+    element : In(element)
+        Element that was read, two cycles later.
     """
 
     #: Products of a column that are at hand: those of the cycles that one takes to be fetched, and
@@ -240,17 +242,16 @@ class ColumnMerge(wiring.Component):
         for query in range(2):
             at_hand = active == query
             for number in range(self.lanes):
-                m.submodules[f"{name}_{query}_{number}"] = ram = memory.Memory(
-                    shape=shape, depth=1 << max(len(to_group), 1), init=[],
-                    attrs={"ram_style": "distributed"})
-                write = ram.write_port()
+                m.submodules[f"{name}_{query}_{number}"] = words = ram(
+                    shape, 1 << max(len(to_group), 1), "distributed")
+                write = words.write_port()
                 m.d.comb += [
                     write.en.eq(Mux(at_hand, enable & (to_lane == number), self.load)),
                     write.addr.eq(Mux(at_hand, to_group, self.i.group)),
                     Value.cast(write.data).eq(Mux(at_hand, word, loaded[number])),
                 ]
                 for place, source in enumerate(columns):
-                    read = ram.read_port(domain="comb")
+                    read = words.read_port(domain="comb")
                     m.d.comb += read.addr.eq(self._split(source)[1])
                     found[place][query].append(Value.cast(read.data))
         return [Mux(active, *(choose(words, self._split(source)[0])

@@ -3,11 +3,11 @@
 import enum
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from .sorted_columns import SortedColumns
 
@@ -26,36 +26,44 @@ class Phase(enum.IntEnum):
 class ColumnSort(wiring.Component):
     """Sorts the columns of sets of keys, one set after the other.
 
-    Elements of a column leave in ascending order, equal ones in the order of their keys; keys that
-    take no part are left out. A counting sort, stable by itself, of ``io_lanes`` columns at a time:
-    how often each value occurs, sums of that, which are the places where the elements go. The
-    columns of a lane lie one behind the other, so that the sums run through all of them.
+    Elements of a column leave in ascending order, equal ones in the order of their keys; masked
+    keys are left out. A counting sort, which is stable, of ``io_lanes`` columns at a time: a table
+    counts the occurrences of each value, running sums of the counts are the places of the elements.
+    The columns of a lane lie one behind the other, so that the sums run through all of them.
 
-    A set takes ``keys * vector_beats`` cycles to count, which keep up with its arrival,
+    A set takes ``keys * vector_beats`` cycles to count, in step with its arrival,
     ``2**bits * vector_beats`` to sum, ``keys * vector_beats`` to place, and
     ``2**bits * vector_beats`` to clear the tables before the next one (:meth:`cycles_of`).
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration; ``n`` stands for ``max_keys``.
 
     Members
     -------
     finished : In(1)
-        All keys of a set are there.
-    place : In
-        Number of keys that are there of the set that comes, or fewer.
-    ends, count : In
-        Last key of each of the two sets, and the number of those that take part, if all are there.
-    key, bank : Out
-        Key to read, and of which of the two sets.
-    vector, mask : In
-        What was read, a cycle later.
-    write, o : Out
+        Pulses when all keys of a set are written.
+    place : In(range(n))
+        Number of keys of the arriving set that are written, or fewer.
+    ends : In(range(n)).array(2)
+        Last key of each of the two sets.
+    count : In(range(n + 1)).array(2)
+        Number of keys of each that take part, valid once all are written.
+    key : Out(range(n))
+        Key to read.
+    bank : Out(1)
+        Which of the two sets it is of.
+    vector : In(ArrayLayout(signed(bits), dim))
+        Key that was read, a cycle later.
+    mask : In(1)
+        That key takes no part.
+    write : Out(1)
+        ``o`` is written.
+    o : Out(SortedColumns.write_layout(config))
         Elements, for :class:`~rtl.attention.greedy.sorted_columns.SortedColumns`.
     done : Out(1)
-        A set is sorted, and can be read from the next cycle on.
+        Pulses when a set is sorted; it can be read from the next cycle on.
     """
 
     def __init__(self, config):
@@ -156,11 +164,9 @@ class ColumnSort(wiring.Component):
 
     def _table(self, m, lane, address, phase, work, live, first, base):
         """Table of the columns of a lane; returns the place of the element of stage 4."""
-        depth = 1 << len(address)
         shape = range(2 * self.words + 1)
-        m.submodules[f"table_{lane}"] = table = memory.Memory(
-            shape=shape, depth=depth, init=[],
-            attrs={"ram_style": memory_style(self.config.memory, depth)})
+        m.submodules[f"table_{lane}"] = table = ram(shape, 1 << len(address),
+                                                        self.config.memory)
         write = table.write_port()
         read = table.read_port()
         addresses = [address, *(Signal.like(address, name=f"address_{lane}_{k}") for k in (1, 2))]

@@ -4,7 +4,8 @@ from amaranth import Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from ...stream.row_queue import RowQueue
+from ...stream.credit import Credit
+from ...stream.fifo import FifoStorage
 from ..selective import SelectiveAttention
 from .column_load import ColumnLoad
 from .column_merge import ColumnMerge
@@ -20,23 +21,26 @@ __all__ = ["GreedyAttention"]
 class GreedyAttention(SelectiveAttention):
     """Attention of queries to candidates of a greedy search; see :class:`AttentionConfig`.
 
-    As :class:`~rtl.attention.dense.DenseAttention`, with three stages more: the columns of the keys
-    are sorted as these are loaded, or come sorted, a search finds candidates, and of their exact
-    logits those stay that are near the largest. As in A3 (Ham et al., HPCA 2020); what the engine
-    does otherwise is said in ``docs/attention.md``.
+    As :class:`~rtl.attention.engine.DenseAttention`, with three stages more: the columns of K are
+    sorted while the keys are loaded, or come sorted; a greedy search finds candidates; of their
+    exact logits those near the row's largest pass on. As in A3 (Ham et al., HPCA 2020);
+    ``docs/attention.md`` lists the differences.
 
     Throughput: on average one query in ``config.query_cycles(keys, candidates)`` cycles; up to
-    eight queries may be in work, which evens out their numbers. A set is sorted in
+    eight queries in flight even out their numbers. A set is sorted in
     ``config.sort_cycles(keys)`` cycles, while the sets before it run.
 
     Members
     -------
     c : In(stream.Signature(config.column_layout))
         Sorted columns, with ``config.sort`` "host": a set's are taken when its keys are there.
-    iterations, distance, adjust : In
-        With ``adjust`` high, ``iterations`` is taken for the number of iterations, and ``distance``
-        for the distance in logit steps, for the queries whose last beat is accepted after this
+    adjust : In(1)
+        Take ``iterations`` and ``distance`` for the queries whose last beat is accepted after this
         cycle. After reset the two are ``config.iterations`` and ``config.distance``.
+    iterations : In(iteration_bits)
+        Iterations of the search.
+    distance : In(logit_bits)
+        Distance in logit steps.
     """
 
     @staticmethod
@@ -78,7 +82,7 @@ class GreedyAttention(SelectiveAttention):
         self._note_keys(m, leaves, post.o.payload.payload.key)
         return kept
 
-    def _rows(self, m, issue, room):
+    def _rows(self, m, issue, credit):
         config = self.config
         self._bad_columns = Signal()
         m.submodules.columns = columns = SortedColumns(config, ColumnMerge.HEAD)
@@ -86,15 +90,15 @@ class GreedyAttention(SelectiveAttention):
         queries = self._search(m, columns, search)
         depth = 1 << (2 * self._logit_cycles(config) + 7).bit_length()
         key = search.o.payload.key
-        m.submodules.candidates = self._candidates = RowQueue(len(key) + 1, depth)
+        m.submodules.candidates = self._candidates = FifoStorage(len(key) + 1, depth)
         m.d.comb += [self._candidates.i.eq(key), self._candidates.push.eq(issue)]
-        return self._selected_rows(m, issue, room, search.o, queries)
+        return self._selected_rows(m, issue, credit, search.o, queries)
 
     def _note_row(self, m, row, set_end):
         # Rows wait for the selection, too.
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64 + PostScore.ROWS + 1
-        m.submodules.set_ends = self._set_ends = RowQueue(1, 1 << (rows - 1).bit_length())
+        m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 
     def _search(self, m, columns, search):
@@ -127,18 +131,19 @@ class GreedyAttention(SelectiveAttention):
         taken, bank = Signal(), Signal()
         elements, full, set_end = self._queries(m, taken)
         queries = self._wait(m, elements, set_end, taken, search.ROWS)
-        m.submodules.distances = self._distances = RowQueue(
+        m.submodules.distances = self._distances = FifoStorage(
             config.logit_bits, 1 << (search.ROWS + 2 * self._logit_cycles(config) + 7).bit_length())
-        in_work = Signal(range(search.ROWS + 1))
-        left = search.o.valid & search.o.ready & search.o.payload.last
-        m.d.sync += in_work.eq(in_work + taken - left)
+        # Queries in flight, from here to their last exact dot product.
+        m.submodules.query_credit = credit = Credit(search.ROWS)
+        m.d.comb += [credit.issue.eq(taken), credit.done.eq(
+            search.o.valid & search.o.ready & search.o.payload.last)]
 
         over = taken & set_end
         ready = self._between(m, done, over, "sorted")
         ahead = self._between(m, over, self._values.release, "ahead")
         m.d.comb += [
             taken.eq((ready != 0) & (self._values.complete > ahead) & full & search.ready
-                     & (in_work != search.ROWS)),
+                     & credit.available),
             search.take.eq(taken), search.elements.eq(elements),
             search.iterations.eq(own_iterations), search.bank.eq(bank),
             self._distances.i.eq(own_distance), self._distances.push.eq(taken),

@@ -18,11 +18,17 @@ class LiveKeys(wiring.Component):
     Members
     -------
     write : In(1)
-        A key is written, to ``place`` of set ``bank``; with ``mask`` it takes no part.
-    count : Out
-        Keys of each of the two sets that take part, from the cycle after the last one on.
-    first : Out
-        First of them; key 0 if there is none.
+        A key is written.
+    bank : In(1)
+        Which of the two sets it is of.
+    place : In(range(max_keys))
+        Its number in the set; number 0 starts the set anew.
+    mask : In(1)
+        It takes no part.
+    count : Out(range(max_keys + 1)).array(2)
+        Number of keys of each set that take part, a cycle after the last one was written.
+    first : Out(range(max_keys)).array(2)
+        First of them; 0 if there is none.
     """
 
     def __init__(self, max_keys):

@@ -1,13 +1,13 @@
 """Post-scoring selection: of a row's logits those that are near the largest."""
 
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.memory_style import memory_style
-from ...stream.pipeline_queue import PipelineQueue
-from ...stream.row_queue import RowQueue
-from .last_kept import LastKept
+from ...blocks.memory import ram
+from ...stream.credit import Credit
+from ...stream.fifo import Fifo, FifoStorage
+from ..kept_keys import LastKept
 
 __all__ = ["PostScore"]
 
@@ -19,24 +19,28 @@ ROWS = 16
 
 
 class PostScore(wiring.Component):
-    """Passes on what is at most ``distance`` below the largest logit of its row.
+    """Passes on the logits that are at most ``distance`` below the largest of their row.
 
     As in A3 (Ham et al., HPCA 2020): a weight is at least T percent of the largest where its logit
-    is at most ``ln(100 / T)`` below the largest. A masked key never stays; of a row that has no
-    other ones the last key stays, masked.
+    is at most ``ln(100 / T)`` below the largest. A masked key never passes; of a row with masked
+    keys only, the last key passes, masked.
 
     A row waits in a ring until its last logit is there. Throughput one logit per cycle, in and out;
-    latency from a row's last logit to its first one out, if it stays and is followed by another
-    one that does: :attr:`LATENCY` cycles.
+    latency from a row's only logit to its coming out: :meth:`latency` cycles.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
 
     Members
     -------
-    i : In(stream.Signature)
-        ``logit``, ``mask``, ``key``, and whether it is the ``last`` of its row.
-    distance : In
-        Distance for the row whose last logit is at ``i``.
-    o : Out(stream.Signature)
-        The same, with ``last`` in the last one that stays.
+    i : In(stream.Signature(layout))
+        ``logit``, ``mask`` and ``key`` as ``payload``, and whether it is the ``last`` of its row.
+    distance : In(logit_bits)
+        Distance in logit steps, for the row whose last logit is at ``i``.
+    o : Out(stream.Signature(layout))
+        The logits that pass, with ``last`` in the last one of their row.
     """
 
     def __init__(self, config):
@@ -63,24 +67,22 @@ class PostScore(wiring.Component):
         config = self.config
         # A row that leaves while another one comes has room.
         depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
-        m.submodules.ring = ring = memory.Memory(
-            shape=self.layout, depth=depth, init=[], attrs={
-                "ram_style": memory_style(config.memory, depth)})
+        m.submodules.ring = ring = ram(self.layout, depth, config.memory)
         write, read = ring.write_port(), ring.read_port()
         # One bit more than an address: a full ring differs from an empty one.
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))
         largest, some = Signal(signed(config.logit_bits)), Signal()
         beat, transfer = self.i.payload, Signal()
         limit = Signal(signed(config.logit_bits + 2))
-        m.submodules.limits = limits = RowQueue(len(limit) + 1, ROWS)
-        rows = Signal(range(ROWS + 1))
+        m.submodules.limits = limits = FifoStorage(len(limit) + 1, ROWS)
+        m.submodules.row_credit = rows = Credit(ROWS)
         now, now_some, over = Signal.like(largest), Signal(), Signal()
         distance, nothing = Signal.like(self.distance), Signal()
         full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
-        m.d.sync += [rows.eq(rows + over - limits.pop), limits.push.eq(over),
-                     distance.eq(self.distance), nothing.eq(~now_some)]
+        m.d.sync += [limits.push.eq(over), distance.eq(self.distance), nothing.eq(~now_some)]
         m.d.comb += [
-            self.i.ready.eq(~full & (rows != ROWS)),
+            self.i.ready.eq(~full & rows.available),
+            rows.issue.eq(over), rows.done.eq(limits.pop),
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail), write.data.eq(beat), write.en.eq(transfer),
             now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
@@ -96,13 +98,15 @@ class PostScore(wiring.Component):
                 m.d.sync += end.eq(tail + 1)
 
         issue, issued, dropped = Signal(), Signal(), Signal()
-        m.submodules.queue = queue = PipelineQueue(self.layout, QUEUE)
-        room = Signal(range(QUEUE + 1), init=QUEUE)
+        m.submodules.queue = queue = Fifo(self.layout, QUEUE)
+        # A logit that is dropped returns its credit before the queue.
+        m.submodules.credit = credit = Credit(QUEUE, returns=2)
         popped = queue.o.valid & queue.o.ready
-        m.d.comb += [issue.eq((head != end) & (room != 0)), read.addr.eq(head), read.en.eq(1)]
+        m.d.comb += [issue.eq((head != end) & credit.available), credit.issue.eq(issue),
+                     credit.done.eq(dropped + popped), read.addr.eq(head), read.en.eq(1)]
         entry, keep, reading = Signal(self.layout), Signal(), Signal()
         m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
-                     entry.eq(read.data), room.eq(room - issue + dropped + popped)]
+                     entry.eq(read.data)]
 
         near = entry.payload.logit >= limits.o[:-1].as_signed()
         m.submodules.last_kept = filtered = LastKept(self.payload)

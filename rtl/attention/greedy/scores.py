@@ -1,10 +1,11 @@
 """Scores of a greedy search, and the rows whose score is positive."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
+from ...blocks.memory import ram
 
 __all__ = ["GreedyScores"]
 
@@ -15,30 +16,40 @@ class GreedyScores(wiring.Component):
     A row has one sum of what was added and one of what was taken off. Either takes a product per
     cycle. When the search of a query is over its rows are scanned, ``scan_lanes`` per cycle: those
     with more added than taken off are candidates. Without any, all rows are candidates, or the
-    first that takes part (``config.empty``), in as many cycles more. The scan leaves the sums 0.
-    After reset all of them are made 0 first.
+    first that takes part (``config.empty``), in as many cycles more. The scan clears the sums; so
+    does a scan after reset, of :attr:`words` cycles.
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration; ``n`` stands for ``max_keys``.
 
     Members
     -------
-    add, take : In
-        A product, ``value``, of row ``row``, of query ``query`` (0 or 1, in turns); ``valid``.
+    add : In(StructLayout)
+        Product to add, if ``valid``: its ``value``, of row ``row``, of query ``query`` (0 and 1 in
+        turns).
+    take : In(StructLayout)
+        Product to take off, as ``add``.
     over : In(1)
-        The search of a query is over, its last product came a cycle ago or earlier. Queries are
+        The search of a query is over; its last product came a cycle ago or earlier. Queries are
         over in turns.
-    end, first : In
-        Last key of that query's set, and the first one that takes part in it.
+    end : In(range(n))
+        Last key of that query's set.
+    first : In(range(n))
+        First key of the set that takes part.
     clean : Out(2)
-        Which of the queries has sums of 0. Its bit falls with ``begin``, and rises again behind its
-        scan.
+        Bit k: the sums of query k are 0. Falls with ``begin``, rises after the query's scan.
     begin : In(1)
         The next query will be searched.
-    valid, keep, word, last : Out
-        Words of candidates: the rows ``word * scan_lanes`` and following.
+    valid : Out(1)
+        There is a word of candidates.
+    keep : Out(scan_lanes)
+        Bit k: row ``word * scan_lanes + k`` is a candidate.
+    word : Out(range(words))
+        Index of the word.
+    last : Out(1)
+        The word ends its query.
     """
 
     def __init__(self, config):
@@ -162,10 +173,9 @@ class GreedyScores(wiring.Component):
             stored = []
             for query in range(2):
                 for lane in range(self.lanes):
-                    m.submodules[f"{name}_{query}_{lane}"] = ram = memory.Memory(
-                        shape=self.sum_bits, depth=1 << max(len(word), 1), init=[],
-                        attrs={"ram_style": "distributed"})
-                    write, read = ram.write_port(), ram.read_port(domain="comb")
+                    m.submodules[f"{name}_{query}_{lane}"] = words = ram(
+                        self.sum_bits, 1 << max(len(word), 1), "distributed")
+                    write, read = words.write_port(), words.read_port(domain="comb")
                     mine = held.valid & (held.query == query) & (held.row[:lane_bits] == lane)
                     m.d.comb += [
                         read.addr.eq(Mux(scanned[query], word, product.row[lane_bits:])),

@@ -38,30 +38,51 @@ class GreedySearch(wiring.Component):
     of the lowest dimension comes first, and within a dimension the one nearer to the end of the
     sorted column where the pointer starts.
 
-    Throughput: one query in :meth:`cycles_of` cycles, of which it has one iteration per cycle.
-    While a query is searched the next one is prepared and the one before is scanned.
+    Throughput one iteration per cycle, one query in :meth:`cycles_of` cycles: while a query is
+    searched the next one is prepared and the one before is scanned. Latency :meth:`latency_of`.
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration; ``n`` stands for ``max_keys``.
 
     Members
     -------
     take : In(1)
-        A query is to be searched: ``elements``, ``iterations``, and the set ``bank`` that it
-        belongs to.
+        A query enters. Only while ``ready``.
+    elements : In(ArrayLayout(signed(bits), dim))
+        Elements of the query.
+    iterations : In(iteration_bits)
+        Iterations of its search.
+    bank : In(1)
+        Which of the two sets it belongs to.
     ready : Out(1)
-        It can be.
-    count, first, ends : In
-        Number of keys that take part in each of the two sets, the first of them, and the last key.
-    head_bank, head_beat, low, high, address, lane, sorted : Out, In
-        As of :class:`~rtl.attention.greedy.sorted_columns.SortedColumns`.
-    o : Out(stream.Signature)
+        A query can enter.
+    count : In(range(n + 1)).array(2)
+        Number of keys of each of the two sets that take part.
+    first : In(range(n)).array(2)
+        First of them.
+    ends : In(range(n)).array(2)
+        Last key of each set.
+    head_bank : Out(1)
+        As of :class:`~rtl.attention.greedy.sorted_columns.SortedColumns`, as what follows.
+    head_beat : Out(range(vector_beats))
+        Columns whose ends are read.
+    low : In(ArrayLayout(ArrayLayout(element, HEAD), io_lanes))
+        Least elements of these columns, a cycle later.
+    high : In(ArrayLayout(ArrayLayout(element, HEAD), io_lanes))
+        Largest elements of these columns, a cycle later.
+    address : Out(range(2 * words)).array(2)
+        Elements to read, for the largest and for the smallest products.
+    lane : Out(range(io_lanes)).array(2)
+        Lanes of these elements.
+    sorted : In(element).array(2)
+        Elements that were read, two cycles later.
+    o : Out(stream.Signature(KeptKeys.layout(n)))
         Candidates, in order: ``key`` and whether it is the query's ``last`` one.
     """
 
-    #: Queries that may be in work at a time, from here to their last exact dot product.
+    #: Queries that may be in flight, from here to their last exact dot product.
     ROWS = 8
 
     def __init__(self, config):

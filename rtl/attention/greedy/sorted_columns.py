@@ -1,11 +1,11 @@
 """Columns of K in the order of their elements: where a greedy search finds its products."""
 
 from amaranth import Cat, Module, Signal, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.choose import choose
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 
 __all__ = ["SortedColumns"]
@@ -14,9 +14,9 @@ __all__ = ["SortedColumns"]
 class SortedColumns(wiring.Component):
     """Memory of the sorted columns of two sets of keys, ``io_lanes`` columns wide.
 
-    The columns of a lane lie one behind the other, without a gap. Besides there is a copy of the
-    ``head`` least and the ``head`` largest elements of each, which are read ``io_lanes`` columns at
-    a time.
+    The columns of a lane lie one behind the other, without a gap. A copy in LUT RAM has the
+    ``head`` least and the ``head`` largest elements of each, read ``io_lanes`` columns at a time.
+    Throughput one write, two reads of elements and one read of heads per cycle.
 
     Parameters
     ----------
@@ -28,22 +28,27 @@ class SortedColumns(wiring.Component):
     Members
     -------
     write : In(1)
-        An element of each of ``io_lanes`` columns is written.
-    i : In
-        For each of them the ``element`` and its ``place``; of all of them the ``start`` of the
-        columns and the ``end``, the place behind them; which ``beat`` of a vector they are, of
-        which set, ``bank``.
-    address, lane : In
-        Elements to read, one at each of two ports; address 0 is the first element of the lane's
-        first column of set 0, and address ``config.column_words`` that of set 1.
-    o : Out
-        What was read, two cycles later: ``value`` and ``key``.
-    head_bank, head_beat : In
-        Columns whose ends are to be read. The copies of an element are there two cycles after it
-        was written.
-    low, high : Out
-        The ends of these, a cycle later: ``head`` elements for each lane, the outermost first, as
-        far as the columns have so many.
+        ``i`` is written: an element of each of ``io_lanes`` columns.
+    i : In(write_layout(config))
+        For each lane the ``element`` and its ``place``; of all of them the ``start`` of the columns
+        and the ``end``, the place behind them; ``beat``, the columns' place in a vector; ``bank``,
+        which of the two sets.
+    address : In(range(2 * words)).array(2)
+        Elements to read. Address 0 is the first element of the lane's first column of set 0,
+        ``words`` that of set 1.
+    lane : In(range(io_lanes)).array(2)
+        Lanes of these elements.
+    o : Out(element).array(2)
+        Elements that were read, ``value`` and ``key``, two cycles later.
+    head_bank : In(1)
+        Set whose column ends are read.
+    head_beat : In(range(vector_beats))
+        Columns of which they are. A copy can be read two cycles after its element was written.
+    low : Out(ArrayLayout(ArrayLayout(element, head), io_lanes))
+        Least elements of these columns, a cycle later, the least first. Undefined beyond the
+        elements that a column has.
+    high : Out(ArrayLayout(ArrayLayout(element, head), io_lanes))
+        Largest elements, the largest first, as ``low``.
     """
 
     def __init__(self, config, head):
@@ -86,9 +91,8 @@ class SortedColumns(wiring.Component):
         m.d.sync += [copied.eq(self.write), beat.eq(self.i.beat), bank.eq(self.i.bank)]
         read = []
         for lane, column in enumerate(self.i.columns):
-            m.submodules[f"column_{lane}"] = elements = memory.Memory(
-                shape=self.element, depth=2 * self.words, init=[],
-                attrs={"ram_style": memory_style(self._memory, 2 * self.words)})
+            m.submodules[f"column_{lane}"] = elements = ram(
+                self.element, 2 * self.words, self._memory)
             write = elements.write_port()
             m.d.comb += [write.addr.eq(column.place), write.en.eq(self.write),
                          write.data.eq(column.element)]
@@ -104,9 +108,8 @@ class SortedColumns(wiring.Component):
                 outside = Signal.like(column.place, name=f"{name}_offset_{lane}")
                 m.d.sync += outside.eq(offset)
                 for k in range(self.head):
-                    m.submodules[f"{name}_{lane}_{k}"] = copy = memory.Memory(
-                        shape=self.element, depth=2 << len(beat), init=[],
-                        attrs={"ram_style": "distributed"})
+                    m.submodules[f"{name}_{lane}_{k}"] = copy = ram(
+                        self.element, 2 << len(beat), "distributed")
                     write, port = copy.write_port(), copy.read_port()
                     m.d.comb += [
                         write.addr.eq(Cat(beat, bank)),

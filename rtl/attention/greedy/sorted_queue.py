@@ -10,34 +10,36 @@ __all__ = ["SortedQueue"]
 class SortedQueue(wiring.Component):
     """Entries in descending order, of which the largest is replaced; and those of the next turn.
 
-    An entry is a key, and below it what says which of equal keys comes first. All places compare
-    themselves with what comes at the same time, so that a cycle has one comparison however many
-    there are, where a tree of ``places`` leaves has ``log2(places)``.
+    An entry is a key, and below it a number that orders equal keys. Every register compares itself
+    with what arrives, so that a cycle has one comparison however many entries there are, where a
+    tree of ``places`` leaves has ``log2(places)``.
 
-    Entries of the next turn are inserted one by one while those at hand are in use.
+    Entries of the next turn are inserted one by one while those at hand are in use. Throughput one
+    step and one load per cycle. Both turns are empty (all 0) after reset.
 
     Parameters
     ----------
     places : int
         Entries.
     key_bits, low_bits : int
-        Width of the key, unsigned, and of what is below it.
+        Width of the key, unsigned, and of the number below it. An entry has their sum, ``width``.
 
     Members
     -------
-    load, fresh : In
+    load : In(1)
         Insert ``fresh`` into the next turn, behind all of the same key.
+    fresh : In(width)
+        Entry to insert.
     start : In(1)
         The next turn begins with the next cycle; the one after it is empty.
-    waiting : In
-        What the head competes with.
+    waiting : In(width)
+        Entry that competes with the head.
     ahead : Out(1)
-        The head is larger.
-    head : Out
+        The head is larger than ``waiting``. Combinational.
+    head : Out(width)
         The largest entry.
     step : In(1)
-        The head goes, and ``waiting`` takes the place that it belongs to. Must not be raised unless
-        the head is larger.
+        The head leaves, and ``waiting`` is inserted in order. Only while ``ahead``.
     """
 
     def __init__(self, places, key_bits, low_bits):

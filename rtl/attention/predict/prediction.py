@@ -1,16 +1,15 @@
-"""Selection of the keys that are worth an exact dot product, by predicted scores."""
+"""Selection of keys by predicted scores."""
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.adder_tree import AdderTree
-from ...blocks.memory_style import memory_style
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from ...blocks.population_count import population_count
-from ...stream.pipeline_queue import StoredQueue
-from ...stream.row_queue import RowQueue
-from ...stream.row_store import BLOCK_BITS, RowStore
+from ...stream.fifo import Fifo, FifoStorage
+from ...stream.row_store import RowStore
 from ...stream.top_k import TopK
 from ..kept_keys import KeptKeys
 
@@ -23,30 +22,51 @@ THRESHOLD_CYCLES = 5
 class Prediction(wiring.Component):
     """Memory of the keys' codes, predicted scores, rule, and indices of the keys that are kept.
 
-    Two passes over a query's keys, ``predict_lanes`` of them per cycle: one for the scores and
-    their statistics, one for the comparison, which runs while the next query has its first. The
-    rule ``top-k`` takes a pass for every digit of the scores (:class:`~rtl.stream.top_k.TopK`).
-    What is kept comes out one index per cycle, in order, words without a kept key taking no time. A
-    query of whose keys none takes part keeps key 0. Never stalls: whoever issues words must not
-    have more than :attr:`rows` queries in work, from the first word issued to the last index out.
+    Two passes over a query's keys, ``predict_lanes`` of them per cycle: the first makes the scores
+    and their statistics, the second, while the next query has its first, compares them with the
+    threshold. The rule ``top-k`` takes a pass for every digit of the scores
+    (:class:`~rtl.stream.top_k.TopK`). Kept keys leave in order, one index per cycle; words without
+    a kept key take no cycle of the output. A query of masked keys only keeps key 0.
+
+    Throughput one word of keys per cycle, in; latency :meth:`latency_of`. Never stalls: at most
+    :attr:`rows` queries may be in flight, from the first word issued to the last index out.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration; ``n`` stands for ``max_keys``.
 
     Members
     -------
-    write, write_bank, write_key, write_codes, write_mask : In
-        Codes of a key for the memory.
+    write : In(1)
+        A key's codes are written.
+    write_bank : In(1)
+        Which of the two sets it is of.
+    write_key : In(range(n))
+        Its number in the set.
+    write_codes : In(ArrayLayout(code_bits, dims))
+        Its codes.
+    write_mask : In(1)
+        It takes no part.
     issue : In(1)
-        Word ``word`` of the set ``bank`` is to be predicted.
+        A word of keys is to be predicted.
+    bank : In(1)
+        Set of the word.
+    word : In(range(predict_words))
+        Index of the word in its set.
     kept : In(predict_lanes)
-        Lanes of the word that hold a key.
-    first, last : In(1)
-        The word is the query's first, or last, one.
-    codes : In
+        Bit k: the word has a key in lane k.
+    first : In(1)
+        The word starts its query.
+    last : In(1)
+        The word ends its query.
+    codes : In(ArrayLayout(code_bits, dims))
         Codes of the query, in the cycle after a word was issued.
-    o : Out(stream.Signature)
-        ``key`` and whether it is the query's ``last`` one.
-    score : Out
-        Score of the key that left ``o`` two cycles ago, where the predictor's are a part of the
-        dot product.
+    o : Out(stream.Signature(KeptKeys.layout(n)))
+        Index ``key`` of a kept key, and whether it is the query's ``last`` one.
+    score : Out(score_bits)
+        Score of the key that left ``o`` two cycles ago. Of width 0 where the predictor's scores are
+        no part of the dot product.
     """
 
     def __init__(self, config):
@@ -66,7 +86,7 @@ class Prediction(wiring.Component):
 
     @staticmethod
     def rows_of(config):
-        """Queries that may be in work at a time."""
+        """Queries that may be in flight."""
         words = config.predict_words
         few = 8 if words <= 64 else 4
         if config.rule != "top-k":
@@ -77,7 +97,7 @@ class Prediction(wiring.Component):
 
     @property
     def rows(self):
-        """Queries that may be in work at a time."""
+        """Queries that may be in flight."""
         return self.rows_of(self.config)
 
     @property
@@ -103,7 +123,7 @@ class Prediction(wiring.Component):
         rule = (TopK.latency_of(config.predictor_config.score_bits)
                 if config.rule == "top-k" else
                 cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
-        return cls._score_cycles(config) + rule + 2 + StoredQueue.LATENCY
+        return cls._score_cycles(config) + rule + 2 + Fifo.latency_of("auto")
 
     # Structure ---------------------------------------------------------------------------------
 
@@ -117,7 +137,7 @@ class Prediction(wiring.Component):
         config = self.config
         partial = config.predictor_config.partial
         m.submodules.indices = indices = KeptKeys(
-            config.predict_lanes, config.max_keys, self.rows * config.predict_words, stored=True,
+            config.predict_lanes, config.max_keys, self.rows * config.predict_words, memory="auto",
             places=self._places if partial else 1)
         word = Signal(range(config.predict_words))
         with m.If(valid):
@@ -135,14 +155,12 @@ class Prediction(wiring.Component):
         rule = config.predictor_config
         size = 1 << (config.predict_words - 1).bit_length()
         layout = data.StructLayout({"codes": self._codes, "mask": unsigned(1)})
-        style = memory_style(config.memory, 2 * config.predict_words)
         query = Signal(self._codes)
         m.d.sync += query.eq(self.codes)
         masks, scores = [], []
         for lane in range(config.predict_lanes):
-            m.submodules[f"codes_{lane}"] = codes = memory.Memory(
-                shape=layout, depth=size + config.predict_words, init=[],
-                attrs={"ram_style": style})
+            m.submodules[f"codes_{lane}"] = codes = ram(
+                layout, size + config.predict_words, config.memory)
             port, read = codes.write_port(), codes.read_port()
             m.d.comb += [
                 port.addr.eq(Cat(self.write_key[self._lane_bits:], Const(0, max(
@@ -160,11 +178,11 @@ class Prediction(wiring.Component):
         return scores, kept & ~Cat(masks)
 
     def _flag(self, m, name, cycles):
-        """A flag of the word that was issued so many cycles ago."""
+        """Flag of the word that was issued ``cycles`` ago."""
         return delays(m, getattr(self, name) & self.issue, cycles, f"{name}_issued")[-1]
 
     def _statistics(self, m, scores, live):
-        """Queues with the threshold and the number of living keys of each query."""
+        """Threshold and number of live keys of each query, at the head of a FIFO."""
         config, bits = self.config, self._score_bits
         lanes, shift = config.predict_lanes, config.mean_shift
         cycles = self._statistics_cycles(config)
@@ -215,7 +233,7 @@ class Prediction(wiring.Component):
             distance = delays(m, largest, 3, "largest")[-1]
             m.d.sync += threshold.eq(Mux(distance > config.threshold,
                                          distance - config.threshold, 0))
-        m.submodules.thresholds = queue = RowQueue(width + len(count), self.rows)
+        m.submodules.thresholds = queue = FifoStorage(width + len(count), self.rows)
         m.d.comb += [queue.i.eq(Cat(threshold, counts)),
                      queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
         self._thresholds = queue
@@ -276,21 +294,18 @@ class Prediction(wiring.Component):
 
     @property
     def _places(self):
-        """Words of the queries in work, at most, as a power of two."""
+        """Words of the queries in flight, at most, as a power of two."""
         return 1 << (self.rows * self.config.predict_words - 1).bit_length()
 
     def _kept_scores(self, m, scores, indices):
-        """Memory of the scores of all words in work, for those that are kept."""
+        """Memory of the scores of all words in flight, read for the keys that are kept."""
         at = self._score_cycles(self.config)
         tail = Signal(range(self._places))
         write = self._flag(m, "issue", at)
         m.d.sync += tail.eq(tail + write)
         held = []
         for lane, score in enumerate(scores):
-            m.submodules[f"kept_scores_{lane}"] = kept = memory.Memory(
-                shape=len(score), depth=self._places, init=[], attrs={
-                    "ram_style": "block" if self._places * len(score) > BLOCK_BITS
-                    else "distributed"})
+            m.submodules[f"kept_scores_{lane}"] = kept = ram(len(score), self._places)
             port, read = kept.write_port(), kept.read_port()
             m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
                          read.addr.eq(indices.place)]

@@ -10,10 +10,10 @@ __all__ = ["DualArray"]
 
 
 class DualArray(DotProduct):
-    """As :class:`~rtl.attention.products.DotProduct`; with ``accumulate`` the links are sums.
+    """As :class:`~rtl.attention.products.DotProduct`; with ``accumulate`` links are running sums.
 
-    The last adder of a DSP block adds what the neighbour hands on, or what it holds itself. Modes
-    may change from one cycle to the next; a running sum is lost when they do.
+    The last adder of a DSP block adds what the neighbour hands on, or what it holds itself. The
+    mode may change every cycle; a change loses the running sums.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class DualArray(DotProduct):
     accumulate : In(1)
         The products of this cycle's ``a`` and ``b`` are added to the running sums.
     first : In(1)
-        And the sums begin with them.
-    sums : Out(signed).array(count)
+        With ``accumulate``: the sums start with these products.
+    sums : Out(signed(max(partial_bits, signed_width(low, high)))).array(count)
         Running sums: sum j holds the product :meth:`sum_stages` of j cycles after it came.
     """
 

@@ -1,14 +1,13 @@
-"""Attention whose maps are kept, and used again for values of further layers."""
+"""Attention whose maps are stored, and reused for the values of further layers."""
 
 import itertools
 
 from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import wiring
 
-from ...blocks.memory_style import memory_style
 from ...blocks.pipeline import delays
-from ...stream.row_queue import RowQueue
-from ..dense import DenseAttention
+from ...stream.fifo import FifoStorage
+from ..engine import DenseAttention
 from ..products import CHAIN
 from .dual_array import DualArray
 from .map_store import MapStore
@@ -18,10 +17,10 @@ __all__ = ["ReuseAttention"]
 
 
 class ReuseAttention(DenseAttention):
-    """Attention of queries to a set, or of a map that is kept to values alone.
+    """Attention of queries to a set, or of a stored map to values alone.
 
     A leading set is keys, values and queries, as for
-    :class:`~rtl.attention.dense.DenseAttention`; what it multiplies the values by are codes of the
+    :class:`~rtl.attention.engine.DenseAttention`; what it multiplies the values by are codes of the
     exponentials (:class:`~rtl.softmax.exponentials.ExponentialsConfig`), and the sums are divided
     by the sum of the codes (:class:`~rtl.attention.reuse.row_division.RowDivision`). Codes and
     their sums are the map, which is stored as it is made. A reusing set is values alone, in as many
@@ -50,8 +49,8 @@ class ReuseAttention(DenseAttention):
         self._running = Signal()
         return super().elaborate(platform)
 
-    def _may_issue(self, room):
-        return room & ~self._running
+    def _may_issue(self, credit):
+        return credit & ~self._running
 
     def _may_start(self, ahead):
         # Weights wait for their values.
@@ -78,7 +77,7 @@ class ReuseAttention(DenseAttention):
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64
         place = self._keys.end.word
-        m.submodules.set_ends = self._set_ends = RowQueue(
+        m.submodules.set_ends = self._set_ends = FifoStorage(
             1 + len(place), 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(Cat(set_end, place)), self._set_ends.push.eq(row)]
 
@@ -91,14 +90,13 @@ class ReuseAttention(DenseAttention):
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
         cycles, gap = self._sum_cycles(config), self.pair_gap(config)
-        style = memory_style(config.memory, config.maps * config.map_rows * config.max_keys)
         total_bits = config.division.places[1] + 1
         m.submodules.maps = maps = MapStore(config.maps, config.map_rows, config.max_keys,
-                                            config.code_bits, total_bits, style)
+                                            config.code_bits, total_bits, config.memory)
 
         # The sums of a row end, and those of the second of a pair some cycles after.
         ends, second, waiting = Signal(), Signal(), Signal()
-        queue, room, spacing = self._output_queue(m, ends, gap)
+        queue, credit, spacing = self._output_queue(m, ends, gap)
         free = (spacing == 0) & ~waiting
 
         fresh = Signal(init=1)
@@ -120,7 +118,7 @@ class ReuseAttention(DenseAttention):
         self._uneven = Signal()
         m.d.comb += [
             leads.eq(there & ~use.reuse),
-            weights.ready.eq(leads & (~weights.payload.last | (free & (room != 0)))),
+            weights.ready.eq(leads & (~weights.payload.last | (free & credit.available))),
             accept.eq(weights.valid & weights.ready), end.eq(accept & weights.payload.last),
             self._set_ends.pop.eq(end),
             uneven.eq(self._set_ends.o[1:] != values.end.word),
@@ -138,7 +136,7 @@ class ReuseAttention(DenseAttention):
                      maps.tag.eq(kept_use.tag)]
 
         # Reusing sets.
-        reuse = self._reuse(m, maps, free, room)
+        reuse = self._reuse(m, maps, free, credit)
         m.d.comb += self._running.eq(reuse.running)
         word = Signal(range(values.words))
         with m.If(values.release):
@@ -204,8 +202,8 @@ class ReuseAttention(DenseAttention):
         m.d.comb += pipeline.factor.eq(self._factor)
         return pipeline
 
-    def _reuse(self, m, maps, free, room):
-        """Sequence of the rows of a map that is used again, in step with the values' addresses."""
+    def _reuse(self, m, maps, free, credit):
+        """Sequence the rows of a reused map, in step with the values' addresses."""
         config, values = self.config, self._values
         use, there = values.use, values.complete != 0
         # The codes are read two cycles before the values, and are registered meanwhile.
@@ -257,7 +255,7 @@ class ReuseAttention(DenseAttention):
             with m.State("run"):
                 m.d.comb += [
                     now.running.eq(1),
-                    now.step.eq(~now.last | (may_end & (room > 1))),
+                    now.step.eq(~now.last | (may_end & (credit.left > 1))),
                     now.end.eq(now.step & now.last),
                     now.pair.eq(now.end & exists),
                     now.done.eq(now.end & now.final),
@@ -268,7 +266,7 @@ class ReuseAttention(DenseAttention):
                     m.next = "wait"
             with m.State("refuse"):
                 # A row of nothing.
-                with m.If(may_end & (room != 0)):
+                with m.If(may_end & credit.available):
                     m.d.comb += [now.step.eq(1), now.end.eq(1), now.final.eq(1),
                                  now.done.eq(1)]
                     m.next = "wait"
@@ -278,9 +276,9 @@ class ReuseAttention(DenseAttention):
 class _Sequence:
     """Signals of the sequence of rows.
 
-    ``running``: the arrays work on rows; ``step``: a key is read; ``last``: it is the last one of
-    its rows; ``end``: of one or two rows, ``pair`` saying the latter; ``final``: they are the
-    map's last; ``done``: it is over.
+    ``running``: the arrays work on rows; ``step``: a key is read; ``last``: it is the last key of
+    its rows; ``end``: one or two rows end, two with ``pair``; ``final``: they are the map's last;
+    ``done``: the sequence ends.
     """
 
     NAMES = ("running", "step", "last", "end", "pair", "final", "done")

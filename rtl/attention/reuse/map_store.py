@@ -1,10 +1,10 @@
-"""Store of attention maps: the codes of the rows, their sums, and what the maps belong to."""
+"""Store of attention maps: codes and sums of the rows, and the source of each map."""
 
 from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.banked_memory import BankedMemory
+from ...blocks.memory import BankedMemory, ram
 from ...blocks.pipeline import delays
 
 __all__ = ["MapStore", "MapUse"]
@@ -18,12 +18,12 @@ class MapUse(data.StructLayout):
     Members
     -------
     reuse : unsigned(1)
-        The values are weighted by a map that is there. If clear, they belong to the next set of
-        keys and queries, whose map is stored.
+        A stored map weights the values. If 0, they belong to the next set of keys and queries,
+        whose map is stored.
     map : range(maps)
-        Which map.
+        Index of the map.
     tag : unsigned(8)
-        What the map was made from, by the user's own count: a map serves values of its tag only.
+        Number that the user gives the source of a map: a map serves values of its tag only.
     """
 
     def __init__(self, maps):
@@ -33,8 +33,9 @@ class MapUse(data.StructLayout):
 class MapStore(wiring.Component):
     """Attention maps of a few sets: written row by row, read two rows at a time.
 
-    The codes of even rows and of odd ones are in memories of their own, one behind the other. Both
-    are written and read from the beginning of a map on, at places that :attr:`begin` resets.
+    The codes of even rows and of odd ones are in memories of their own, one row behind the other.
+    Both are written and read from the beginning of a map on; :attr:`begin` rewinds them. Throughput
+    one code written, or two read, per cycle; read latency 3 cycles. No map is valid after reset.
 
     Parameters
     ----------
@@ -42,41 +43,50 @@ class MapStore(wiring.Component):
         Maps, and the rows and keys of each at most.
     code_bits, sum_bits : int
         Width of a code, and of a row's sum.
-    style : str
-        Kind of memory of the codes: "block" or "distributed".
+    memory : "auto", "block" or "distributed"
+        Kind of memory of the codes: by size, block RAM or LUT RAM.
 
     Members
     -------
-    map : In
-        Map that is written or read.
-    begin, clear : In(1)
-        It begins with the next cycle; what it held is of no use any more.
-    write, code, end : In
-        Code of the row at hand, and whether it is the row's last.
+    map : In(range(maps))
+        Index of the map accessed.
+    begin : In(1)
+        The map is written or read from its first row on, with the next cycle.
+    clear : In(1)
+        The map becomes invalid.
+    write : In(1)
+        ``code`` is written to the row at hand.
+    code : In(code_bits)
+        Code of the next key of that row.
+    end : In(1)
+        It is the row's last code.
     total : In(sum_bits)
         Sum of the row, with its last code.
-    read, take : In(1), In(2)
-        Codes of the two rows at hand are read: of the even one, the odd one. What is not taken is
-        0.
+    read : In(1)
+        The next codes of the two rows at hand are read.
+    take : In(2)
+        Bit 0: read the even row, bit 1: the odd one; a row that is not read gives 0.
     codes : Out(code_bits).array(2)
-        What was read three cycles before.
+        Codes of the even and the odd row, read three cycles before.
     end_pair : In(1)
         The codes read are the last of both rows.
     totals : Out(sum_bits).array(2)
         Sums of the two rows whose end was read three cycles before.
     complete : In(1)
-        With ``end``: of the last row; ``keys`` and ``tag`` are to be kept.
+        With ``end`` of the last row: the map becomes valid, with ``keys`` and ``tag``.
     broken : In(1)
-        With ``complete``: the map is of no use.
-    keys, tag : In
-        Place of the last key, and tag, of the map that is complete.
-    info : Out
-        ``valid``, ``keys``, ``tag`` and the place of the last of the ``rows`` of the map.
+        With ``complete``: the map stays invalid.
+    keys : In(range(keys))
+        Place of the last key of the map that is complete.
+    tag : In(8)
+        Tag of that map.
+    info : Out(StructLayout)
+        ``valid``, ``keys``, ``tag``, and ``rows``, the place of the last row, of the map accessed.
     """
 
-    def __init__(self, maps, rows, keys, code_bits, sum_bits, style):
+    def __init__(self, maps, rows, keys, code_bits, sum_bits, memory):
         self.maps, self.rows, self.keys_room = maps, rows, keys
-        self.code_bits, self.sum_bits, self.style = code_bits, sum_bits, style
+        self.code_bits, self.sum_bits, self.memory = code_bits, sum_bits, memory
         self._pairs = -(-rows // 2)
         self._info = data.StructLayout({
             "valid": unsigned(1), "keys": range(keys), "tag": unsigned(TAG_BITS),
@@ -93,7 +103,7 @@ class MapStore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size = self.maps * self._pairs
-        # Rows so far, one more than there is room for standing for any more.
+        # Rows so far; saturates one above the rows that a map holds.
         row = Signal(range(self.rows + 2))
         pair = Signal(range(size))
         room = Signal()
@@ -101,7 +111,7 @@ class MapStore(wiring.Component):
         ended = self.write & self.end
         for parity in range(2):
             m.submodules[f"codes_{parity}"] = codes = BankedMemory(
-                self.code_bits, size * self.keys_room, self.style)
+                self.code_bits, size * self.keys_room, self.memory)
             place = Signal(range(size * self.keys_room), name=f"place_{parity}")
             own = (row[0] == parity) & room
             m.d.comb += [
@@ -115,8 +125,8 @@ class MapStore(wiring.Component):
             with m.If(self.begin):
                 m.d.sync += place.eq(self.map * (self._pairs * self.keys_room))
 
-            m.submodules[f"sums_{parity}"] = sums = memory.Memory(
-                shape=self.sum_bits, depth=size, init=[], attrs={"ram_style": "distributed"})
+            m.submodules[f"sums_{parity}"] = sums = ram(
+                self.sum_bits, size, "distributed")
             port, read = sums.write_port(), sums.read_port()
             m.d.comb += [
                 port.addr.eq(pair), port.data.eq(self.total), port.en.eq(ended & own),
@@ -133,8 +143,7 @@ class MapStore(wiring.Component):
             m.d.sync += [row.eq(0), pair.eq(self.map * self._pairs)]
 
         valid = Signal(self.maps)
-        m.submodules.infos = infos = memory.Memory(
-            shape=self._info, depth=max(self.maps, 2), init=[], attrs={"ram_style": "distributed"})
+        m.submodules.infos = infos = ram(self._info, max(self.maps, 2), "distributed")
         port, read = infos.write_port(), infos.read_port(domain="comb")
         # By the time of the end, another set may have begun.
         m.d.comb += [

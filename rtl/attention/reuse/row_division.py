@@ -17,12 +17,10 @@ from ...blocks.barrel_shift import shift_right
 from ...blocks.block_table import BlockTable
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
-from ...fixed import saturated, signed_width
+from ...fixed import clip, half_up, round_shift, saturated, signed_range, signed_width
 
-__all__ = ["MANTISSA_BITS", "RowDivision", "RowDivisionPipeline", "RowFactor"]
+__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor"]
 
-# Bits of a sum below its leading one that are looked at.
-MANTISSA_BITS = 10
 # Bits of a factor: what a DSP block's narrow port takes, signed.
 FACTOR_BITS = 17
 
@@ -31,19 +29,22 @@ FACTOR_BITS = 17
 class RowDivision:
     """``y = saturate(round(x * ratio / total))``, rounded half up.
 
-    The sum is taken as ``2**place * (1 + m)``, with the ten bits of ``m`` below the leading one,
-    and a factor of 17 bits stands for ``ratio / (1 + m)``, at the middle of what these bits leave
-    open: a relative error of at most ``2**-11 + 2**-17``.
+    The sum is taken as ``2**place * (1 + m)`` with the ten bits of ``m`` below the leading one. A
+    factor of 17 bits stands for ``ratio / (1 + m)``, at the middle of the interval that these bits
+    leave: a relative error of at most ``2**-11 + 2**-17``.
 
     Attributes
     ----------
     ratio : Fraction
         What a quotient of 1 is worth, in steps of the result.
     least, largest : int
-        Range of the sums of rows that have one, at least 1. A sum of 0 comes with ``x = 0``.
+        Range of the sum of a row that has one, at least 1. A sum of 0 comes with ``x = 0``.
     bits : int
-        Width of the result, signed; what is beyond its range becomes the nearest end of it.
+        Width of the result, signed, which saturates.
     """
+
+    #: Bits of a sum below its leading one that are looked at.
+    MANTISSA_BITS = 10
 
     ratio: Fraction
     least: int
@@ -64,11 +65,9 @@ class RowDivision:
     @functools.cached_property
     def factors(self):
         """Factor of each mantissa."""
-        size = 1 << MANTISSA_BITS
+        size = 1 << self.MANTISSA_BITS
         scaled = self.ratio * Fraction(2) ** self.scale
-        words = [scaled / (1 + Fraction(2 * i + 1, 2 * size)) for i in range(size)]
-        return tuple((2 * word.numerator + word.denominator) // (2 * word.denominator)
-                     for word in words)
+        return tuple(half_up(scaled / (1 + Fraction(2 * i + 1, 2 * size))) for i in range(size))
 
     @property
     def places(self):
@@ -80,22 +79,14 @@ class RowDivision:
         """Right shift of a product, less one, at the least place. Not negative."""
         return self.scale + self.places[0] - 1
 
-    @property
-    def low(self):
-        """Least result."""
-        return -(1 << (self.bits - 1))
-
-    @property
-    def high(self):
-        """Largest result."""
-        return (1 << (self.bits - 1)) - 1
-
     def __call__(self, x, total):
         """Result for an integer and its row's sum."""
         place = max(total.bit_length() - 1, self.places[0])
-        mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
-        y = ((x * self.factors[mantissa] >> (self.shift + place - self.places[0])) + 1) >> 1
-        return min(max(y, self.low), self.high)
+        bits = self.MANTISSA_BITS
+        mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
+        product = x * self.factors[mantissa]
+        return clip(round_shift(product, self.shift + 1 + place - self.places[0]),
+                    *signed_range(self.bits))
 
 
 def _factor_layout(division):
@@ -104,14 +95,21 @@ def _factor_layout(division):
 
 
 class RowFactor(wiring.Component):
-    """Factor and place of a row's sum. Latency 3 cycles, throughput one row per cycle.
+    """Factor and place of a row's sum.
+
+    Latency :attr:`LATENCY` cycles, throughput one row per cycle; never stalls.
+
+    Parameters
+    ----------
+    division : RowDivision
+        Division that the factor is for.
 
     Members
     -------
-    total : In
-        Sum of a row.
-    o : Out
-        ``word``, the factor, and ``place`` of the leading one above the least.
+    total : In(places[1] + 1)
+        Sum of a row, unsigned.
+    o : Out(StructLayout)
+        ``word``, the factor (17 bits), and ``place`` of the leading one above the least place.
     """
 
     LATENCY = 1 + BlockTable.latency
@@ -124,7 +122,8 @@ class RowFactor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         division = self.division
-        place, mantissa = normalised(m, self.total, division.places[0], MANTISSA_BITS)
+        place, mantissa = normalised(m, self.total, division.places[0],
+                                     division.MANTISSA_BITS)
         m.submodules.factors = table = BlockTable(division.factors, FACTOR_BITS, 1)
         m.d.comb += [table.index[0].eq(delays(m, mantissa, 1, "row_mantissa")[-1]),
                      self.o.word.eq(table.o[0])]
@@ -146,11 +145,12 @@ class RowDivisionPipeline(wiring.Component):
 
     Members
     -------
-    i : In
+    i : In(signed(signed_width(low, high)))
         Argument.
-    factor : In
-        Of its row; comes with it.
+    factor : In(StructLayout)
+        ``word`` and ``place`` of its row, as :class:`RowFactor` puts them out, with ``i``.
     o : Out(signed(division.bits))
+        Result, rounded half up, saturated.
     """
 
     LATENCY = 6

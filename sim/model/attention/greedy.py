@@ -14,33 +14,9 @@ import dataclasses
 
 import numpy as np
 
-__all__ = ["Columns", "Search", "candidates", "post_score", "search", "sort"]
+from ...data.columns import Columns
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Columns:
-    """Columns of K, each sorted by value, rows that take no part left out.
-
-    Attributes
-    ----------
-    values, rows : int arrays (dim, rows)
-        Elements in ascending order, equal ones by row, and the row of each.
-    keys : int
-        Number of rows of K.
-    """
-
-    values: np.ndarray
-    rows: np.ndarray
-    keys: int
-
-    def vectors(self):
-        """Return what the engine takes of columns that it does not sort: (vectors, dim).
-
-        Vector ``p`` has the element at place ``p`` of each column: the value in bits 0 to 7, the
-        row from bit 8 on. Columns without elements are one vector of zeros.
-        """
-        vectors = ((self.rows << 8) | (self.values & 255)).T
-        return vectors if len(vectors) else np.zeros((1, len(self.values)), np.int64)
+__all__ = ["Search", "candidates", "post_score", "search"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,16 +38,7 @@ class Search:
     skipped: int
 
 
-def sort(k, mask=None):
-    """Sort the columns of keys (keys, dim); masked keys (True) are left out."""
-    k = np.asarray(k, np.int64)
-    live = np.arange(len(k)) if mask is None else np.flatnonzero(~np.asarray(mask))
-    order = np.argsort(k[live], axis=0, kind="stable")
-    return Columns(np.take_along_axis(k[live], order, axis=0).T.copy(), live[order].T.copy(),
-                   len(k))
-
-
-def search(columns, q, iterations, *, min_skip=True):
+def search(columns: Columns, q: np.ndarray, iterations: int, *, min_skip: bool = True) -> Search:
     """Search with one query (dim,) for so many iterations."""
     q = np.asarray(q, np.int64)
     size = columns.values.shape[1]
@@ -104,8 +71,8 @@ def search(columns, q, iterations, *, min_skip=True):
     return Search(scores, products, skipped)
 
 
-def candidates(scores, live, empty="all"):
-    """Rows that are worth an exact dot product: booleans (keys,).
+def candidates(scores: np.ndarray, live: np.ndarray, empty: str = "all") -> np.ndarray:
+    """Return the rows that are worth an exact dot product: booleans (keys,).
 
     Without a positive score, all ``live`` rows or, if ``empty`` is "first", the first of them.
     """
@@ -115,8 +82,8 @@ def candidates(scores, live, empty="all"):
     return live if empty == "all" else np.arange(len(live)) == live.argmax()
 
 
-def post_score(x, chosen, distance):
-    """Candidates whose logit ``x`` is at most ``distance`` below that of the best of them."""
+def post_score(x: np.ndarray, chosen: np.ndarray, distance: int) -> np.ndarray:
+    """Return the candidates whose logit ``x`` is at most ``distance`` below the best one."""
     if not chosen.any():
         return chosen
     return chosen & (x >= x[chosen].max() - distance)

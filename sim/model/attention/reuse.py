@@ -4,9 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from rtl.attention.reuse.row_division import MANTISSA_BITS
+from rtl.config import UnitConfig
+from rtl.fixed import clip, half, signed_range
 
 from ..softmax.two_pass import distances
+from .selection import kept, logits
 
 __all__ = ["AttentionMap", "codes", "divided", "weighted"]
 
@@ -24,19 +26,18 @@ class AttentionMap:
     codes: np.ndarray
 
     @property
-    def sums(self):
+    def sums(self) -> np.ndarray:
         """Sum of the codes of each query."""
         return self.codes.sum(axis=1)
 
     @classmethod
-    def of(cls, config, q, k, mask=None):
-        """Map of queries (queries, dim) of a set to its keys (keys, dim)."""
-        from . import engine as attention
-        return cls(codes(config, attention.logits(config, q, k),
-                         ~attention.kept(config, q, k, mask)))
+    def of(cls, config: UnitConfig, q: np.ndarray, k: np.ndarray,
+           mask: np.ndarray | None = None) -> "AttentionMap":
+        """Return the map of queries (queries, dim) of a set to its keys (keys, dim)."""
+        return cls(codes(config, logits(config, q, k), ~kept(config, q, k, mask)))
 
-    def run(self, config, v):
-        """Outputs (queries, dim) for values (keys, dim)."""
+    def run(self, config: UnitConfig, v: np.ndarray) -> np.ndarray:
+        """Return the outputs (queries, dim) for values (keys, dim)."""
         v = np.asarray(v)
         if v.shape != (self.codes.shape[1], config.dim):
             raise ValueError(f"Values must have the shape {(self.codes.shape[1], config.dim)} of "
@@ -44,28 +45,28 @@ class AttentionMap:
         return weighted(config, self.codes, v).astype(np.int32)
 
 
-def codes(config, logits, hidden):
-    """Codes of the exponentials of rows of logits; 0 for the hidden ones."""
+def codes(config: UnitConfig, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Return the codes of the exponentials of rows ``x`` of logits; 0 for the hidden ones."""
     table = np.zeros(1 << config.logit_bits, np.int64)
     words = config.softmax_config.codes
     table[:len(words)] = words
-    d = distances(logits[:, None], hidden[:, None], config.logit_bits)[:, 0]
-    # Of what is hidden the distance is of no use.
+    d = distances(x[:, None], hidden[:, None], config.logit_bits)[:, 0]
+    # The distance of a hidden logit is undefined.
     return np.where(hidden, 0, table[np.where(hidden, 0, d)])
 
 
-def weighted(config, codes, v):
-    """Outputs of rows of codes for values."""
+def weighted(config: UnitConfig, codes: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the outputs of rows of codes (queries, keys) for values (keys, dim)."""
     return divided(config.division, codes.astype(np.int64) @ v.astype(np.int64),
                    codes.sum(axis=1, keepdims=True, dtype=np.int64))
 
 
-def divided(division, x, total):
-    """:class:`~rtl.attention.reuse.row_division.RowDivision` of arrays: ``division(x, total)``."""
-    least = division.places[0]
+def divided(division, x: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return ``division(x, total)`` of arrays, for the division ``config.division``."""
+    least, bits = division.places[0], division.MANTISSA_BITS
     # A sum has less bits than a float holds exactly.
-    place = np.maximum(np.frexp(total.astype(np.float64))[1] - 1, least)
-    mantissa = ((total << MANTISSA_BITS) >> place) & ((1 << MANTISSA_BITS) - 1)
+    place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1, least)
+    mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
     factor = np.array(division.factors)[mantissa]
-    y = (((x * factor) >> (division.shift + place - least)) + 1) >> 1
-    return y.clip(division.low, division.high)
+    shift = division.shift + 1 + place - least
+    return clip((x * factor + half(shift)) >> shift, *signed_range(division.bits))

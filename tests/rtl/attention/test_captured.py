@@ -14,8 +14,8 @@ from sim import metrics, model, reference, runner
 from sim.accuracy import capture, prefix_basis
 from sim.bench.attention import AttentionJob, KeySet
 from sim.data import captured, sample, synthetic
-from sim.model.attention.engine import kept
 from sim.model.attention.reuse import AttentionMap
+from sim.model.attention.selection import kept
 
 SAMPLE = sample("heads")
 BASIS = SAMPLE.with_name("minilm_basis.npz")

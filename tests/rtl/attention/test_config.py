@@ -11,7 +11,7 @@ from rtl import UnitConfig
 from rtl.attention.products import DotProduct, MultiplyAccumulate
 from rtl.bus import AxiStream
 from rtl.emit import verilog
-from rtl.stream.pipeline_queue import StoredQueue
+from rtl.stream.fifo import Fifo
 from sim.testing.pysim import clocked
 
 Attention = rtl.unit("attention")
@@ -128,9 +128,9 @@ def test_dot_product(count, shapes, addend_bits):
 
 @pytest.mark.parametrize("depth", [5, 600])
 @pytest.mark.parametrize("stalls", [0.0, 0.5])
-def test_stored_queue(depth, stalls):
+def test_fifo_in_memory(depth, stalls):
     """Everything leaves in order; without stalls three cycles after it came."""
-    dut = StoredQueue(unsigned(12), depth)
+    dut = Fifo(unsigned(12), depth, memory="auto")
     rng = np.random.default_rng(depth)
     pushed, room, ready = [], depth, False
 
@@ -156,7 +156,7 @@ def test_stored_queue(depth, stalls):
     got = [entry for entry in popped if entry]
     assert [value for _, value in got] == [value for _, value in pushed]
     if not stalls:
-        assert [n for n, _ in got] == [n + StoredQueue.LATENCY for n, _ in pushed]
+        assert [n for n, _ in got] == [n + dut.latency for n, _ in pushed]
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 6])

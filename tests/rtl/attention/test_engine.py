@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import rtl
-from rtl.attention.dense import DenseAttention
-from sim.model.attention import engine as attention_model
+from rtl.attention.engine import DenseAttention
+from sim.model.attention import selection as attention_model
 from sim.testing.attention import Set, directed, expected, latency, random_set, run_sets
 
 Attention = rtl.unit("attention")

@@ -19,10 +19,11 @@ from rtl.attention.greedy.sorted_columns import SortedColumns
 from rtl.attention.greedy.sorted_queue import SortedQueue
 from rtl.bus import AxiStream
 from sim import model
-from sim.model.attention import engine as attention
+from sim.data.columns import sort
 from sim.model.attention import greedy
-from sim.report.attention_search import CompareTree
+from sim.model.attention import selection as attention
 from sim.testing.attention import Set, directed, expected, random_set, run_sets
+from sim.testing.compare_tree import CompareTree
 from sim.testing.refusal import refused
 
 Attention = rtl.unit("attention")
@@ -94,7 +95,7 @@ class Sorter(wiring.Component):
 
     async def read(self, ctx, config, k, mask, bank):
         """Compare what is read with a stable sort."""
-        dut, sorted_ = self.columns, greedy.sort(k, mask)
+        dut, sorted_ = self.columns, sort(k, mask)
         count = sorted_.values.shape[1]
         assert ctx.get(self.live.count[bank]) == count
         assert ctx.get(self.live.first[bank]) == (np.flatnonzero(~mask)[0] if count else 0)
@@ -198,7 +199,7 @@ def test_column_load(parameters):
             bank, before = 1 - bank, None if broken else (k, mask)
 
         for k, mask in column_sets(config, rng):
-            vectors = greedy.sort(k, mask).vectors()
+            vectors = sort(k, mask).vectors()
             beats = beats_of(vectors)
             await one(k, mask, beats, 0)
             ways = [beats[:-1] + [{**beats[-1], "last": False}] * 2 * config.vector_beats

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rtl
-from rtl.attention.predict.predictor import PREDICTORS
+from rtl.attention.predict.predictors import PREDICTORS
 from sim.stimuli.attention import random_config
 from sim.testing.attention import random_set, random_sets, run_sets
 

@@ -9,8 +9,8 @@ import rtl
 from rtl.attention.reuse.engine import ReuseAttention
 from sim import metrics, model, reference
 from sim.data import synthetic
-from sim.model.attention.engine import kept
 from sim.model.attention.reuse import AttentionMap
+from sim.model.attention.selection import kept
 from sim.testing.attention import (
     Leader,
     Reuser,

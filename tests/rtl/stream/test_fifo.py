@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from rtl.stream.row_queue import RowQueue
+from rtl.stream.fifo import FifoStorage
 from sim.testing.pysim import clocked
 
 
 @pytest.mark.parametrize("bypass", [False, True])
-def test_row_queue(bypass):
-    dut = RowQueue(8, 4, bypass=bypass)
+def test_storage(bypass):
+    dut = FifoStorage(8, 4, bypass=bypass)
     rng = random.Random(0)
     waiting, sent, plan = [], 0, []
     for n in range(400):
@@ -36,6 +36,6 @@ def test_row_queue(bypass):
         step[3] for step in plan if step[2]]
 
 
-def test_row_queue_depth():
+def test_depth():
     with pytest.raises(ValueError, match=r"^Depth must be a power of two of at least 2, not 3$"):
-        RowQueue(8, 3)
+        FifoStorage(8, 3)

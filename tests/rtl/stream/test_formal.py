@@ -12,7 +12,7 @@ from amaranth import unsigned
 
 import rtl
 from rtl.emit import verilog
-from rtl.stream.pipeline_queue import PipelineQueue, StoredQueue
+from rtl.stream.fifo import Fifo
 from rtl.stream.register_slice import RegisterSlice
 from rtl.stream.row_store import RowStore
 
@@ -187,14 +187,13 @@ def test_row_store_loses_nothing(max_beats, assumed, holds, tmp_path):
     assert passed == holds, log
 
 
-@pytest.mark.parametrize("queue, more, holds", [
-    (PipelineQueue, 0, True), (StoredQueue, 0, True), (PipelineQueue, 1, False),
-    (StoredQueue, 1, False)])
-def test_queue_loses_nothing(queue, more, holds, tmp_path):
+@pytest.mark.parametrize("memory", ["distributed", "auto"])
+@pytest.mark.parametrize("more, holds", [(0, True), (1, False)])
+def test_fifo_loses_nothing(memory, more, holds, tmp_path):
     """Bounded: entries come in order, and stay while they wait, if no more come than it holds."""
-    dut = queue(unsigned(1), 4)
+    dut = Fifo(unsigned(1), 4, memory=memory)
     # What is read ahead makes room in the memory behind it.
-    room = dut.depth + more * (1 + getattr(dut, "AHEAD", 0))
+    room = dut.depth + more * (1 + dut.AHEAD * (memory != "distributed"))
     inputs = ", input i_payload, input push, input o_ready"
     body = f"""
   wire o_valid;

@@ -6,8 +6,9 @@ import pytest
 import rtl
 from sim import metrics, model, reference
 from sim.data import synthetic
-from sim.model.attention import engine as attention
+from sim.data.columns import sort
 from sim.model.attention import greedy
+from sim.model.attention import selection as attention
 
 Attention = rtl.unit("attention")
 
@@ -46,7 +47,7 @@ def test_search(seed, min_skip, iterations):
     q, k = vectors(seed, high=4 if seed % 2 else 20)
     if seed == 3:
         q[2:] = 0
-    found = greedy.search(greedy.sort(k), q, iterations, min_skip=min_skip)
+    found = greedy.search(sort(k), q, iterations, min_skip=min_skip)
     assert found.scores.tolist() == by_hand(k, q, iterations, min_skip)
     assert found.products <= 2 * iterations
 
@@ -54,13 +55,13 @@ def test_search(seed, min_skip, iterations):
 @pytest.mark.parametrize("seed", range(4))
 def test_all_iterations_give_the_dot_products(seed):
     q, k = vectors(seed)
-    found = greedy.search(greedy.sort(k), q, k.size, min_skip=False)
+    found = greedy.search(sort(k), q, k.size, min_skip=False)
     assert (found.scores == k @ q).all()
 
 
 def test_query_of_zeros_finds_nothing():
     q, k = vectors(7)
-    scores = greedy.search(greedy.sort(k), 0 * q, 100).scores
+    scores = greedy.search(sort(k), 0 * q, 100).scores
     assert not scores.any()
     # Then all rows that take part stand in, or the first one.
     live = np.arange(len(k)) >= 3
@@ -71,23 +72,23 @@ def test_query_of_zeros_finds_nothing():
 
 
 def test_ties_are_sorted_by_row():
-    columns = greedy.sort(np.array([[2, 1], [2, 1], [-1, 1]]))
+    columns = sort(np.array([[2, 1], [2, 1], [-1, 1]]))
     assert columns.rows.tolist() == [[2, 0, 1], [0, 1, 2]]
 
 
 def test_masked_rows_are_as_good_as_none():
     q, k = vectors(8)
     mask = np.arange(len(k)) >= 15
-    masked = greedy.search(greedy.sort(k, mask), q, 40).scores
+    masked = greedy.search(sort(k, mask), q, 40).scores
     assert not masked[15:].any()
-    assert (masked[:15] == greedy.search(greedy.sort(k[:15]), q, 40).scores).all()
-    assert not greedy.search(greedy.sort(k, mask | True), q, 40).scores.any()
+    assert (masked[:15] == greedy.search(sort(k[:15]), q, 40).scores).all()
+    assert not greedy.search(sort(k, mask | True), q, 40).scores.any()
 
 
 def test_candidates_are_no_more_than_iterations():
     for seed in range(5):
         q, k = vectors(seed, keys=60)
-        scores = greedy.search(greedy.sort(k), q, 9).scores
+        scores = greedy.search(sort(k), q, 9).scores
         assert (scores > 0).sum() <= 9
 
 
@@ -165,22 +166,6 @@ def test_leading_axes_and_limits():
     assert (outputs != model.run(config, q, k, v)).any()
 
 
-def test_work():
-    config = engine()
-    random = np.random.default_rng(12)
-    q, k = random.integers(-99, 99, (9, 6)), random.integers(-99, 99, (23, 6))
-    done = attention.work(config, q, k)
-    met, kept = (f(config, q, k).sum(axis=1).mean() for f in (attention.candidates, attention.kept))
-    products = np.mean([greedy.search(greedy.sort(k), query, 12).products for query in q])
-    assert (done.seen, done.candidates, done.kept) == (23, met, kept)
-    assert done.cycles == max(12, met)
-    assert done.multiplications == pytest.approx(6 * (met + kept))
-    assert done.terms == pytest.approx(2 * 6 * 6 + products)
-    assert done.memory_bits == pytest.approx(49 * met + 48 * kept + 13 * done.terms)
-    blind = attention.work(config, q, k, np.ones(23, bool))
-    assert blind.kept == blind.candidates == 0 and blind.multiplications == 6 * 24
-
-
 @pytest.mark.parametrize("preset, low, high", [("conservative", 0.29, 0.38),
                                                ("aggressive", 0.10, 0.13)])
 @pytest.mark.parametrize("name, beta, errors", [("random", 4, (0.5, 1.3)),
@@ -191,9 +176,9 @@ def test_share_of_candidates_hardly_depends_on_the_data(name, beta, errors, pres
     q, k, v = synthetic.DATA[name](np.random.default_rng(0), 24, 320, 64, beta)
     config = synthetic.fitted(q, k, v, **Attention.PRESETS[preset])
     integers = synthetic.quantised(config, q, k, v)
-    done = attention.work(config, *integers[:2])
-    assert low < done.candidates / 320 < high
-    assert done.cycles == max(config.iterations, done.candidates)
+    met = attention.candidates(config, *integers[:2]).sum(axis=1).mean()
+    assert low < met / 320 < high
+    assert config.query_cycles(320, met) == max(config.iterations, met)
     outputs = model.run(config, *integers) * config.output_scale
     exact = reference.attention(q, k, v)
     found = metrics.attention_errors(exact, outputs).relative

@@ -86,12 +86,12 @@ class LeadingOne(Predictor):
 
     @property
     def drop(self):
-        """Places below which a product counts for nothing."""
+        """Place of the leading one below which a product counts as 0."""
         return self.bits - 2
 
     @property
     def bias(self):
-        """What is on top of each term."""
+        """Constant that each term carries."""
         return 1 << (self.bits - 1)
 
     @property
@@ -179,7 +179,7 @@ class Prefix(Predictor):
 
     @property
     def bias(self):
-        """What is on top of each term."""
+        """Constant that each term carries."""
         return 1 << (2 * self.bits - 2)
 
     @property
@@ -200,7 +200,7 @@ class Prefix(Predictor):
 
     @property
     def offset(self):
-        """What a score in hardware carries besides the dot product."""
+        """Constant that a score in hardware carries."""
         return DotProduct.constant(signed(self.bits), signed(self.bits), self.dims)
 
     @property

@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Mux, Signal
 from amaranth.lib import data
 
+from ...stream.credit import Credit
 from ..selective import SelectiveAttention
 from .prediction import Prediction
 
@@ -12,13 +13,13 @@ __all__ = ["PredictiveAttention"]
 class PredictiveAttention(SelectiveAttention):
     """Attention of queries to those keys that a prediction keeps; see :class:`AttentionConfig`.
 
-    As :class:`~rtl.attention.dense.DenseAttention`, with a stage more: while the exact stages work
-    on the kept keys of earlier queries, the keys of the next one are predicted, several per cycle.
+    As :class:`~rtl.attention.engine.DenseAttention`, with one more stage: while the exact stages
+    work on the kept keys of earlier queries, the scores of the next one are predicted, several keys
+    per cycle.
 
-    Throughput: on average one query in ``config.query_cycles(keys, kept)`` cycles, ``kept`` keys of
-    a query being kept on average; up to eight queries may be in work, which evens out their
-    numbers. In the style of prediction-based attention as published; no published datapath is
-    reproduced.
+    Throughput: on average one query in ``config.query_cycles(keys, kept)`` cycles, ``kept`` being
+    the average number of kept keys; up to eight queries in flight even out their numbers. In the
+    style of prediction-based attention as published; no published datapath is reproduced.
     """
 
     @classmethod
@@ -26,15 +27,15 @@ class PredictiveAttention(SelectiveAttention):
         """Latency with one key; see :attr:`AttentionConfig.latency`."""
         return super().latency_of(config) + Prediction.latency_of(config)
 
-    def _rows(self, m, issue, room):
+    def _rows(self, m, issue, credit):
         m.submodules.prediction = self._prediction = prediction = Prediction(self.config)
         queries = self._predict(m, prediction)
-        # Logits wait in a queue before the softmax.
+        # Logits wait in a FIFO before the softmax.
         self._note_keys(m, issue, prediction.o.payload.key, 2 * self._logit_cycles(self.config))
-        return self._selected_rows(m, issue, room, prediction.o, queries)
+        return self._selected_rows(m, issue, credit, prediction.o, queries)
 
     def _predict(self, m, prediction):
-        """Words of codes, a query behind the other; returns the stream of predicted queries."""
+        """Issue the words of codes, a query behind the other; returns the predicted queries."""
         config, keys = self.config, self._keys
         taken = Signal()
         elements, full, set_end = self._queries(m, taken)
@@ -42,13 +43,10 @@ class PredictiveAttention(SelectiveAttention):
         queries = self._wait(m, elements, set_end, taken, prediction.rows)
         active, active_end = Signal(prediction.codes.shape()), Signal()
 
-        # Queries in work, from here to their last exact dot product.
-        room = Signal(range(prediction.rows + 1), init=prediction.rows)
-        done = prediction.o.valid & prediction.o.ready & prediction.o.payload.last
-        with m.If(taken & ~done):
-            m.d.sync += room.eq(room - 1)
-        with m.Elif(done & ~taken):
-            m.d.sync += room.eq(room + 1)
+        # Queries in flight, from here to their last exact dot product.
+        m.submodules.query_credit = credit = Credit(prediction.rows)
+        m.d.comb += [credit.issue.eq(taken), credit.done.eq(
+            prediction.o.valid & prediction.o.ready & prediction.o.payload.last)]
 
         word, bank = Signal(range(config.predict_words)), Signal()
         first, last, over, ends = Signal(), Signal(), Signal(), Signal()
@@ -66,7 +64,7 @@ class PredictiveAttention(SelectiveAttention):
         lane_bits = (config.predict_lanes - 1).bit_length()
         end_lane = Cat(end, Const(0, lane_bits))[:lane_bits]
         start = ((keys.complete > predicted) & (self._values.complete > ahead)
-                 & full & (room != 0))
+                 & full & credit.available)
         m.d.comb += [
             first.eq(word == 0), last.eq(word == end[lane_bits:]),
             prediction.issue.eq(~first | start), taken.eq(prediction.issue & first),
@@ -89,7 +87,7 @@ class PredictiveAttention(SelectiveAttention):
         return queries
 
     def _codes(self, m, elements):
-        """Codes of the query that waits, and of the key that is written."""
+        """Codes of the next query, and of the key that is written."""
         config = self.config
         rule = config.predictor_config
         if rule.partial:

@@ -7,8 +7,8 @@ before, weighted sum of the one before that. ::
     q -> query -> dot products -> requantise -> queue -> softmax -> multiply-accumulate
                                                                   o <- queue <- requantise
 
-The dot products and the weighted sums are pipelines that never stall. What enters them is bounded
-by the room in the queue behind them, so that a stall anywhere stops no more than it must.
+The dot products and the weighted sums are pipelines that never stall: what enters them takes a
+credit of the FIFO behind them, so that a stalled output stops no more than it must.
 """
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -17,8 +17,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
 from ..blocks.requantise import RequantiserPipeline
-from ..stream.pipeline_queue import PipelineQueue
-from ..stream.row_queue import RowQueue
+from ..stream.credit import Credit
+from ..stream.fifo import Fifo, FifoStorage
 from .products import DotProduct, MultiplyAccumulate
 from .vector_store import VectorStore
 
@@ -28,26 +28,34 @@ __all__ = ["DenseAttention"]
 class DenseAttention(wiring.Component):
     """Attention of queries to a set of keys and values; see :class:`AttentionConfig`.
 
-    K and V are loaded vector by vector into memories of two sets. A set is as many keys as come up
-    to ``last``, and has as many values. The queries up to ``last`` belong to the first set, the
-    next ones to the second, and so on: once the last query of a set has read it, the memory is free
-    for the set after the next one. A query starts when all of its set is there.
+    K and V are loaded vector by vector into memories of two sets. A set is the keys up to ``last``
+    and as many values. The queries up to ``last`` belong to the first set, the next ones to the
+    second, and so on: the last query of a set frees its memory for the set after the next one. A
+    query starts once its set is complete.
 
     Throughput: one query in ``max(ceil(keys / lanes), vector_beats)`` cycles, whatever set it
     belongs to, with K and V loaded meanwhile; a causal query counts the keys that it sees. Latency
     ``config.query_latency(keys)`` cycles from a query's last beat accepted to its output's first
-    beat valid in an idle engine. After reset the engine is empty.
+    beat valid in an idle engine. Empty after reset.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
 
     Members
     -------
     q : In(stream.Signature(config.vector_layout))
+        Queries.
     k : In(stream.Signature(config.key_layout))
+        Keys.
     v : In(stream.Signature(config.value_layout))
+        Values.
     o : Out(stream.Signature(config.output_layout))
         One vector per query, ``last`` in the last beat of a set's last one.
     error : Out(1)
         A set was too long, ``last`` was within a vector, or a set had other numbers of keys and
-        values. The set's outputs are wrong; no other set's are. Sticky.
+        values. The set's outputs are wrong; those of other sets are not. Sticky until reset.
     """
 
     def __init__(self, config):
@@ -66,7 +74,7 @@ class DenseAttention(wiring.Component):
 
     @property
     def _preview(self):
-        """Whether something else reads the keys besides the dot products."""
+        """Whether the keys have a second read port."""
         return False
 
     # Cycles ------------------------------------------------------------------------------------
@@ -126,16 +134,12 @@ class DenseAttention(wiring.Component):
         """Stream of rows of logits, of the queries that come."""
         config, keys = self.config, self._keys
         latency = self._logit_cycles(config)
-        m.submodules.logits = queue = PipelineQueue(config.softmax_config.input_layout, latency + 2)
-        room = Signal(range(queue.depth + 1), init=queue.depth)
-        issue, popped = Signal(), Signal()
-        m.d.comb += popped.eq(queue.o.valid & queue.o.ready)
-        with m.If(issue & ~popped):
-            m.d.sync += room.eq(room - 1)
-        with m.Elif(popped & ~issue):
-            m.d.sync += room.eq(room + 1)
+        m.submodules.logits = queue = Fifo(config.softmax_config.input_layout, latency + 2)
+        m.submodules.logit_credit = credit = Credit(queue.depth)
+        issue = Signal()
+        m.d.comb += [credit.issue.eq(issue), credit.done.eq(queue.o.valid & queue.o.ready)]
 
-        query, last, end = self._rows(m, issue, self._may_issue(room != 0))
+        query, last, end = self._rows(m, issue, self._may_issue(credit.available))
 
         # The query leaves its register when the keys leave the memory.
         element = signed(config.bits)
@@ -163,28 +167,28 @@ class DenseAttention(wiring.Component):
         ]
         return queue.o
 
-    def _may_issue(self, room):
-        """Whether keys may be read, if there is room for what is made of them."""
-        return room
+    def _may_issue(self, credit):
+        """Whether a word of keys may issue, given credit of the queue of logits."""
+        return credit
 
     def _dot_product(self, element, count, addend_bits):
-        """Array that makes the dot products."""
+        """Pipeline of the dot products of one lane."""
         return DotProduct(element, element, count, addend_bits)
 
     def _operands(self, m, dot, query, key):
-        """Give the array the elements of the query and of the key that was read."""
+        """Connect the pipeline to the elements of the query and of the key that was read."""
         m.d.comb += [port.eq(query[j]) for j, port in enumerate(dot.a)]
         m.d.comb += [port.eq(key[j]) for j, port in enumerate(dot.b)]
 
     def _known(self, m):
-        """What is known of the dot products before, a cycle after the elements, and its offset."""
+        """Known part of the dot product, a cycle after the elements, and its offset."""
         return Const(0, 0), 0
 
-    def _rows(self, m, issue, room):
-        """Sequence of the words of keys that are read, a query behind the other.
+    def _rows(self, m, issue, credit):
+        """Issue the words of keys that each query meets, a query behind the other.
 
-        Raises ``issue`` for a word of keys, if there is ``room``. Returns the query's elements, a
-        cycle later, whether the word is the query's last one, and the place of its last key.
+        Raises ``issue`` for a word of keys, given ``credit``. Returns the query's elements, a cycle
+        later, whether the word is the query's last one, and the place of its last key.
         """
         config, keys = self.config, self._keys
         taken = Signal()
@@ -203,7 +207,7 @@ class DenseAttention(wiring.Component):
         m.d.comb += [
             first.eq(word == 0), last.eq(word == end.word), keys.word.eq(word),
             taken.eq(issue & first),
-            issue.eq(room & (~first | start)),
+            issue.eq(credit & (~first | start)),
             set_end.eq(Mux(first, pending_last, active_last)),
             keys.release.eq(issue & last & set_end),
         ]
@@ -223,12 +227,12 @@ class DenseAttention(wiring.Component):
         return active, last, end
 
     def _may_start(self, ahead):
-        """Whether the values allow a query to start, ``ahead`` sets before theirs being in use."""
+        """Whether the values of the set are there, ``ahead`` sets before theirs being in use."""
         return self._values.complete > ahead
 
     @staticmethod
     def _between(m, enters, leaves, name):
-        """Number, up to 2, of what has entered and not left."""
+        """Number of sets, up to 2, that have entered one stage and not left another."""
         count = Signal(2, name=name)
         with m.If(enters & ~leaves):
             m.d.sync += count.eq(count + 1)
@@ -237,21 +241,21 @@ class DenseAttention(wiring.Component):
         return count
 
     def _note_row(self, m, row, set_end):
-        """Keep for the weighted sums whether a row ends its set."""
+        """FIFO that tells the weighted sums whether a row ends its set."""
         softmax = self.config.softmax_config
         rows = softmax.max_rows + 2 * softmax.latency + 64
-        m.submodules.set_ends = self._set_ends = RowQueue(1, 1 << (rows - 1).bit_length())
+        m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 
     def _value_word(self, m, accept, last):
-        """Word of values that belongs to the weights at hand."""
+        """Index of the word of values that the weights at hand belong to."""
         word = Signal(range(self._values.words))
         with m.If(accept):
             m.d.sync += word.eq(Mux(last, 0, word + 1))
         return word
 
     def _queries(self, m, taken):
-        """Query that waits: its elements, whether it is there, and whether it ends its set."""
+        """Register of the next query: its elements, whether it is full, whether it ends its set."""
         config, beat = self.config, self.q.payload
         element = data.ArrayLayout(signed(config.bits), config.dim)
         elements, full, last = Signal(element), Signal(), Signal()
@@ -283,9 +287,9 @@ class DenseAttention(wiring.Component):
 
         # A row may end when its sums find the output free, and its outputs the queue.
         accept, end = Signal(), Signal()
-        queue, room, spacing = self._output_queue(m, end)
+        queue, credit, spacing = self._output_queue(m, end)
         m.d.comb += [
-            weights.ready.eq(~weights.payload.last | ((spacing == 0) & (room != 0))),
+            weights.ready.eq(~weights.payload.last | ((spacing == 0) & credit.available)),
             accept.eq(weights.valid & weights.ready),
             end.eq(accept & weights.payload.last),
         ]
@@ -307,35 +311,32 @@ class DenseAttention(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.o))
 
     def _output_queue(self, m, end, further=0):
-        """Queue of the outputs, its room in rows, and the cycles until the sums of a row may end.
+        """Queue of the outputs, its credit in rows, and the cycles until a row's sums may end.
 
-        It is made for rows whose beats come up to so many cycles later than others, and takes part
-        in the output stream as it goes.
+        The queue holds the rows in flight, whose beats come up to ``further`` cycles later than
+        those of other rows; a row's credit returns with its last beat.
         """
         config = self.config
         beats = config.vector_beats
         # A row's beats leave the queue so many cycles after its last weights came.
         total = self._sum_cycles(config) + self._output_cycles(config) + beats + 2 + further
         rows = -(-total // beats) + 1
-        m.submodules.outputs = queue = PipelineQueue(config.output_layout, rows * beats)
-        room = Signal(range(rows + 1), init=rows)
+        m.submodules.outputs = queue = Fifo(config.output_layout, rows * beats)
+        m.submodules.output_credit = credit = Credit(rows)
         spacing = Signal(range(max(beats, 2)))
         left, leaving = Signal(range(beats)), Signal()
-        m.d.comb += leaving.eq(self.o.valid & self.o.ready & (left == beats - 1))
+        m.d.comb += [leaving.eq(self.o.valid & self.o.ready & (left == beats - 1)),
+                     credit.issue.eq(end), credit.done.eq(leaving)]
         with m.If(end):
             m.d.sync += spacing.eq(beats - 1)
         with m.Elif(spacing != 0):
             m.d.sync += spacing.eq(spacing - 1)
-        with m.If(end & ~leaving):
-            m.d.sync += room.eq(room - 1)
-        with m.Elif(leaving & ~end):
-            m.d.sync += room.eq(room + 1)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += left.eq(Mux(left == beats - 1, 0, left + 1))
-        return queue, room, spacing
+        return queue, credit, spacing
 
     def _accumulators(self, m, weights, first):
-        """Running sums of the values that were read, by these weights."""
+        """Running sums of the values that were read, times these weights."""
         config, values = self.config, self._values
         low, high = config.sum_range
         sums = []

@@ -1,0 +1,41 @@
+"""Memories: the rule for their kind, and banks."""
+
+import random
+
+import pytest
+from amaranth import unsigned
+from amaranth.lib import data
+
+from rtl.blocks.memory import BankedMemory, memory_style, ram
+from sim.testing.pysim import clocked
+
+
+@pytest.mark.parametrize("wanted, bits, style", [
+    ("auto", 4096, "distributed"), ("auto", 4097, "block"), ("block", 1, "block"),
+    ("distributed", 1 << 20, "distributed")])
+def test_style(wanted, bits, style):
+    assert memory_style(wanted, bits) == style
+
+
+def test_size_is_that_of_all_words():
+    layout = data.StructLayout({"value": unsigned(8), "last": unsigned(1)})
+    styles = [ram(layout, depth).attrs["ram_style"] for depth in (455, 456)]
+    assert styles == ["distributed", "block"]
+
+
+@pytest.mark.parametrize("width, depth, style, banks", [
+    (3, 20, "distributed", 1), (30, 1500, "block", 2), (40, 1025, "block", 2)])
+def test_banked_memory(width, depth, style, banks):
+    dut = BankedMemory(unsigned(width), depth, style)
+    assert -(-depth // dut.bank) == banks
+    rng = random.Random(width)
+    places = rng.sample(range(depth), 20)
+    words = {place: rng.randrange(1 << width) for place in places}
+
+    def drive(ctx, n):
+        ctx.set(dut.write, n < 20)
+        ctx.set(dut.address, places[n % 20])
+        ctx.set(dut.data, words[places[n % 20]])
+        ctx.set(dut.read, places[n % 20])
+    got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 42)
+    assert got[22:42] == [words[place] for place in places]
