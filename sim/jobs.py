@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,12 +15,9 @@ from .bench.jobs import Job, LoadJob, Loads, RowJob
 from .bench.rows import Rows
 from .model.attention.reuse import AttentionMap
 from .runner import Design
+from .stimuli.provider import Inputs
 
-__all__ = ["Inputs", "expected", "expected_sets", "make_job"]
-
-Inputs = Rows | Loads | Sequence[KeySet]
-"""What a unit can be given: rows, rows and loads of parameters, or sets of keys and queries."""
-
+__all__ = ["expected", "expected_sets", "make_job"]
 
 def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
     """Return what the model says of every element of ``rows``."""

@@ -16,9 +16,9 @@ import numpy as np
 import rtl
 from rtl import ConfigError, UnitConfig, unit
 
-from .jobs import Inputs, make_job
+from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
-from .stimuli.provider import KINDS, Case, provider
+from .stimuli.provider import KINDS, Case, Inputs, provider
 
 __all__ = ["BEATS", "Outcome", "Task", "random_config", "run_task", "tasks"]
 

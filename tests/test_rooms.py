@@ -37,10 +37,10 @@ ALLOWED = {
     # Units of softmax come from the registry. Exponentials without a division are no unit.
     "rtl.attention": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                       "rtl.parameter", "rtl.softmax.exponentials"),
-    "sim.model": ("rtl.fixed", "rtl.tables", "rtl.config", "rtl.__init__"),
+    "sim.model": ("rtl.fixed", "rtl.tables", "rtl.config", "rtl.__init__", "sim.data.columns"),
     # What runs inside a simulator, and what it is given.
-    "sim.bench": ("rtl", "sim.stimuli"),
-    "sim.stimuli": ("rtl", "sim.bench", "sim.data"),
+    "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
+    "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
     "sim.data": ("rtl", "sim.reference"),
 }
 # A method never imports a sibling: the files that are methods.

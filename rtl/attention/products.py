@@ -123,13 +123,13 @@ class DotProduct(wiring.Component):
         m = Module()
         m.submodules.tree = tree = AdderTree(max(self.partial_bits, self.addend_bits),
                                              self.groups + (self.addend_bits > 0))
-        self._start(m)
+        controls = self._controls(m)
         pairs = list(zip(self.a, self.b, strict=True))
         for group in range(self.groups):
             members = pairs[group * self.chain:(group + 1) * self.chain]
             # A chain that is short of links starts later, so that all end together.
             total = Signal(signed(self.partial_bits), name=f"partial_{group}")
-            m.d.comb += total.eq(self._chain(m, members, f"chain_{group}"))
+            m.d.comb += total.eq(self._chain(m, members, controls, f"chain_{group}"))
             # Half the range on top makes a signed number unsigned: its sign bit is turned.
             m.d.comb += tree.i[group].eq(Cat(total[:-1], ~total[-1]))
         if self.addend_bits:
@@ -138,19 +138,19 @@ class DotProduct(wiring.Component):
         m.d.comb += self.o.eq(tree.o)
         return m
 
-    def _start(self, m):
-        """Before the chains."""
+    def _controls(self, m):
+        """What all links of all chains are told."""
 
-    def _chain(self, m, pairs, name):
+    def _chain(self, m, pairs, controls, name):
         """Sum of the products of a few pairs, as long after them as a whole chain takes."""
         start = self.chain - len(pairs)
         total = None
         for k, (a, b) in enumerate(pairs):
             product = _product(m, a, b, start + k, f"{name}_{k}")
-            total = self._link(m, product, total, k, start + k, name)
+            total = self._link(m, product, total, k, start + k, controls, name)
         return total
 
-    def _link(self, m, product, before, k, delay, name):
+    def _link(self, m, product, before, k, delay, controls, name):
         """Sum, a cycle later, of a product and what the link before hands on."""
         low, high = ((k + 1) * bound for bound in self._bounds)
         link = Signal(signed(signed_width(low, high)), name=f"{name}_{k}_p", reset_less=True)

@@ -412,6 +412,11 @@ class LayerNormConfig(UnitConfig):
         """Least of the :meth:`exponent_offset` of all lengths."""
         return min(map(self.exponent_offset, self.scales))
 
+    @functools.cached_property
+    def largest_offset(self):
+        """Largest of the :meth:`exponent_offset` of all lengths; epsilon may make it any one's."""
+        return max(map(self.exponent_offset, self.scales))
+
     @property
     def smallest_deviation(self):
         """Smallest standard deviation of a row of full length that ``r`` resolves, in steps."""

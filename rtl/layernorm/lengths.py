@@ -65,10 +65,9 @@ class Scale:
 
 def length_layout(config):
     """Layout of what the table holds of a length; the reciprocal is negated, as the mean is."""
-    offsets = [config.exponent_offset(length) for length in config.scales]
     return data.StructLayout({
         "reciprocal": signed(LENGTH_BITS + 2), "shift": 4, "root": LENGTH_BITS + 1,
-        "offset": max((max(offsets) - config.least_offset).bit_length(), 1),
+        "offset": max((config.largest_offset - config.least_offset).bit_length(), 1),
         "epsilon": config.epsilon_bits, "length": config.channels.bit_length()})
 
 

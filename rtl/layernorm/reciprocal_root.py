@@ -83,7 +83,7 @@ class ReciprocalRoot(wiring.Component):
         product = Signal(unsigned(len(mantissa) + LENGTH_BITS + 2), reset_less=True)
         rounded = Signal(config.root_bits + 2)
         value = Signal(config.root_bits + 1)
-        total = Signal(range(config.leading_pairs + config.exponent_offset(1) + 4))
+        total = Signal(range(config.leading_pairs + config.largest_offset + 1))
         exponent = Signal(range(config.top_exponent + 1))
         m.d.comb += rounded.eq((product + half(LENGTH_BITS)) >> LENGTH_BITS)
         m.d.sync += [

@@ -12,18 +12,22 @@ import dataclasses
 import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from rtl import ConfigError, UnitConfig
 
-if TYPE_CHECKING:
-    from ..jobs import Inputs
+from ..bench.attention import KeySet
+from ..bench.jobs import Loads
+from ..bench.rows import Rows
 
-__all__ = ["KINDS", "Case", "Provider", "family", "preset", "presets", "provider"]
+__all__ = ["KINDS", "Case", "Inputs", "Provider", "family", "preset", "presets", "provider"]
 
 KINDS = ("directed", "real", "throughput", "random")
+
+Inputs = Rows | Loads | Sequence[KeySet]
+"""What a unit can be given: rows, rows and loads of parameters, or sets of keys and queries."""
 
 
 @dataclasses.dataclass(frozen=True)

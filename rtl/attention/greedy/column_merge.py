@@ -97,10 +97,10 @@ class ColumnMerge(wiring.Component):
             "address": Out(range(addresses)), "lane": Out(range(config.io_lanes)),
             "element": In(element),
         })
+        self._column_bits = len(self.i.group) + self.lanes.bit_length() - 1
 
     def elaborate(self, platform):
         m = Module()
-        self._column_bits = len(self.i.group) + self.lanes.bit_length() - 1
         # A place: the product, and below it the column's number turned over, for the lowest number
         # to win among equals.
         active, waiting = Signal(), Signal(self.key_bits + self._column_bits)

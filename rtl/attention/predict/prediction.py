@@ -182,7 +182,7 @@ class Prediction(wiring.Component):
         return delays(m, getattr(self, name) & self.issue, cycles, f"{name}_issued")[-1]
 
     def _statistics(self, m, scores, live):
-        """Threshold and number of live keys of each query, at the head of a FIFO."""
+        """Pop, threshold and number of live keys of the query at the head of a FIFO."""
         config, bits = self.config, self._score_bits
         lanes, shift = config.predict_lanes, config.mean_shift
         cycles = self._statistics_cycles(config)
@@ -236,8 +236,7 @@ class Prediction(wiring.Component):
         m.submodules.thresholds = queue = FifoStorage(width + len(count), self.rows)
         m.d.comb += [queue.i.eq(Cat(threshold, counts)),
                      queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
-        self._thresholds = queue
-        return queue.o[:width], queue.o[width:]
+        return queue.pop, queue.o[:width], queue.o[width:]
 
     def _top_k(self, m, scores, live):
         """Keys of a word that are kept, whether there is a word, and whether it is the last."""
@@ -250,7 +249,7 @@ class Prediction(wiring.Component):
                      top_k.last.eq(self._flag(m, "last", at))]
         return top_k.keep, top_k.valid, top_k.ends
 
-    def _compare(self, m, scores, live, threshold, count):
+    def _compare(self, m, scores, live, pop, threshold, count):
         """As :meth:`_top_k`, by comparison with a query's threshold, in a second pass."""
         config, bits = self.config, self._score_bits
         lanes = config.predict_lanes
@@ -274,7 +273,7 @@ class Prediction(wiring.Component):
             m.d.sync += start.eq(store.o.last)
         with m.If(start):
             m.d.sync += [limit.eq(threshold), number.eq(count)]
-        m.d.comb += self._thresholds.pop.eq(store.valid & start)
+        m.d.comb += pop.eq(store.valid & start)
         *_, scored, chosen = delays(m, store.o, 4, "beat")
         valid = delays(m, store.valid, 4, "compared")[-1]
         limits = delays(m, limit, 2, "limit")[-1]

@@ -51,15 +51,16 @@ class DualArray(DotProduct):
         members = min(self.count - group * self.chain, self.chain)
         return 3 + self.chain - members + link
 
-    def _start(self, m):
+    def _controls(self, m):
         # For each number of cycles, what was said that many cycles ago.
-        self._modes = delays(m, self.accumulate, self.chain + 1, "accumulate")
-        self._firsts = delays(m, self.first, self.chain + 1, "first")
+        return (delays(m, self.accumulate, self.chain + 1, "accumulate"),
+                delays(m, self.first, self.chain + 1, "first"))
 
-    def _link(self, m, product, before, k, delay, name):
+    def _link(self, m, product, before, k, delay, controls, name):
+        modes, firsts = controls
         index = int(name.rpartition("_")[2]) * self.chain + k
         total = Signal(self.sums[index].shape(), name=f"{name}_{k}_p", reset_less=True)
-        addend = Mux(self._modes[delay + 2], Mux(self._firsts[delay + 2], 0, total),
+        addend = Mux(modes[delay + 2], Mux(firsts[delay + 2], 0, total),
                      0 if before is None else before)
         m.d.sync += total.eq(product + addend)
         m.d.comb += self.sums[index].eq(total)

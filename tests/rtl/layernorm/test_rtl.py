@@ -152,6 +152,17 @@ def test_short_row(name):
     assert simulate(config, rows)["error"] == 0
 
 
+def test_epsilon_that_turns_the_order_of_the_lengths():
+    """The exponent of the shortest row is not the largest then."""
+    config = rtl.unit("layernorm-ai")(
+        bits=3, zero_point=7, alpha_bits=0, out_bits=16, lanes=1, channels=374,
+        row_length="variable", epsilon=1.0, mean_fraction_bits=1, gamma_bits=12,
+        gamma_fraction_bits=-7, gamma=(-380,) * 374, code_bits=6, threshold=444, low_shift=2,
+        high_shift=2, compression="truncate", rsqrt_index_bits=6, rsqrt_bits=12)
+    rows = [np.arange(length) % 2 * 7 for length in (374, 1, 373, 20)]
+    assert simulate(config, rows)["mismatches"] == 0
+
+
 def test_widths():
     config = dataclasses.replace(with_parameters("layernorm-ai", lanes=3, channels=10), out_bits=11)
     unit = config.create()
