@@ -76,7 +76,15 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
     hidden = ~kept(config, q, k, mask, start=start, iterations=iterations, distance=distance)
     if config.reuse:
         return reuse.codes(config, x, hidden)
-    return run_unit(config.softmax_config, x, hidden)
+    if config.select == "none":
+        return run_unit(config.softmax_config, x, hidden)
+    # The softmax is given the selected keys alone, one behind the other.
+    places = np.argsort(hidden, axis=1, kind="stable")[:, :max((~hidden).sum(axis=1).max(), 1)]
+    w = np.zeros(x.shape, np.int32)
+    np.put_along_axis(w, places, run_unit(
+        config.softmax_config, np.take_along_axis(x, places, 1),
+        np.take_along_axis(hidden, places, 1)), 1)
+    return w
 
 
 def _check(config, q, k, v, mask):

@@ -316,8 +316,6 @@ def test_presets_at_their_own_size(preset):
     assert mismatch(config, by_hand(**PRESETS[preset]), cases) is None
 
 
-@pytest.mark.xfail(strict=True, reason="the model masks keys that were not selected, and so does "
-                   "not add every second of the others as the hardware does")
 def test_selection_with_two_partial_sums():
     changes = {"dim": 1, "io_lanes": 1, "max_keys": 10, "query_scale": 0.5, "predictor": "4-bit",
                "rule": "top-k", "top_k": 7, "softmax": "softmax-e2:plus,partial_sums=2"}
