@@ -1,6 +1,6 @@
 """AXI4-Stream shell: a unit behind ports that FPGA tools infer as bus interfaces."""
 
-from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Value
+from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,8 +43,10 @@ class AxiStream(wiring.Component):
 
     Latency that of the unit, plus one cycle per slice; throughput one beat per cycle.
 
-    Reset is synchronous. ``m_axis_tvalid`` is low from the first clock edge in reset; after
-    configuration of the device it is low without a reset.
+    Reset is synchronous, and registered in the shell: the unit is reset a cycle after ``aresetn``
+    was sampled low. From that sample to the cycle after ``aresetn`` is sampled high again
+    ``s_axis_tready``, ``m_axis_tvalid`` and ``error`` are low, so that nothing is lost or repeated;
+    one cycle of reset is enough. After the device is configured the unit starts without one.
 
     Parameters
     ----------
@@ -124,10 +126,13 @@ class AxiStream(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain(local=True)
+        # From a register: synthesis else puts an inverter before each flip-flop that is reset.
+        reset = Signal(init=1, reset_less=True)
+        m.d.sync += reset.eq(~self.aresetn)
         m.d.comb += [
             ClockSignal().eq(self.aclk),
-            ResetSignal().eq(~self.aresetn),
-            self.error.eq(self._core.error),
+            ResetSignal().eq(reset),
+            self.error.eq(self._core.error & ~reset),
         ]
         m.submodules.core = self._core
         for name, member in self._plain.items():
@@ -145,11 +150,11 @@ class AxiStream(wiring.Component):
                 else:
                     wiring.connect(m, inner, stage.i)
                     inner = stage.o
-            (self._slave if flow is In else self._master)(m, self.buses[port], inner)
+            (self._slave if flow is In else self._master)(m, self.buses[port], inner, reset)
         return m
 
-    def _slave(self, m, bus, i):
-        """Connect the ports of a slave to the stream that they drive."""
+    def _slave(self, m, bus, i, reset):
+        """Connect the ports of a slave to the stream that it feeds."""
         tdata, tkeep, tuser, tlast, tvalid, tready = self._signals(bus)
         layout = i.payload.shape()
         size = element_bytes(layout.element)
@@ -160,10 +165,10 @@ class AxiStream(wiring.Component):
         if tuser is not None:
             field = i.p.mask if "mask" in layout.members else i.p.use
             m.d.comb += Value.cast(field).eq(tuser)
-        m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready)]
+        m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready & ~reset)]
 
-    def _master(self, m, bus, o):
-        """Connect the ports of a master to the stream that drives them."""
+    def _master(self, m, bus, o, reset):
+        """Connect the ports of a master to the stream that feeds it."""
         tdata, tkeep, _, tlast, tvalid, tready = self._signals(bus)
         layout = o.payload.shape()
         size = element_bytes(layout.element)
@@ -171,7 +176,7 @@ class AxiStream(wiring.Component):
             m.d.comb += tdata.word_select(k, 8 * size).eq(o.p.data[k])
         if tkeep is not None:
             m.d.comb += tkeep.eq(Cat(keep.replicate(size) for keep in o.p.keep))
-        m.d.comb += [tlast.eq(o.p.last), tvalid.eq(o.valid), o.ready.eq(tready)]
+        m.d.comb += [tlast.eq(o.p.last), tvalid.eq(o.valid & ~reset), o.ready.eq(tready)]
 
     def _signals(self, bus):
         return [getattr(self, f"{bus}_{name}", None)
