@@ -31,8 +31,13 @@ __all__ = ["BlackBox", "banner", "of_components", "of_unit"]
 MEMORY_ATTRIBUTES = {"ram_style"}
 PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
 
-# Yosys relies on Verilog's implicit widening of operands, which Verilator warns of by default.
-LINT_OFF = "/* verilator lint_save */\n/* verilator lint_off WIDTH */\n\n"
+# What Verilator warns of with -Wall, and why it stays.
+LINT_OFF = """\
+/* verilator lint_save */
+/* verilator lint_off DECLFILENAME */  // One file holds all modules of a unit.
+/* verilator lint_off UNUSEDSIGNAL */  // Rounding and tables drop bits; synthesis removes them.
+
+"""
 LINT_ON = "\n/* verilator lint_restore */\n"
 
 # Least number of equal memory words in a row to write as a loop.
@@ -109,7 +114,8 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
         If Yosys refuses the design.
     """
     with _no_garbage_collection():
-        designs = [_rtlil(name, component) for name, component in components.items()]
+        designs = [_CELL.sub(_even, _rtlil(name, component))
+                   for name, component in components.items()]
     rename = _plain_names("\n".join(designs))
     files = {f"{n}.il": _NAME.sub(lambda m: "\\" + rename[m[1]], design)
              for n, design in enumerate(designs)}
@@ -119,6 +125,8 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
                          "proc", "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge",
                          "opt_clean -purge",
                          "opt_dff -nodffe -keepdc", "opt_clean -purge",
+                         # A module may have lost its last user; nets get speaking names.
+                         f"hierarchy -top {top}", "autoname",
                          "write_verilog out.v"], files)
     return header + LINT_OFF + _tidy(written["out.v"]) + LINT_ON
 
@@ -173,6 +181,55 @@ def _rtlil(name: str, component: wiring.Component) -> str:
     return "\n".join(lines)
 
 
+_CELL = re.compile(r"(?ms)^  cell \$(\w+) (\S+)\n(.*?)^  end$")
+_WIDTHS = re.compile(r"\\([AB]_SIGNED|[ABY]_WIDTH) (\d+)")
+_OPERAND = re.compile(r"(?m)^    connect \\([ABY]) (.*)$")
+
+
+def _even(match: re.Match[str]) -> str:
+    """A cell whose operands are as wide as Verilog's rules would make them.
+
+    Sums and comparisons get them extended, or cut; a shift that drops bits gets a wider result.
+    """
+    kind, name, body = match.groups()
+    numbers = {key: int(value) for key, value in _WIDTHS.findall(body)}
+    operands = dict(_OPERAND.findall(body))
+    before = after = ""
+    if constant := re.fullmatch(r"\d+'0*([01]+)", operands.get("A", "")):
+        # Yosys drops the leading zeros of a table; so they are dropped before widths are compared.
+        if kind in ("shift", "shr"):
+            operands["A"] = f"{len(constant[1])}'{constant[1]}"
+            numbers["A_WIDTH"] = len(constant[1])
+    if kind in ("shift", "shr", "sshr") and numbers["Y_WIDTH"] < numbers["A_WIDTH"]:
+        wide, wanted = f"{name}$wide", numbers["Y_WIDTH"]
+        before = f"  wire width {numbers['A_WIDTH']} {wide}\n"
+        after = f"\n  connect {operands['Y']} {wide} [{wanted - 1}:0]"
+        numbers["Y_WIDTH"], operands["Y"] = numbers["A_WIDTH"], wide
+    elif kind in ("add", "sub", "eq", "ne", "lt", "le", "gt", "ge"):
+        width = numbers["Y_WIDTH"] if kind in ("add", "sub") else \
+            max(numbers["A_WIDTH"], numbers["B_WIDTH"])
+        for port in "AB":
+            operands[port] = _resized(operands[port], numbers[f"{port}_WIDTH"], width,
+                                      numbers[f"{port}_SIGNED"])
+            numbers[f"{port}_WIDTH"] = width
+    else:
+        return match[0]
+    lines = [*(f"    parameter \\{key} {value}" for key, value in numbers.items()),
+             *(f"    connect \\{port} {operand}" for port, operand in operands.items())]
+    return before + "\n".join([f"  cell ${kind} {name}", *lines, "  end"]) + after
+
+
+def _resized(operand: str, width: int, wanted: int, signed: int) -> str:
+    """Signal specification of ``wanted`` bits for one of ``width`` bits."""
+    if width == wanted:
+        return operand
+    if width > wanted:
+        return f"{operand} [{wanted - 1}:0]"
+    if signed:
+        return f"{{ {f'{operand} [{width - 1}] ' * (wanted - width)}{operand} }}"
+    return f"{{ {wanted - width}'{'0' * (wanted - width)} {operand} }}"
+
+
 def _plain_names(text: str) -> dict[str, str]:
     """Verilog identifier for each name in a design: ``a.b[0]`` becomes ``a_b_0``."""
     names = dict.fromkeys(_NAME.findall(text))
@@ -195,6 +252,10 @@ def _plain_names(text: str) -> dict[str, str]:
 _ATTRIBUTE = re.compile(r"\s*\(\* (\w+) .*\*\)")
 _PORT_WIRE = re.compile(r"(  (?:input|output) )([^;]*;\n)((?:  \(\*[^\n]*\*\)\n)*)  wire \2")
 _INITIAL = re.compile(r"  initial begin\n((?:    \w+\[\d+\] = [^;]+;\n)+)  end\n")
+_MODULE = re.compile(r"(?ms)^module .*?^endmodule\n")
+_START = re.compile(r"(?m)^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?(\w+) = ([^;]+);$")
+_ESCAPED = re.compile(r"\\(\S+) ")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _WORD = re.compile(r"    (\w+)\[(\d+)\] = ([^;]+);")
 
 
@@ -207,13 +268,32 @@ def _tidy(text: str) -> str:
         if not attribute or attribute[1] in PORT_ATTRIBUTES | MEMORY_ATTRIBUTES:
             lines.append(line)
     text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
-    # Yosys escapes a name that is a keyword; append an underscore instead.
-    for keyword in sorted(set(re.findall(r"\\(\w+) ", text))):
-        name = f"{keyword}_"
-        while re.search(rf"\b{name}\b", text):
-            name += "_"
-        text = text.replace(f"\\{keyword} ", name)
-    return _INITIAL.sub(_short_init, text)
+    # Yosys negates vectors logically, which is to say: none of their bits is set.
+    text = text.replace(" = ! ", " = ~| ")
+    return _MODULE.sub(_initialise, _INITIAL.sub(_short_init, _unescaped(text)))
+
+
+def _unescaped(text: str) -> str:
+    """Plain names for escaped ones: those of ``autoname``, and keywords, with an underscore."""
+    taken = set(_IDENTIFIER.findall(text))
+    plain = {}
+    for name in dict.fromkeys(_ESCAPED.findall(text)):
+        candidate = re.sub(r"\W", "", name)
+        while candidate in taken or candidate == name:
+            candidate += "_"
+        taken.add(candidate)
+        plain[name] = candidate
+    return _ESCAPED.sub(lambda match: plain[match[1]], text)
+
+
+def _initialise(match: re.Match[str]) -> str:
+    """A module whose registers start in a block of their own: a declaration is no assignment."""
+    values = _START.findall(match[0])
+    if not values:
+        return match[0]
+    body = "".join(f"    {name} = {value};\n" for name, value in values)
+    text = _START.sub(lambda start: start[0].replace(f" = {start[2]};", ";"), match[0])
+    return text.removesuffix("endmodule\n") + f"  initial begin\n{body}  end\nendmodule\n"
 
 
 def _short_init(match: re.Match[str]) -> str:

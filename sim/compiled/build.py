@@ -73,11 +73,12 @@ def library(design: Design, *, store: Path = STORE, effort: str = "short",
     return _made(path, lambda work: _build(design, text, work, folder, level)) / "model.so"
 
 
-_REGISTER = re.compile(r"^(\s*(?:output )?reg (?:\[[^]]*\] )?[^\s=;]+) = [^;]*;$", re.MULTILINE)
+# In the blocks that give registers, not memories, their first value.
+_REGISTER = re.compile(r"^    \w+ = [^;]+;\n", re.MULTILINE)
 
 
 def _without_initial_values(text: str) -> str:
-    return _REGISTER.sub(r"\1;", text)
+    return _REGISTER.sub("", text)
 
 
 def _build(design: Design, text: str, work: Path, store: Path, level: str) -> None:

@@ -123,7 +123,7 @@ def test_names_that_verilog_does_not_take():
                      keyword.eq(view.field[1][0]), taken.eq(keyword), self.y.eq(taken)]
     text = verilog.of_components({"names": component({"a": In(4), "y": Out(1)}, elaborate)})
     assert "\\" not in text
-    assert re.search(r"\breg end__ = ", text) and re.search(r"\breg end_ = ", text)
+    assert re.search(r"\breg end__;", text) and re.search(r"\breg end_;", text)
 
 
 def test_different_units_share_a_project(text, tmp_path):
