@@ -73,12 +73,12 @@ def library(design: Design, *, store: Path = STORE, effort: str = "short",
     return _made(path, lambda work: _build(design, text, work, folder, level)) / "model.so"
 
 
-# In the blocks that give registers, not memories, their first value.
-_REGISTER = re.compile(r"^    \w+ = [^;]+;\n", re.MULTILINE)
+# Blocks that give registers, not memories, their first value.
+_REGISTERS = re.compile(r"^  initial begin\n(?:    \w+ = [^;]+;\n)+  end\n", re.MULTILINE)
 
 
 def _without_initial_values(text: str) -> str:
-    return _REGISTER.sub("", text)
+    return _REGISTERS.sub("", text)
 
 
 def _build(design: Design, text: str, work: Path, store: Path, level: str) -> None:
