@@ -32,12 +32,15 @@ from rich.table import Table
 
 from rtl import ConfigError, UnitConfig, unit, units
 
-from .runner import SIMULATORS, SimulatorError, check_simulator
+from .runner import SimulatorError, check_simulator
 from .stimuli.provider import KINDS
-from .tasks import Outcome, Task, random_config, run_task, tasks
+from .tasks import DRIVERS, Outcome, Task, random_config, run_task, tasks
 
 __all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "random_config", "run_task",
            "tasks", "tell", "work_of"]
+
+# Values of the option --sim that stand for more than one.
+SEVERAL = {"both": ("icarus", "compiled"), "all": DRIVERS}
 
 # Random configurations of a unit: all units take half an hour of one core, or so.
 CONFIGS = 10
@@ -64,8 +67,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m sim.regress",
         description="Compare the units, simulated, with their models.")
     parser.add_argument("unit", nargs="*", metavar="UNIT", help="units; all, if none is named")
-    parser.add_argument("--sim", choices=(*SIMULATORS, "both"), default="both",
-                        help="simulator (default %(default)s)")
+    parser.add_argument("--sim", choices=(*DRIVERS, *SEVERAL), default="both",
+                        help="icarus and verilator run a cocotb bench; compiled is Verilator with "
+                             "a compiled driver, some 20 times as fast; both is icarus and "
+                             "compiled (default %(default)s)")
     parser.add_argument("--kind", choices=KINDS, action="append",
                         help="kind of configurations and inputs, may be repeated; all, if not "
                              "given (random, with --config)")
@@ -103,7 +108,7 @@ def _positive(text: str) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    simulators = SIMULATORS if args.sim == "both" else (args.sim,)
+    simulators = SEVERAL.get(args.sim, (args.sim,))
     seed = getattr(args, "seed", None)
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     work = work_of(args, simulators, seed)

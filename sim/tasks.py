@@ -16,14 +16,19 @@ import numpy as np
 import rtl
 from rtl import ConfigError, UnitConfig, unit
 
+from .compiled import comparisons
+from .compiled.simulation import CompiledSimulation
 from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
 from .stimuli.provider import KINDS, Case, Inputs, provider
 
-__all__ = ["BEATS", "Outcome", "Task", "random_config", "run_task", "tasks"]
+__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "random_config", "run_task", "tasks"]
+
+# What runs a task: a simulator with its cocotb bench, or Verilator with a compiled driver.
+DRIVERS = (*SIMULATORS, "compiled")
 
 # Input beats of random inputs.
-BEATS = {"icarus": 1500, "verilator": 6000}
+BEATS = {"icarus": 1500, "verilator": 6000, "compiled": 20000}
 
 # Part of the random configurations that are tested at their AXI4-Stream ports.
 AXIS_PART = 0.3
@@ -44,7 +49,7 @@ class Task:
     seed : int
         Seed of the inputs and of the bench.
     simulators : tuple of str
-        Simulators to run on.
+        What to run on, of :data:`DRIVERS`.
     folder, store : path
         Where all files go, and what Verilator models share.
     rows : int
@@ -148,8 +153,12 @@ def run_task(task: Task) -> list[Outcome]:
             if design is None:
                 design = Design.of(task.config, task.ports)
             job = make_job(design, task.inputs(simulator), task.seed)
-            simulation = Simulation(design, simulator, task.folder, store=task.store)
-            results = simulation.run(job, task.tests)
+            if simulator == "compiled":
+                with CompiledSimulation(design, store=task.store, seed=task.seed) as simulation:
+                    results = comparisons.compare(simulation, job, task.tests)
+            else:
+                simulation = Simulation(design, simulator, task.folder, store=task.store)
+                results = simulation.run(job, task.tests)
         except (ConfigError, SimulatorError) as error:
             problem = str(error)
         except Exception as error:
