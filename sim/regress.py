@@ -19,22 +19,20 @@ import concurrent.futures
 import math
 import multiprocessing
 import secrets
-import signal
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from amaranth import UnusedElaboratable
 from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
 from rtl import ConfigError, UnitConfig, unit, units
 
+from . import soaking
 from .runner import SimulatorError, check_simulator
 from .stimuli.provider import KINDS
-from .tasks import DRIVERS, Outcome, Task, random_config, run_task, tasks
+from .tasks import DRIVERS, Outcome, Task, prepare_worker, random_config, run_task, tasks
 
 __all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "random_config", "run_task",
            "tasks", "tell", "work_of"]
@@ -84,6 +82,13 @@ def parser() -> argparse.ArgumentParser:
                         help="seed that repeats a run (default: a new one)")
     parser.add_argument("--rows", type=_positive, default=1000, metavar="N",
                         help="rows back to back of a throughput run (default %(default)s)")
+    parser.add_argument("--beats", type=_positive, metavar="N",
+                        help="instead, so many beats of random traffic for each unit, compiled: "
+                             "half for its presets, half for random configurations")
+    parser.add_argument("--for", dest="duration", type=_duration, metavar="TIME",
+                        help="instead, random traffic for all of them in turn, for 90s, 30m or 2h")
+    parser.add_argument("--piece", type=_natural, default=0, metavar="N",
+                        help="piece of the random traffic of --config to begin with")
     parser.add_argument("--dry-run", action="store_true",
                         help="print the tasks and the seed, and simulate nothing")
     parser.add_argument("--jobs", type=_positive, default=2, metavar="N",
@@ -111,10 +116,12 @@ def _main(args: argparse.Namespace) -> int:
     simulators = SEVERAL.get(args.sim, (args.sim,))
     seed = getattr(args, "seed", None)
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    work = work_of(args, simulators, seed)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    if args.beats or args.duration:
+        return _soak(args, seed, console)
+    work = work_of(args, simulators, seed)
     console.print(f"seed {seed}, {len(work)} configurations on {' and '.join(simulators)}",
                   highlight=False)
     if args.dry_run:
@@ -122,6 +129,26 @@ def _main(args: argparse.Namespace) -> int:
     for simulator in simulators:
         check_simulator(simulator)
     return _report(_run_all(work, args.jobs, console), seed, console)
+
+
+def _duration(text: str) -> float:
+    seconds = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    if seconds is None or not text[:-1].isdecimal() or not int(text[:-1]):
+        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, not {text!r}")
+    return seconds * float(text[:-1])
+
+
+def _soak(args: argparse.Namespace, seed: int, console: Console) -> int:
+    check_simulator("compiled")
+    beats = args.beats or 1
+    if args.config is not None:
+        config = UnitConfig.load(args.config)
+        work = [soaking.SoakTask(config, args.ports, beats, seed, args.out, args.piece)]
+    else:
+        names = [unit(name).UNIT for name in args.unit] or list(units())
+        work = list(soaking.soak_tasks(names, beats, args.configs, seed, args.out))
+    console.print(f"seed {seed}, {len(work)} configurations", highlight=False)
+    return soaking.run(work, args.jobs, console, seconds=args.duration)
 
 
 def work_of(args: argparse.Namespace, simulators: Sequence[str], seed: int) -> list[Task]:
@@ -153,7 +180,7 @@ def _run_all(work: list[Task], jobs: int, console: Console) -> list[Outcome]:
     # The progress bar is a thread, which forked processes would not survive.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-            min(jobs, len(work)), context, _prepare_worker) as pool, \
+            min(jobs, len(work)), context, prepare_worker) as pool, \
             bars.Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("simulating", total=len(work))
         futures = [pool.submit(run_task, task) for task in work]
@@ -168,12 +195,6 @@ def _run_all(work: list[Task], jobs: int, console: Console) -> list[Outcome]:
             pool.shutdown(cancel_futures=True)
             raise
     return outcomes
-
-
-def _prepare_worker() -> None:
-    # The parent ends its workers when interrupted, and tells of a unit that can not be emitted.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.simplefilter("ignore", UnusedElaboratable)
 
 
 def tell(outcome: Outcome, console: Console) -> None:

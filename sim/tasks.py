@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import shutil
+import signal
 import time
 import traceback
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from amaranth import UnusedElaboratable
 
 import rtl
 from rtl import ConfigError, UnitConfig, unit
@@ -22,7 +25,8 @@ from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
 from .stimuli.provider import KINDS, Case, Inputs, provider
 
-__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "random_config", "run_task", "tasks"]
+__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "random_config",
+           "run_task", "tasks", "told"]
 
 # What runs a task: a simulator with its cocotb bench, or Verilator with a compiled driver.
 DRIVERS = (*SIMULATORS, "compiled")
@@ -163,7 +167,7 @@ def run_task(task: Task) -> list[Outcome]:
             problem = str(error)
         except Exception as error:
             # One unit that fails must not end the others.
-            problem = _told(error)
+            problem = told(error)
         outcomes.append(Outcome(task, simulator, tuple(results), problem,
                                 time.monotonic() - start))
     if not task.keep and not any(outcome.failures for outcome in outcomes):
@@ -171,13 +175,19 @@ def run_task(task: Task) -> list[Outcome]:
     return outcomes
 
 
-def _told(error: Exception) -> str:
-    """An exception as one line, with the last line of this project that it came through."""
+def told(error: Exception) -> str:
+    """Return an exception as one line, with the last line of this project that it came through."""
     own = [Path(package).parent for package in (rtl.__file__, __file__)]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
               if any(Path(frame.filename).is_relative_to(folder) for folder in own)]
     text = " ".join("".join(traceback.format_exception_only(error)).split())
     return text + (f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else "")
+
+
+def prepare_worker() -> None:
+    """Prepare a process of a pool: its parent ends it when interrupted, and tells what fails."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore", UnusedElaboratable)
 
 
 def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
