@@ -18,7 +18,7 @@ from .. import model
 __all__ = ["DIGITS", "LN2", "Expected", "beats_of", "bit_short", "changed_tables", "e_to",
            "expected", "half_up", "leading_one", "log2", "long_rows", "mismatch", "off_by",
            "one_sum", "online_sum", "rounded", "row_sum", "rows", "significant", "table",
-           "tables_seen", "two_to"]
+           "tables_seen", "two_to", "unit_and_paper"]
 
 # Digits that powers and logarithms are computed with.
 DIGITS = decimal.Context(prec=60)
@@ -163,6 +163,23 @@ def expected(function, cases):
     for x, mask in cases:
         lengths.setdefault(len(x), []).append((x, mask, function(x, mask)))
     return [Expected(*map(np.array, zip(*same, strict=True))) for same in lengths.values()]
+
+
+def unit_and_paper(cls, presets, function, max_length=60):
+    """Return ``made(preset, changes)`` and ``expected(preset, parameters)`` of a softmax unit.
+
+    The first gives a config and its parameters, those of the presets from literals; the second what
+    the plain ``function`` makes of rows, which the name of the preset is the seed of.
+    """
+    def made(preset, changes):
+        changes = {"max_length": max_length, **changes}
+        return cls.preset(preset, **changes), {**presets[preset], **changes}
+
+    def wanted(preset, parameters, rows=rows):
+        return expected(function(**parameters),
+                        rows(preset, parameters["bits"], parameters["max_length"]))
+
+    return made, wanted
 
 
 def mismatch(config, wanted):

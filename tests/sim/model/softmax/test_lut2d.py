@@ -117,16 +117,7 @@ CASES = [
 ]
 
 
-def made(preset, changes):
-    changes = {"max_length": 60, **changes}
-    parameters = {**PRESETS[preset], **changes}
-    return Lut2d.preset(preset, **changes), parameters
-
-
-def expected(preset, parameters, rows=plain.rows):
-    """What the paper makes of rows, which the name of the preset is the seed of."""
-    return plain.expected(by_the_paper(**parameters),
-                          rows(preset, parameters["bits"], parameters["max_length"]))
+made, expected = plain.unit_and_paper(Lut2d, PRESETS, by_the_paper)
 
 
 @pytest.mark.parametrize("preset, changes", CASES)

@@ -75,16 +75,7 @@ CASES = [(preset, change) for preset in PRESETS for change in (
 CASES += [("plus", {"reciprocal": "divider", "out_bits": 16, "bits": 9})]
 
 
-def made(preset, changes):
-    changes = {"max_length": 60, **changes}
-    parameters = {**PRESETS[preset], **changes}
-    return Split.preset(preset, **changes), parameters
-
-
-def expected(preset, parameters, rows=plain.rows):
-    """What the paper makes of rows, which the name of the preset is the seed of."""
-    return plain.expected(by_the_paper(**parameters),
-                          rows(preset, parameters["bits"], parameters["max_length"]))
+made, expected = plain.unit_and_paper(Split, PRESETS, by_the_paper)
 
 
 @pytest.mark.parametrize("preset, changes", CASES)
