@@ -79,9 +79,12 @@ class Design:
     sources: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, config: UnitConfig, ports: str = "core") -> Design:
-        """Return a unit with its own ports or, of the same text, in its AXI4-Stream shell."""
-        text = verilog.of_unit(config)
+    def of(cls, config: UnitConfig, ports: str = "core", text: str | None = None) -> Design:
+        """Return a unit with its own ports or, of the same text, in its AXI4-Stream shell.
+
+        ``text`` is the unit's Verilog, where that is at hand.
+        """
+        text = verilog.of_unit(config) if text is None else text
         if ports == "core":
             return cls(config, config.name, text, ports, config.latency)
         # The shell has a register slice at its output.

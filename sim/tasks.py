@@ -21,6 +21,7 @@ from rtl import ConfigError, UnitConfig, unit
 
 from .compiled import comparisons
 from .compiled.simulation import CompiledSimulation
+from .emission import emitted
 from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
 from .stimuli.provider import KINDS, Case, Inputs, provider
@@ -155,7 +156,7 @@ def run_task(task: Task) -> list[Outcome]:
             task.folder.mkdir(parents=True, exist_ok=True)
             task.file.write_text(task.config.to_json(), encoding="utf-8")
             if design is None:
-                design = Design.of(task.config, task.ports)
+                design = Design.of(task.config, task.ports, emitted(task.config))
             job = make_job(design, task.inputs(simulator), task.seed)
             if simulator == "compiled":
                 with CompiledSimulation(design, store=task.store, seed=task.seed) as simulation:

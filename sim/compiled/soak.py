@@ -11,6 +11,7 @@ import numpy as np
 
 from rtl.config import UnitConfig
 
+from ..emission import emitted
 from ..runner import Design
 from .attention import AttentionComparison
 from .loads import LoadComparison
@@ -127,7 +128,7 @@ def soak(config: UnitConfig, beats: int, *, seed: int = 0, ports: str = "core", 
     """
     begin = time.perf_counter()
     kind = _kind(config)
-    design = Design.of(config, ports)
+    design = Design.of(config, ports, emitted(config))
     lanes = getattr(config, "io_lanes", config.lanes)
     size = max(256, kind.elements // lanes)
     done = cycles = outputs = mismatches = 0
