@@ -26,7 +26,7 @@ def emitted(config: UnitConfig, store: Path = STORE) -> str:
     """Return the Verilog text of a unit, from the store if it is there.
 
     The key is the configuration, every source file of :mod:`rtl` and the versions of the tools.
-    Only a registered class is looked up: whoever changes the hardware in memory gets what they made.
+    Only a registered class is looked up: who changes the hardware in memory gets what they made.
     """
     if config.UNIT not in rtl.units() or rtl.unit(config.UNIT) is not type(config):
         return verilog.of_unit(config)
