@@ -14,7 +14,6 @@ from sim.model.attention.selection import kept
 from sim.testing.attention import (
     Leader,
     Reuser,
-    latency,
     random_set,
     random_sets,
     run_sets,
@@ -34,7 +33,6 @@ CONFIGS = [
     Attention(reuse=True, dim=9, io_lanes=3, max_keys=70, map_queries=4, code_bits=12,
               causal=True, logit_scale=0.25, memory="block"),
 ]
-STREAMS = [(0, 0), (0.4, 0.4), (0, 0.8), (0.7, 0)]
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
@@ -43,15 +41,6 @@ def config(request):
 
 
 # Exactness
-
-@pytest.mark.parametrize("gaps, stalls", STREAMS)
-def test_equals_the_model(config, gaps, stalls):
-    rng = np.random.default_rng(1)
-    sets = random_sets(config, rng)
-    outputs, cycles = run_sets(config.create(), sets, gaps=gaps, stalls=stalls)
-    assert outputs == [s.expected(config) for s in sets]
-    assert not cycles["error"]
-
 
 def test_reuse_is_the_leader_to_the_bit(config):
     """Values of the leader once more, by its map: the same outputs."""
@@ -174,12 +163,6 @@ def test_causal_map_takes_the_cycles_of_its_rows():
     assert outputs == [s.expected(config) for s in sets]
     pairs = np.diff(cycles["o"][30::2])
     assert pairs.tolist() == [max(n, 2 * config.reuse_cycles(1)) for n in range(4, 31, 2)]
-
-
-def test_latency(config):
-    one = Leader(config, random_set(config, np.random.default_rng(9), queries=1))
-    seen = 1 if config.causal else len(one.k)
-    assert latency(config, one) == config.query_latency(seen)
 
 
 # Faults in the hardware that the comparison has to find
