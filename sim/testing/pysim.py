@@ -114,7 +114,7 @@ class Traffic:
 
 def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts: int, *,
              gaps: float | Mapping[str, float] = 0.0, stalls: float = 0.0, seed: int = 0,
-             wait: Mapping[str, int] | None = None, patience: int = 1000) -> Traffic:
+             patience: int = 1000) -> Traffic:
     """Send payloads into the streams of a component, and take those of its stream ``o``.
 
     Parameters
@@ -132,8 +132,6 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
         Probability of a cycle in which the output is not ready.
     seed : int
         Seed of gaps and stalls.
-    wait : dict of int
-        Cycles before the first payload of an input.
     patience : int
         Most cycles between two transfers of any stream, without gaps and stalls.
 
@@ -143,10 +141,9 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
         If the component "hangs": nothing is transferred for too long. Or if a payload changes or is
         withdrawn while it waits.
     """
-    wait = wait or {}
     gaps = gaps if isinstance(gaps, Mapping) else dict.fromkeys(sent, gaps)
     busiest = min(1.0 - max(gaps.values(), default=0.0), 1.0 - stalls)
-    patience = int((patience + max(wait.values(), default=0)) * 4 / busiest)
+    patience = int(patience * 4 / busiest)
     traffic = Traffic([], {name: [] for name in (*sent, "o")})
     streams = {name: getattr(dut, name) for name in traffic.cycles}
 
@@ -160,8 +157,6 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
             await ctx.tick()
 
         async def send(ctx):
-            for _ in range(wait.get(name, 0)):
-                await ctx.tick()
             for payload in sent[name]:
                 while rng.random() < gaps.get(name, 0.0):
                     await idle(ctx)

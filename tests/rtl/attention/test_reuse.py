@@ -141,17 +141,19 @@ def test_new_map_takes_the_place_of_the_old_one():
 
 @pytest.mark.parametrize("parameters", [
     {"dim": 4, "io_lanes": 4}, {"dim": 8, "io_lanes": 2}, {"dim": 6, "io_lanes": 1}])
-@pytest.mark.parametrize("keys", [1, 7, 40])
-def test_two_queries_at_a_time(parameters, keys):
-    config = Attention(reuse=True, max_keys=40, map_queries=20, **parameters)
-    rng = np.random.default_rng(7)
-    leader = Leader(config, random_set(config, rng, keys=keys, queries=20))
-    sets = [leader, Reuser(config, values(config, rng, keys), leader)]
+def test_two_queries_at_a_time(parameters):
+    config = Attention(reuse=True, max_keys=40, map_queries=20, maps=4, **parameters)
+    rng, counts = np.random.default_rng(7), (40, 7, 1)
+    leaders = [Leader(config, random_set(config, rng, keys=keys, queries=20), number)
+               for number, keys in enumerate(counts)]
+    sets = leaders + [Reuser(config, values(config, rng, keys), leaders[number], number)
+                      for number, keys in enumerate(counts)]
     outputs, cycles = run_sets(config.create(), sets)
     assert outputs == [s.expected(config) for s in sets]
-    ends = cycles["o"][config.vector_beats - 1::config.vector_beats]
-    assert np.diff(ends[:20]).tolist() == [config.query_cycles(keys)] * 19
-    assert np.diff(ends[20::2]).tolist() == [2 * config.reuse_cycles(keys)] * 9
+    ends = cycles["o"][config.vector_beats - 1::config.vector_beats].reshape(-1, 20)
+    assert np.diff(ends[:3]).tolist() == [[config.query_cycles(keys)] * 19 for keys in counts]
+    assert np.diff(ends[3:, ::2]).tolist() == [[2 * config.reuse_cycles(keys)] * 9
+                                               for keys in counts]
 
 
 def test_causal_map_takes_the_cycles_of_its_rows():
