@@ -16,7 +16,7 @@ from ..model.attention.reuse import AttentionMap
 from ..stimuli import attention as stimuli
 from .pysim import exchange
 
-__all__ = ["Leader", "Reuser", "Set", "directed", "expected", "latency", "random_set",
+__all__ = ["Leader", "Reuser", "Set", "directed", "expected", "random_set",
            "random_sets", "run_sets", "use", "values"]
 
 
@@ -65,11 +65,10 @@ def directed() -> Iterator[tuple[str, Set]]:
 
 
 def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: float = 0.0,
-             seed: int = 0, late: int = 0) -> tuple[list[list[list[int]]], dict[str, np.ndarray]]:
+             seed: int = 0) -> tuple[list[list[list[int]]], dict[str, np.ndarray]]:
     """Stream sets through an engine; returns outputs by set, and cycles of what was transferred.
 
-    Under ``error`` the cycles have what the output of that name was in the end. The first query
-    comes ``late`` cycles after the rest.
+    Under ``error`` the cycles have what the output of that name was in the end.
     """
     config = dut.config
     names = tuple(config.streams)
@@ -80,7 +79,7 @@ def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: flo
     patience = 1000 + 2 * (most * config.vector_beats + config.sort_cycles(most)
                            + config.query_cycles(most) * (1 + config.reuse))
     traffic = exchange(dut, sent, len(sets), gaps=gaps, stalls=stalls, seed=seed,
-                       wait={"q": late}, patience=patience)
+                       patience=patience)
     outputs, vector = [[]], []
     for beat in traffic.beats:
         vector += [beat.data[k] for k in range(config.io_lanes)]
@@ -115,13 +114,6 @@ def _beats(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> 
 def expected(config: AttentionConfig, sets: Sequence[Set]) -> list[list[list[int]]]:
     """Return what the model says of every set."""
     return [one.expected(config) for one in sets]
-
-
-def latency(config: AttentionConfig, one: Set) -> int:
-    """Return the cycles from a query's last beat to its output, with keys and values loaded."""
-    loading = 4 * len(one.k) * config.vector_beats + config.sort_cycles(len(one.k))
-    _, cycles = run_sets(config.create(), [one], late=loading)
-    return int(cycles["o"][0] - cycles["q"][-1])
 
 
 def use(config: AttentionConfig, reuse: int, number: int, tag: int) -> int:

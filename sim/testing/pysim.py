@@ -114,7 +114,7 @@ class Traffic:
 
 def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts: int, *,
              gaps: float | Mapping[str, float] = 0.0, stalls: float = 0.0, seed: int = 0,
-             wait: Mapping[str, int] | None = None, patience: int = 1000) -> Traffic:
+             patience: int = 1000) -> Traffic:
     """Send payloads into the streams of a component, and take those of its stream ``o``.
 
     Parameters
@@ -122,7 +122,8 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
     dut : Component
         Anything that has the streams as attributes.
     sent : dict of sequence
-        Payloads of each input, by the stream's name; what was not taken is left in the end.
+        Payloads of each input, by the stream's name, None for a cycle without one; what was not
+        taken is left in the end.
     lasts : int
         Output payloads with ``last`` to take.
     gaps : float, or dict of float
@@ -131,8 +132,6 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
         Probability of a cycle in which the output is not ready.
     seed : int
         Seed of gaps and stalls.
-    wait : dict of int
-        Cycles before the first payload of an input.
     patience : int
         Most cycles between two transfers of any stream, without gaps and stalls.
 
@@ -142,10 +141,9 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
         If the component "hangs": nothing is transferred for too long. Or if a payload changes or is
         withdrawn while it waits.
     """
-    wait = wait or {}
     gaps = gaps if isinstance(gaps, Mapping) else dict.fromkeys(sent, gaps)
     busiest = min(1.0 - max(gaps.values(), default=0.0), 1.0 - stalls)
-    patience = int((patience + max(wait.values(), default=0)) * 4 / busiest)
+    patience = int(patience * 4 / busiest)
     traffic = Traffic([], {name: [] for name in (*sent, "o")})
     streams = {name: getattr(dut, name) for name in traffic.cycles}
 
@@ -153,14 +151,18 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
         rng, stream = random.Random(f"{seed}{name}"), streams[name]
         shape = Value.cast(stream.payload).shape()
 
+        async def idle(ctx):
+            # What stands there must not matter.
+            ctx.set(Value.cast(stream.payload), rng.getrandbits(max(shape.width, 1)))
+            await ctx.tick()
+
         async def send(ctx):
-            for _ in range(wait.get(name, 0)):
-                await ctx.tick()
             for payload in sent[name]:
                 while rng.random() < gaps.get(name, 0.0):
-                    # What stands there must not matter.
-                    ctx.set(Value.cast(stream.payload), rng.getrandbits(max(shape.width, 1)))
-                    await ctx.tick()
+                    await idle(ctx)
+                if payload is None:
+                    await idle(ctx)
+                    continue
                 ctx.set(stream.payload, payload)
                 ctx.set(stream.valid, 1)
                 await ctx.tick().until(stream.ready)
@@ -253,12 +255,23 @@ def ends_of(beats: Iterable[object], cycles: Sequence[int]) -> tuple[list[int], 
 
 def run_rows(dut: wiring.Component, rows: Sequence[Sequence[int]],
              masks: Sequence[Sequence[bool]], *, gaps: float = 0.0, stalls: float = 0.0,
-             seed: int = 0) -> tuple[list[list[int]], list[int]]:
-    """Stream rows through a unit; returns the output rows and, per row, its latency in cycles."""
+             seed: int = 0, alone: int = 0) -> tuple[list[list[int]], list[int]]:
+    """Stream rows through a unit; returns the output rows and, per row, its latency in cycles.
+
+    The last ``alone`` rows come to a unit that is empty.
+    """
     config = dut.config
     sent = row_beats(config, rows, masks, seed)
-    traffic = exchange(dut, {"i": sent}, len(rows), gaps=gaps, stalls=stalls, seed=seed,
-                       patience=1000 + 4 * config.max_length)
+    pause = config.row_latency(config.max_beats) + config.max_beats + 2
+    beats, number, first = [], 0, True
+    for beat in sent:
+        if first and number >= len(rows) - alone:
+            beats += [None] * pause
+        beats.append(beat)
+        first = bool(beat["last"])
+        number += first
+    traffic = exchange(dut, {"i": beats}, len(rows), gaps=gaps, stalls=stalls, seed=seed,
+                       patience=1000 + 4 * config.max_length + pause)
     _, last_in = ends_of(sent, traffic.cycles["i"])
     first_out, _ = ends_of(traffic.beats, traffic.cycles["o"])
     return rows_of(traffic.beats, config.lanes), [

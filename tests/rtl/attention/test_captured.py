@@ -1,7 +1,6 @@
 """The attention engines on queries, keys and values of a real Transformer."""
 
 import dataclasses
-import functools
 import math
 import os
 from pathlib import Path
@@ -10,12 +9,13 @@ import numpy as np
 import pytest
 
 from rtl import unit
-from sim import metrics, model, reference, runner
+from sim import metrics, model, reference
 from sim.accuracy import capture, prefix_basis
 from sim.bench.attention import AttentionJob, KeySet
 from sim.data import captured, sample, synthetic
 from sim.model.attention.reuse import AttentionMap
 from sim.model.attention.selection import kept
+from sim.testing.compiled import check_job, design_of
 
 SAMPLE = sample("heads")
 BASIS = SAMPLE.with_name("minilm_basis.npz")
@@ -129,40 +129,24 @@ def reuser(config, leader, v, number):
     return KeySet(v[:0], v[:0], v, np.zeros(0, bool), y, 1 | number << 1)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, store, require_simulator):
-    """Simulation of an engine, built once: that takes longer than to run it."""
-    design_of = functools.cache(runner.Design.of)
-
-    @functools.cache
-    def build(config, simulator):
-        require_simulator(simulator)
-        return runner.Simulation(design_of(config), simulator, tmp_path_factory.mktemp(simulator),
-                                 store=store)
-    return build
-
-
-def simulate(simulation, sets, tests):
+def simulate(config, sets, tests):
     """Compare an engine with its model."""
-    design = simulation.design
-    results = simulation.run(AttentionJob(design.config, sets, 1, "core", design.latency), tests,
-                             module="sim.bench.attention")
-    assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
-    assert len(results) == len(tests)
-    outputs = sum(len(keys.y) for keys in sets) * design.config.dim
-    assert all(result.outputs == outputs and not result.mismatches for result in results)
+    job = AttentionJob(config, sets, 1, "core", design_of(config).latency)
+    results = check_job(job, tests)
+    outputs = sum(len(keys.y) for keys in sets) * config.dim
+    assert len(results) == len(tests) and all(result.outputs == outputs for result in results)
 
 
-def cases(*fast):
-    for simulator in runner.SIMULATORS:
-        for number, name in enumerate(ENGINES):
-            yield pytest.param(simulator, name, (number + 2) % len(capture.HEADS),
-                               id=f"{simulator}-{name}",
-                               marks=[] if (simulator, name) in fast else [pytest.mark.slow])
+def engines(*fast):
+    """Engines and heads. Those of so many dimensions and keys take long to emit."""
+    for number, name in enumerate(ENGINES):
+        yield pytest.param(name, (number + 2) % len(capture.HEADS), id=name,
+                           marks=[] if name in fast else [pytest.mark.slow])
 
 
-@pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "top-k"))])
-def test_equals_model(heads, simulator, name, number, built):
+@pytest.mark.usefixtures("verilator")
+@pytest.mark.parametrize("name, number", [*engines("dense")])
+def test_equals_model(heads, name, number):
     """A padded set and a whole one, of other queries; maps of both, for another head's values."""
     config = engine(name, number, heads)
     q, k, v = synthetic.quantised(config, *vectors(name, number, heads))
@@ -175,12 +159,12 @@ def test_equals_model(heads, simulator, name, number, built):
                   for place in (1, 2, 3)]
         sets += [reuser(config, sets[place], v, place)
                  for place, v in zip((1, 0, 1), others, strict=True)]
-    simulate(built(config, simulator), sets,
-             ["sets_back_to_back", "sets_with_gaps_and_stalls"])
+    simulate(config, sets, ["sets_back_to_back", "sets_with_gaps_and_stalls"])
 
 
-@pytest.mark.parametrize("simulator, name, number", [*cases(("icarus", "dense"))])
-def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, built):
+@pytest.mark.usefixtures("verilator")
+@pytest.mark.parametrize("name, number", [*engines("dense")])
+def test_equals_model_at_other_lengths(heads, texts, name, number):
     """Texts of up to 256 tokens behind each other, in the engine that one of 181 was fitted to."""
     config = engine(name, number, heads)
     sets = []
@@ -191,4 +175,4 @@ def test_equals_model_at_other_lengths(heads, texts, simulator, name, number, bu
         if config.reuse:
             other = synthetic.quantised(config, *own[number + 1].real())[2]
             sets.append(reuser(config, sets[-1], other, 0))
-    simulate(built(config, simulator), sets, ["sets_back_to_back"])
+    simulate(config, sets, ["sets_back_to_back"])

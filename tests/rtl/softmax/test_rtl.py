@@ -1,6 +1,6 @@
 """Hardware of every softmax method against its model, in Amaranth's simulator.
 
-Small ones, for every branch of the hardware; cocotb does the long runs.
+Small ones, for every branch of the hardware; compiled simulation does the long runs.
 """
 
 import math
@@ -126,18 +126,27 @@ def config(request):
     return request.param
 
 
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.3, 0.3)])
-def test_equals_the_model(config, gaps, stalls):
-    rows, masks = random_rows(config, 16, np.random.default_rng(1))
-    outputs, _ = run_rows(config.create(), rows, masks, gaps=gaps, stalls=stalls)
+def assert_equal(config, rows, masks, outputs):
     assert outputs == [model.run(config, x, mask).tolist()
                        for x, mask in zip(rows, masks, strict=True)]
 
 
+def test_equals_the_model(config):
+    rows, masks = random_rows(config, 16, np.random.default_rng(1))
+    outputs, _ = run_rows(config.create(), rows, masks, gaps=0.3, stalls=0.3)
+    assert_equal(config, rows, masks, outputs)
+
+
 def test_latency(config):
+    """Rows back to back, and two for themselves, whose latency is the one of the row."""
+    rows, masks = random_rows(config, 16, np.random.default_rng(1))
     for row in random_rows(config, 2, np.random.default_rng(2))[0]:
-        _, latencies = run_rows(config.create(), [row], [np.zeros(len(row), bool)])
-        assert latencies == [config.row_latency(-(-len(row) // config.lanes))]
+        rows.append(row)
+        masks.append(np.zeros(len(row), bool))
+    outputs, latencies = run_rows(config.create(), rows, masks, alone=2)
+    assert_equal(config, rows, masks, outputs)
+    assert latencies[16:] == [config.row_latency(-(-len(row) // config.lanes))
+                              for row in rows[16:]]
 
 
 def test_ports_have_the_widths_of_the_configuration(config):
