@@ -72,7 +72,8 @@ def netlist_of(config, folder):
     design = Design.of(config)
     files = synthesis.netlist(design.verilog, config.name, block_ram=False)
     used = set(re.findall(r"^  (\w+) ", files["netlist.v"], re.MULTILINE))
-    models = re.finditer(r"^module (\w+).*?^endmodule\n", files["cells.v"], re.DOTALL | re.MULTILINE)
+    models = re.finditer(r"^module (\w+).*?^endmodule\n", files["cells.v"],
+                         re.DOTALL | re.MULTILINE)
     waivers = "".join(f"/* verilator lint_off {name} */\n" for name in CELL_WAIVERS)
     cells = folder / "cells.v"
     # Delays are no part of what is compared, and Verilator does not read them.
