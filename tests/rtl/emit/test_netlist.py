@@ -64,7 +64,7 @@ CONFIGS = [
 ]
 
 # What of Yosys's models of cells Verilator warns about.
-CELL_WAIVERS = ("INITIALDLY", "PINMISSING")
+CELL_WAIVERS = ("COMBDLY", "INITIALDLY", "PINMISSING")
 
 
 def netlist_of(config, folder):
