@@ -63,7 +63,7 @@ CONFIGS = [
     attention("reuse", maps=2, value_scale=0.3, memory="block"),
 ]
 
-# What of Yosys's models of cells Verilator warns about.
+# What in Yosys's models of cells Verilator warns about.
 CELL_WAIVERS = ("COMBDLY", "INITIALDLY", "PINMISSING")
 
 
@@ -90,8 +90,13 @@ def assert_equal_to_the_model(results):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name[:40])
-def test_netlist_equals_the_model(config, verilator, tmp_path):
+def test_netlist_equals_the_model(config, icarus, verilator, tmp_path):
     netlist = netlist_of(config, tmp_path)
+    if config.UNIT == "layernorm-ai":
+        # Verilator does not read Yosys's model of a DSP block with registers as Icarus does.
+        simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
+        assert_equal_to_the_model(simulation.run(job_of(netlist, beats=100)))
+        return
     compare = compare_attention if config.UNIT == "attention" else compare_rows
     with CompiledSimulation(netlist) as simulation:
         assert_equal_to_the_model(compare(simulation, job_of(netlist)))
