@@ -69,6 +69,8 @@ class Design:
         Cycles from a row's last beat accepted to its first beat valid.
     sources : tuple of path
         Verilog files that the design needs besides, such as a cell library.
+    selectors : tuple of str
+        Inputs besides those of the unit, which select faults.
     """
 
     config: UnitConfig
@@ -77,6 +79,12 @@ class Design:
     ports: str
     latency: int
     sources: tuple[Path, ...] = ()
+    selectors: tuple[str, ...] = ()
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of the inputs beside the streams; all are inactive at 0."""
+        return (*self.config.controls, *self.selectors)
 
     @classmethod
     def of(cls, config: UnitConfig, ports: str = "core", text: str | None = None) -> Design:
@@ -231,7 +239,7 @@ class Simulation:
         from cocotb_tools.config import libs_dir, share_dir
         top, build = self.design.top, self._build
         ports = ["error", *(["aclk", "aresetn"] if self.design.ports == "axis" else ["clk", "rst"]),
-                 *self.design.config.controls]
+                 *self.design.controls]
         for form in formats(self.design.config, self.design.ports):
             ports += [form.valid, form.ready, *(name for name, _ in form.signals)]
         visible = build / "visible.vlt"

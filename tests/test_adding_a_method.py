@@ -47,10 +47,12 @@ def test_generated(project):
     assert (project / "build" / "softmax_mine_b5o8l8n512_plain_f6").is_dir()
 
 
-def test_in_the_regression(project, icarus):
+@pytest.mark.parametrize("kind", [
+    "throughput", pytest.param("directed", marks=pytest.mark.slow)])
+def test_in_the_regression(kind, project, icarus):
     printed = run(project, "-m", "sim.regress", "softmax-mine", "--sim", "icarus", "--kind",
-                  "directed", "--jobs", "1")
-    assert re.search(r"softmax-mine.*directed.*icarus", printed)
+                  kind, "--rows", "20", "--jobs", "1")
+    assert re.search(rf"softmax-mine.*{kind}.*icarus", printed)
     assert re.search(r"^0 mismatches of [1-9]", printed, re.MULTILINE)
 
 

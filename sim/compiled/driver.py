@@ -60,7 +60,7 @@ def glue(design: Design) -> str:
         clock="aclk" if axis else "clk", reset="aresetn" if axis else "rst", active=int(not axis),
         ports="".join(f"            {_port(form)},\n" for form in forms),
         controls=", ".join(f"Signal(top->{_member(name)}, 8 * sizeof top->{_member(name)})"
-                           for name in design.config.controls))
+                           for name in design.controls))
 
 
 def _port(form: BeatFormat) -> str:

@@ -136,7 +136,7 @@ class CompiledSimulation:
 
     def control(self, name: str, value: int) -> None:
         """Hold an input that is no stream at a value; all are 0 in the beginning."""
-        number = self.design.config.controls.index(name)
+        number = self.design.controls.index(name)
         self._held[number] = value
         self._library.driver_control(self._handle, number, value)
 

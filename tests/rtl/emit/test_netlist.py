@@ -1,19 +1,24 @@
 """The synthesised netlist on the bench of the RTL, and faults that the bench has to find."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 import rtl
 from rtl.emit import synthesis
+from sim.compiled.attention import compare_attention
+from sim.compiled.rows import compare_rows
+from sim.compiled.simulation import CompiledSimulation
+from sim.compiled.traffic import row_job, set_job
 from sim.jobs import make_job
 from sim.runner import Design, Simulation
 from sim.stimuli import layernorm as layernorm_rows
 from sim.stimuli.provider import provider
-from sim.testing.mutation import survivors
+from sim.testing.mutation import mutants_of, try_mutants
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("icarus")]
+pytestmark = pytest.mark.slow
 
 
 def softmax(name, preset, **parameters):
@@ -30,13 +35,13 @@ def attention(preset, **parameters):
         "dim": 4, "io_lanes": 2, "bits": 4, "max_keys": 9, **parameters})
 
 
-def job_of(design):
+def job_of(design, beats=400):
     """What the bench of a design is given."""
     return make_job(design, provider(design.config.UNIT).inputs(
-        design.config, "directed", np.random.default_rng(1), beats=400, rows=0))
+        design.config, "directed", np.random.default_rng(1), beats=beats, rows=0))
 
 
-@pytest.mark.parametrize("config", [
+CONFIGS = [
     softmax("softmax-e2", "paper", lanes=4, max_length=64),
     softmax("softmax-e2", "plus", lanes=4, max_length=64),
     softmax("softmax-e2", "plus", lanes=8, max_length=300),
@@ -56,21 +61,60 @@ def job_of(design):
     attention("conservative", scan_lanes=4),
     attention("aggressive", scan_lanes=2, sort="host", empty="first"),
     attention("reuse", maps=2, value_scale=0.3, memory="block"),
-], ids=lambda config: config.name[:40])
-def test_netlist_equals_the_model(config, tmp_path):
+]
+
+# What in Yosys's models of cells Verilator warns about.
+CELL_WAIVERS = ("COMBDLY", "INITIALDLY", "PINMISSING")
+
+
+def netlist_of(config, folder):
+    """The design of a netlist, of which the cells' models are those that it has."""
     design = Design.of(config)
     files = synthesis.netlist(design.verilog, config.name, block_ram=False)
-    cells = tmp_path / "cells.v"
-    cells.write_text(files["cells.v"])
-    netlist = dataclasses.replace(design, verilog=files["netlist.v"], sources=(cells,))
-    simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
-    results = simulation.run(job_of(netlist))
+    used = set(re.findall(r"^  (\w+) ", files["netlist.v"], re.MULTILINE))
+    models = re.finditer(r"^module (\w+).*?^endmodule\n", files["cells.v"],
+                         re.DOTALL | re.MULTILINE)
+    waivers = "".join(f"/* verilator lint_off {name} */\n" for name in CELL_WAIVERS)
+    cells = folder / "cells.v"
+    # Delays are no part of what is compared, and Verilator does not read them.
+    cells.write_text(waivers + "".join(
+        re.sub(r"^ *specify\b.*?\bendspecify\n", "", model[0], flags=re.DOTALL | re.MULTILINE)
+        for model in models if model[1] in used))
+    return dataclasses.replace(design, verilog=waivers + files["netlist.v"], sources=(cells,))
+
+
+def assert_equal_to_the_model(results):
     assert results
     assert [result for result in results if result.failure] == []
     assert sum(result.mismatches for result in results) == 0
 
 
-MUTANTS = 16
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name[:40])
+def test_netlist_equals_the_model(config, icarus, verilator, tmp_path):
+    netlist = netlist_of(config, tmp_path)
+    if config.UNIT == "layernorm-ai":
+        # Verilator does not read Yosys's model of a DSP block with registers as Icarus does.
+        simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
+        assert_equal_to_the_model(simulation.run(job_of(netlist, beats=100)))
+        return
+    compare = compare_attention if config.UNIT == "attention" else compare_rows
+    with CompiledSimulation(netlist) as simulation:
+        assert_equal_to_the_model(compare(simulation, job_of(netlist)))
+
+
+@pytest.mark.parametrize("config", [
+    softmax("softmax-e2", "plus", lanes=2, max_length=24),
+    layernorm("layernorm-ai", lanes=2, channels=7),
+    attention("dense", lanes=2, softmax="softmax-e2:plus"),
+], ids=lambda config: config.name[:40])
+def test_netlist_has_no_unknown_values(config, icarus, tmp_path):
+    """The bench takes no X for a bit of a beat, nor of valid or ready."""
+    netlist = netlist_of(config, tmp_path)
+    simulation = Simulation(netlist, "icarus", tmp_path / "simulation")
+    assert_equal_to_the_model(simulation.run(job_of(netlist, beats=50)))
+
+
+MUTANTS = 64
 
 
 @pytest.mark.parametrize("config", [
@@ -81,8 +125,17 @@ MUTANTS = 16
     layernorm("layernorm-exact", lanes=2, channels=7),
     attention("predict", predict_lanes=2),
 ], ids=lambda config: config.name[:40])
-def test_mutants_are_found(config, tmp_path):
-    """Two may do nothing: stuck at what no row changes, or initial values that reset sets."""
-    design = Design.of(config)
-    missed = survivors(design, job_of(design), MUTANTS, tmp_path)
-    assert len(missed) <= 2, missed
+def test_mutants_are_found(config, verilator):
+    """Some do nothing: stuck at what no row changes, or a reset of what the first row sets.
+
+    Attention has more of them, as its engine uses less than its softmax gives.
+    """
+    seed = 1
+    design, mutants = mutants_of(Design.of(config), MUTANTS, seed)
+    random = np.random.default_rng(2)
+    bulk = set_job if config.UNIT == "attention" else row_job
+    with CompiledSimulation(design) as simulation:
+        tried = try_mutants(simulation, mutants, [job_of(design), bulk(design, random, 3000)])
+    print(f"seed {seed} of mutants and 2 of inputs", *tried, sep="\n")
+    missed = [str(mutant) for mutant in tried if not mutant.test]
+    assert len(missed) <= MUTANTS // (8 if config.UNIT == "attention" else 16), missed

@@ -347,30 +347,79 @@ FAULTS = {
 }
 
 
-def run_dut(folder, text, tests):
+# Fault 0 is none. Only the one that is selected has a clock.
+SELECTOR = """
+module dut(input clk, input rst, input [12:0] i__payload, input i__valid, output i__ready,
+           output [10:0] o__payload, output o__valid, input o__ready, output error,
+           input [7:0] fault);
+  wire [{count}-1:0] ready, valid, sticky;
+  wire [11*{count}-1:0] payload;
+  assign i__ready = ready[fault];
+  assign o__valid = valid[fault];
+  assign error = sticky[fault];
+  assign o__payload = payload[11*fault +: 11];
+{instances}
+endmodule
+"""
+INSTANCE = """
+  dut_{n} unit_{n}(.clk(clk & fault == {n}), .rst(rst), .i__payload(i__payload),
+                   .i__valid(i__valid), .i__ready(ready[{n}]), .o__payload(payload[11*{n} +: 11]),
+                   .o__valid(valid[{n}]), .o__ready(o__ready), .error(sticky[{n}]));
+"""
+
+
+def faulty():
+    """All faults in one design, with a selector."""
+    texts = [DUT]
+    for old, new, _ in FAULTS.values():
+        assert DUT.count(old) == 1
+        texts.append(DUT.replace(old, new))
+    modules = [text.replace("module dut(", f"module dut_{n}(") for n, text in enumerate(texts)]
+    return "".join(modules) + SELECTOR.format(
+        count=len(texts), instances="".join(INSTANCE.format(n=n) for n in range(len(texts))))
+
+
+def simulated(text, folder):
+    """A simulation of the design, and a job."""
     config = E2(bits=4, out_bits=4, lanes=2, max_length=9)
     rows = make_rows(config, 60)
     rows += Rows.of([("full", np.arange(9) - 4, None)])
     design = runner.Design(config, "dut", text, "core", 2)
     job = RowJob(config, rows, np.where(rows.mask, 0, rows.values & 15), 3, "core", 2)
-    results = runner.Simulation(design, "icarus", folder).run(job, tests)
-    assert [result.test for result in results] == tests
-    return {result.test: result for result in results}
+    return runner.Simulation(design, "icarus", folder), job
 
 
-def test_bench_passes_what_is_right(icarus, tmp_path):
-    results = run_dut(tmp_path, DUT, ALL)
-    assert [result.failure for result in results.values()] == [""] * len(ALL)
-    assert sum(result.mismatches for result in results.values()) == 0
-    assert all(result.outputs > 100 and result.beats > 50 for result in results.values())
+@pytest.fixture(scope="module")
+def faults(icarus, tmp_path_factory):
+    """Results of the tests of each fault by its number and their names, of one simulation."""
+    simulation, job = simulated(faulty(), tmp_path_factory.mktemp("faults"))
+    tests = [f"{number}:{test}" for number, names in enumerate(
+        [ALL, *(names for _, _, names in FAULTS.values())]) for test in names]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIM_FAULTS", " ".join(tests))
+        results = simulation.run(job, module="sim.testing.fault_bench")
+    assert len(results) == len(tests)
+    found = {}
+    for result in results:
+        test, _, number = result.test.partition("__")
+        found.setdefault(int(number), {})[test] = result.failure
+    return found
+
+
+def test_bench_passes_what_is_right(faults, tmp_path):
+    assert faults[0] == dict.fromkeys(ALL, "")
+    simulation, job = simulated(DUT, tmp_path)
+    results = simulation.run(job, ALL)
+    assert [result.failure for result in results] == [""] * len(ALL)
+    assert sum(result.mismatches for result in results) == 0
+    assert all(result.outputs > 100 and result.beats > 50 for result in results)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bench_catches(icarus, fault, tmp_path):
-    old, new, tests = FAULTS[fault]
-    assert DUT.count(old) == 1
-    results = run_dut(tmp_path, DUT.replace(old, new), list(tests))
-    assert [test for test, result in results.items() if not result.failure] == []
+def test_bench_catches(faults, fault):
+    results = faults[list(FAULTS).index(fault) + 1]
+    assert set(results) == set(FAULTS[fault][2])
+    assert [test for test, failure in results.items() if not failure] == []
 
 
 def test_broken_design_is_refused(icarus, tmp_path):
