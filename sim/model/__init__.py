@@ -13,7 +13,7 @@ from rtl import UnitConfig
 __all__ = ["run"]
 
 
-def run(config, x, *arrays, **options):
+def run(config: UnitConfig, x: np.ndarray, *arrays: np.ndarray, **options: object) -> np.ndarray:
     """Compute what the unit of ``config`` puts out.
 
     The softmax and LayerNorm units are called as ``run(config, x, mask=None)``, described below.

@@ -1,7 +1,10 @@
 """Rows of a softmax, as beats: checks and padding that every model starts with."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import signed_range
 
 __all__ = ["for_rows"]
@@ -10,7 +13,8 @@ __all__ = ["for_rows"]
 CHUNK = 1 << 15
 
 
-def for_rows(config, x, mask, compute):
+def for_rows(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None,
+             compute: Callable) -> np.ndarray:
     """Run ``compute(x, dead)`` on blocks of rows and gather the results.
 
     ``x`` of shape (..., length) is checked and cut into blocks of shape (rows, beats, lanes), the

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import math
 import tempfile
+from collections.abc import Iterable
 
 import numpy as np
 
-from rtl import unit
+from rtl import UnitConfig, unit
 
 from .. import metrics, model, reference
 from ..accuracy import prefix_basis
@@ -32,7 +33,7 @@ SETS = (("random", 1), ("random", 4), ("cluster", 2), ("cluster", 4), ("needle",
 CYCLE_SETS = (("random", 4), ("cluster", 4), ("needle", 4), ("lowrank", 4), ("allneg", 1))
 
 
-def measured_cycles(config, sets, simulator="icarus"):
+def measured_cycles(config: UnitConfig, sets: list, simulator: str = "icarus") -> float:
     """Cycles that an engine takes for sets, from reset to the last output, simulated.
 
     ``sets`` are triples of integers ``q``, ``k``, ``v``. The outputs are compared with the model.
@@ -40,7 +41,7 @@ def measured_cycles(config, sets, simulator="icarus"):
     return _simulated(config, key_sets(config, sets), simulator)
 
 
-def measured_latency(config, q, k, v):
+def measured_latency(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> int:
     """Cycles from a query's last beat accepted to its output's first beat valid, simulated.
 
     In an idle engine, which has the keys and values; the mean over the queries, four at most.
@@ -62,17 +63,17 @@ def _simulated(config, sets, simulator="icarus", test="sets_back_to_back"):
     return result.cycles
 
 
-def key_sets(config, sets):
+def key_sets(config: UnitConfig, sets: Iterable) -> list[KeySet]:
     """Sets for the bench of the engine, and what the model makes of them."""
     return [KeySet(q, k, v, np.zeros(len(k), bool), model.run(config, q, k, v)) for q, k, v in sets]
 
 
-def captured_head(turned=False):
+def captured_head(turned: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Real ``q``, ``k``, ``v`` of one captured head; ``turned`` into its calibrated basis."""
     return (_turned_heads() if turned else _heads())[4]
 
 
-def dense_cycles():
+def dense_cycles() -> str:
     """Cycles per query of the dense engine, simulated."""
     rows = []
     for keys, dim, lanes in ((320, 64, 1), (320, 64, 4), (186, 64, 1), (50, 64, 1), (20, 64, 1)):
@@ -94,7 +95,7 @@ def _rule(config):
             "top-k": f"top-k, {config.top_k}"}[config.rule]
 
 
-def predict():
+def predict() -> str:
     """Predictive attention: what it keeps, takes and loses, 128 queries, 320 keys of 64."""
     rows = []
     for name, beta in SETS:
@@ -121,7 +122,7 @@ def predict():
                   "error", "error, dense"), rows)
 
 
-def predict_cycles():
+def predict_cycles() -> str:
     """Cycles per query of predictive attention, simulated, and by the model."""
     cases = []
     for name, beta in CYCLE_SETS:
@@ -173,7 +174,7 @@ def _of_heads(rows, name, found):
                  f"{max(f[4] for f in found):.3f}"))
 
 
-def captured_heads():
+def captured_heads() -> str:
     """Attention heads of a real Transformer: what is kept, taken and lost; means over the heads."""
     keys = len(_heads()[0][1])
     parts = (8, 4, 2)
@@ -234,7 +235,7 @@ def _reuse_cycles(config, q, k, v):
     return leading, both - leading
 
 
-def reuse():
+def reuse() -> str:
     """Work of a query: dense, predictive, of a set whose map is kept, of values that reuse it."""
     rows = []
     q, k, v = synthetic.DATA["random"](np.random.default_rng(0), 128, 320, 64, 4)
@@ -261,7 +262,7 @@ def reuse():
                   "cycles", "cycles, simulated", "times dense"), rows)
 
 
-def reuse_errors():
+def reuse_errors() -> str:
     """Errors of the engine that keeps its maps, by the width of a code."""
     rows = []
     widths = (8, 6, 4)
@@ -279,7 +280,7 @@ def reuse_errors():
                   *(f"map of {bits} bits" for bits in widths)), rows)
 
 
-def greedy():
+def greedy() -> str:
     """A3's search: what it finds, keeps, takes and loses, 128 queries, 320 keys of 64."""
     rows = []
     for name, beta in SETS:
@@ -308,7 +309,7 @@ def greedy():
                   "error", "error of the method in float64", "error, dense"), rows)
 
 
-def greedy_cycles():
+def greedy_cycles() -> str:
     """Cycles per query with A3's search, simulated, and by the model."""
     rows = []
     sets = [(f"{name}, {beta}", synthetic.DATA[name](
@@ -330,7 +331,7 @@ def greedy_cycles():
                   "by the model", "times dense", "latency, simulated", "times dense"), rows)
 
 
-def errors():
+def errors() -> str:
     """Errors of the dense engine against float64 attention, 128 queries, 320 keys of 64."""
     rows = []
     variants = (("softmax-e2:plus", {}), ("softmax-e2:plus", {"weight_bits": 8}),
@@ -351,7 +352,7 @@ def errors():
                     for s, p in variants)), rows)
 
 
-def error_parts():
+def error_parts() -> str:
     """Where the errors of the dense engine come from, 128 queries, 320 keys of 64."""
     rows = []
     for name, beta in SETS:
@@ -389,7 +390,7 @@ COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
          {"select": "greedy"}, {"select": "greedy", "sort": "host"}, {"reuse": True})
 
 
-def cost():
+def cost() -> str:
     """Area and delay of the engine, with the share of the device."""
     rows = []
     figures = measured([unit("attention")(**parameters) for parameters in COSTS])

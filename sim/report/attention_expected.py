@@ -1,6 +1,7 @@
 """Figures of the attention engines beside those of an independent model, as a Markdown table."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def _drawn(name, beta, seeds, queries):
         yield synthetic.DATA[name](np.random.default_rng(seed), queries, 320, 64, beta)
 
 
-def figures(name, beta, seeds=range(4), queries=50, **parameters):
+def figures(name: str, beta: float, seeds: Iterable[int] = range(4), queries: int = 50,
+            **parameters: object) -> Figures:
     """Figures of an engine of :func:`~sim.data.synthetic.fine`, over sets of 320 keys of 64."""
     rows = []
     for q, k, v in _drawn(name, beta, seeds, queries):
@@ -103,13 +105,15 @@ def figures(name, beta, seeds=range(4), queries=50, **parameters):
     return Figures(*np.mean(rows, axis=0).tolist())
 
 
-def effective(name, beta, seeds=range(4), queries=50):
+def effective(name: str, beta: float, seeds: Iterable[int] = range(4),
+              queries: int = 50) -> float:
     """Effective keys of exact attention, over sets of 320 keys of 64."""
     return float(np.mean([synthetic.effective_keys(reference.softmax(q @ k.T / 8))
                           for q, k, _ in _drawn(name, beta, seeds, queries)]))
 
 
-def few_keys(name, beta, seeds=range(4), queries=50):
+def few_keys(name: str, beta: float, seeds: Iterable[int] = range(4),
+             queries: int = 50) -> float:
     """Share of the keys, the best by leading ones, that costs attention of integers 1 %."""
     shares = []
     for q, k, v in _drawn(name, beta, seeds, queries):
@@ -128,7 +132,7 @@ def few_keys(name, beta, seeds=range(4), queries=50):
     return float(np.mean(shares))
 
 
-def expected():
+def expected() -> str:
     """Figures of fine engines beside those that were to be expected, 200 queries."""
     def cell(value, wanted, digits, percent=False):
         # Without a search all keys are candidates, and without any selection all are kept.

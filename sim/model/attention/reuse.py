@@ -61,7 +61,7 @@ def weighted(config: UnitConfig, codes: np.ndarray, v: np.ndarray) -> np.ndarray
                    codes.sum(axis=1, keepdims=True, dtype=np.int64))
 
 
-def divided(division, x: np.ndarray, total: np.ndarray) -> np.ndarray:
+def divided(division: object, x: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Return ``division(x, total)`` of arrays, for the division ``config.division``."""
     least, bits = division.places[0], division.MANTISSA_BITS
     # A sum has less bits than a float holds exactly.

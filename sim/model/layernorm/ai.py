@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from rtl.config import UnitConfig
+
 from .normalise import normalise
 
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute AILayerNorm: ``int32`` array of the shape of ``x``; see :func:`sim.model.run`.
 
     ``x`` is an integer array of shape (..., length) in ``config.raw_range``. The square of an

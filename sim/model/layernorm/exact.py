@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import round_shift
 
 from .normalise import normalise
@@ -9,7 +10,7 @@ from .normalise import normalise
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute LayerNorm with exact statistics: ``int32`` array of the shape of ``x``.
 
     ``x`` is an integer array of shape (..., length) in ``config.raw_range``; see

@@ -1,7 +1,10 @@
 """What the integer models of all LayerNorm units share: all but squares and reciprocal root."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import clip, round_shift, signed_range
 
 __all__ = ["normalise"]
@@ -10,7 +13,8 @@ __all__ = ["normalise"]
 CHUNK = 1 << 15
 
 
-def normalise(config, raw, mask, squares_of, mantissa_of):
+def normalise(config: UnitConfig, raw: np.ndarray, mask: np.ndarray | None, squares_of: Callable,
+              mantissa_of: Callable) -> np.ndarray:
     """Run the unit of ``config`` on rows: ``y = round(gamma * (x - mu) * r + beta)``, saturated.
 
     ``x = (raw - zero_point) << alpha``; ``mu`` is the mean of a row (0 for RMSNorm), ``r`` one over

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+from rtl.config import UnitConfig
+
 from ..rows import for_rows
 from .online import OnlinePass
 from .row_sum import normalised
@@ -11,7 +13,7 @@ from .row_sum import normalised
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute E2Softmax; see :func:`sim.model.run`."""
     terms = np.array(config.terms, np.int32)
     if config.codes == "input":

@@ -1,8 +1,11 @@
 """What the models of REXP and of the 2D LUT share: exponents, and the index of their sum."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
+
+from rtl.config import UnitConfig
 
 from .online import OnlinePass
 from .row_sum import normalised
@@ -11,7 +14,7 @@ from .two_pass import distances
 __all__ = ["exponent_pass"]
 
 
-def exponent_pass(config):
+def exponent_pass(config: UnitConfig) -> Callable:
     """Function of a block of shape (rows, beats, lanes) and its dead elements.
 
     It returns the entry of the exponent table of each element, and the index of each row's sum,

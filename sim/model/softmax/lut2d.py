@@ -4,13 +4,15 @@ import functools
 
 import numpy as np
 
+from rtl.config import UnitConfig
+
 from ..rows import for_rows
 from .exponent_table import exponent_pass
 
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute 2D-LUT softmax; see :func:`sim.model.run`."""
     compute = functools.partial(_softmax, exponent_pass(config),
                                 np.array(config.row_numbers, np.int32) * config.column_count,

@@ -35,7 +35,7 @@ class OnlinePass:
         self._positions = grid.position(logits).astype(self._dtype)
         self._identity = bool((self._positions == logits - self._low).all())
 
-    def codes(self, distance):
+    def codes(self, distance: np.ndarray) -> np.ndarray:
         """Codes of distances."""
         if self._codes is not None:
             return self._codes[distance]

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import round_shift
 
 from ..rows import for_rows
@@ -12,7 +13,7 @@ from .exponent_table import exponent_pass
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute REXP; see :func:`sim.model.run`."""
     compute = functools.partial(_softmax, config, exponent_pass(config),
                                 np.array(config.exponentials, np.int32),

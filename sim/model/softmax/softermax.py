@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import round_shift
 
 from ..rows import for_rows
@@ -13,7 +14,7 @@ from .row_sum import normalised
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute Softermax; see :func:`sim.model.run`."""
     exponentials = np.array([*config.exponentials, 0], np.int32)
     reciprocals = np.array(config.reciprocals, np.int64)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from rtl.config import UnitConfig
 from rtl.fixed import round_shift
 
 from ..rows import for_rows
@@ -13,7 +14,7 @@ from .two_pass import distances
 __all__ = ["run"]
 
 
-def run(config, x, mask=None):
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Compute split softmax; see :func:`sim.model.run`."""
     terms = np.zeros(1 << config.bits, np.int64)
     terms[:len(config.exponentials)] = config.exponentials

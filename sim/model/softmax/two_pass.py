@@ -7,7 +7,7 @@ from rtl.fixed import signed_range
 __all__ = ["distances"]
 
 
-def distances(x, dead, bits):
+def distances(x: np.ndarray, dead: np.ndarray | None, bits: int) -> np.ndarray:
     """Distances to the largest live element of each row; undefined for dead elements.
 
     Never negative, so that they can index a table of ``2**bits`` words.
