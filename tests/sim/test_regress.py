@@ -124,7 +124,7 @@ def test_failure_is_told_with_its_command(tmp_path, capsys, monkeypatch, icarus)
     task = regress.Task("throughput", config, "core", 5, ("icarus",), tmp_path / "one", tmp_path,
                         rows=20)
     other = dataclasses.replace(config, input_scale=0.25)
-    monkeypatch.setattr(Design, "of", lambda config, ports: Design(
+    monkeypatch.setattr(Design, "of", lambda config, ports, text: Design(
         config, other.name, DESIGN(other, ports).verilog, ports, config.latency))
     outcome, = regress.run_task(task)
     assert outcome.failures and outcome.mismatches
