@@ -104,9 +104,9 @@ def run(tasks: Sequence[SoakTask], jobs: int, console: Console, *,
             while waiting:
                 done, waiting = concurrent.futures.wait(
                     waiting, return_when=concurrent.futures.FIRST_COMPLETED)
-                for task, result, problem in (future.result() for future in done):
+                for task, result in (future.result() for future in done):
                     found.append((task, result))
-                    _tell(task, result, problem, console)
+                    _tell(task, result, console)
                     progress.advance(bar, result.beats)
                 waiting |= {pool.submit(_soak, task, until)
                             for task in itertools.islice(work, len(done))}
@@ -125,17 +125,16 @@ def _rounds(tasks: Sequence[SoakTask], until: float) -> Iterator[SoakTask]:
                                       seed=(task.seed + number) % (1 << 31))
 
 
-def _soak(task: SoakTask, until: float | None) -> tuple[SoakTask, Soak, str]:
+def _soak(task: SoakTask, until: float | None) -> tuple[SoakTask, Soak]:
     try:
         return task, soak(task.config, task.beats, seed=task.seed, ports=task.ports,
-                          first=task.piece, until=until), ""
+                          first=task.piece, until=until)
     except Exception as error:
         # One unit that fails must not end the others.
-        problem = told(error)
-        return task, Soak(problem, task.piece, 0, 0, 0, 0, 0.0, 0.0, 0.0), problem
+        return task, Soak(told(error), task.piece, 0, 0, 0, 0, 0.0, 0.0, 0.0)
 
 
-def _tell(task: SoakTask, result: Soak, problem: str, console: Console) -> None:
+def _tell(task: SoakTask, result: Soak, console: Console) -> None:
     if not result.failure:
         return
     task.folder.mkdir(parents=True, exist_ok=True)

@@ -62,15 +62,16 @@ extern "C" void driver_reset(Design *design, int64_t cycles) {
     *design->reset = design->active;
     for (size_t n = 0; n + 1 < design->ports.size(); n++) *design->ports[n].valid = 0;
     *design->ports.back().ready = 0;
-    // A shell's reset is registered: the unit leaves it a cycle after the port.
-    for (int64_t cycle = 0; cycle <= cycles; cycle++) {
-        if (cycle == cycles) *design->reset = !design->active;
-        if (cycle == cycles && design->active) break;
+    const auto tick = [design] {
         *design->clock = 0;
         design->eval();
         *design->clock = 1;
         design->eval();
-    }
+    };
+    for (int64_t cycle = 0; cycle < cycles; cycle++) tick();
+    *design->reset = !design->active;
+    // A shell's reset, active low, is registered: the unit leaves it a cycle after the port.
+    if (!design->active) tick();
 }
 
 extern "C" void driver_run(Design *design, Run *run) {

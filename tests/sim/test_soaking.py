@@ -45,8 +45,7 @@ def test_so_long(verilator, tmp_path, capsys):
 def test_failure_can_be_repeated(console, tmp_path):
     config = rtl.unit("softmax-e2")(lanes=2, max_length=9)
     task = soaking.SoakTask(config, "axis", 1, 7, tmp_path)
-    soaking._tell(task, dataclasses.replace(NOTHING, failure="rows of piece 4", piece=4), "",
-                  console)
+    soaking._tell(task, dataclasses.replace(NOTHING, failure="rows of piece 4", piece=4), console)
     command = console.export_text().splitlines()[-1]
     args = regress.parser().parse_args(shlex.split(command)[3:])
     assert UnitConfig.load(args.config) == config
