@@ -242,15 +242,32 @@ def test_memory_is_read_back_by_all(tmp_path):
     verilator(text, "dut", tmp_path)
 
 
-@pytest.mark.parametrize("style, depth, domain, cell", [
-    ("distributed", 64, "comb", "RAM64M"), ("distributed", 32, "comb", "RAM32M"),
-    ("block", 64, "sync", "RAMB18E1"), (None, 1024, "sync", "RAMB18E1")])
-def test_memory_is_inferred(style, depth, domain, cell):
-    text = verilog.of_components({"dut": with_memory(style, depth=depth, init=[], domain=domain)})
+INFERRED = [("distributed", 64, "comb", "RAM64M"), ("distributed", 32, "comb", "RAM32M"),
+            ("block", 64, "sync", "RAMB18E1"), (None, 1024, "sync", "RAMB18E1")]
+
+
+@pytest.fixture(scope="module")
+def inferred():
+    """Cells of each memory of ``INFERRED``, from one run of Yosys."""
+    texts = [verilog.of_components({f"dut{n}": with_memory(style, depth=depth, init=[],
+                                                           domain=domain)})
+             for n, (style, depth, domain, _) in enumerate(INFERRED)]
+    ports = {"clk": 1, "rst": 1, "addr": 10, "at": 10, "data": 8, "en": 1}
+    inputs = ", ".join(f"input [{width - 1}:0] {name}" for name, width in ports.items())
+    pins = ", ".join(f".{name}({name})" for name in ports)
+    outputs = "".join(f", output [7:0] q{n}" for n in range(len(INFERRED)))
+    duts = "".join(f"  dut{n} u{n}({pins}, .q(q{n}));\n" for n in range(len(INFERRED)))
+    texts.append(f"module top({inputs}{outputs});\n{duts}endmodule\n")
     files = yosys.run(["read_verilog design.v",
-                       "synth_xilinx -family xc7 -flatten -top dut -run :map_ffs",
-                       "tee -o stat.json stat -json"], {"design.v": text})
-    assert cell in json.loads(files["stat.json"])["design"]["num_cells_by_type"]
+                       "synth_xilinx -family xc7 -top top -run :map_ffs",
+                       "tee -o stat.json stat -json"], {"design.v": "\n".join(texts)})
+    modules = json.loads(files["stat.json"])["modules"]
+    return [modules[f"\\dut{n}"]["num_cells_by_type"] for n in range(len(INFERRED))]
+
+
+@pytest.mark.parametrize("number", range(len(INFERRED)), ids=map(str, INFERRED))
+def test_memory_is_inferred(number, inferred):
+    assert INFERRED[number][-1] in inferred[number]
 
 
 # Errors -----------------------------------------------------------------------------------------
