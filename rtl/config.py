@@ -171,7 +171,7 @@ class UnitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Unit name and every parameter, as plain Python values."""
-        return {"unit": self.UNIT, **dataclasses.asdict(self)}
+        return {"unit": self.UNIT, **{name: getattr(self, name) for name in self.parameters()}}
 
     def to_json(self) -> str:
         """JSON text that :meth:`from_json` reads back to an equal config."""

@@ -104,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         what = ("Output or a temporary file" if error.filename is None
                 else f"File {str(error.filename)!r}")
         message, status = f"{what} can not be written: {error.strerror}", 1
-        _discard_output()
+        if error.filename is None:
+            _discard_output()
     except (YosysError, synthesis.SynthesisError) as error:
         message, status = str(error), 1
     except KeyboardInterrupt:
