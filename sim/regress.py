@@ -22,6 +22,7 @@ import multiprocessing
 import secrets
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
@@ -56,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, SimulatorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenProcessPool:
+        print("error: A process was ended from outside, or for want of memory", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("error: Interrupted", file=sys.stderr)
         return 130
