@@ -259,7 +259,8 @@ def _repair(cls, values, kinds, random):
 
 
 def _allows(kind: object, value: object) -> bool:
-    if not hasattr(kind, "normalise"):
+    # A default may be None: what it is follows from other parameters.
+    if value is None or not hasattr(kind, "normalise"):
         return True
     try:
         kind.normalise(value)

@@ -142,8 +142,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
     if name in ("alpha", "gamma", "beta"):
         if name == "beta" and values["rms"]:
             return draw.Each(0, 0, 0)
-        ends = unsigned_range if name == "alpha" else signed_range
-        return draw.Each(*ends(values[f"{name}_bits"]), values["channels"])
+        ends, width = unsigned_range if name == "alpha" else signed_range, values[f"{name}_bits"]
+        return kind if width is None else draw.Each(*ends(width), values["channels"])
     return kind
 
 

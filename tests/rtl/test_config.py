@@ -123,7 +123,7 @@ def test_octave_codes_of_coarse_steps(correction):
     """Codes of a step of more octaves than any logit has were wrong, or no integers at all."""
     for scale in (17.0, 2.0 ** 20, 2.0 ** 55, 2.0 ** 64):
         with refused(f"Parameter input_scale must be at most 16, not {scale}"):
-            E2(correction=correction, input_scale=scale)
+            E2.preset("paper", correction=correction, input_scale=scale)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"correction": "absolute"}])
@@ -135,7 +135,7 @@ def test_octave_codes_of_fine_steps(parameters):
     for bits in 2, 16:
         low, high = -(1 << bits - 1), (1 << bits - 1) - 1
         for scale in 2.0 ** -64, 1.5 * 2.0 ** -64, 2.0 ** -45:
-            config = E2(bits=bits, input_scale=scale, **parameters)
+            config = E2.preset("paper", bits=bits, input_scale=scale, **parameters)
             assert len(set(model.run(config, np.array([low, high, 0])).tolist())) == 1
 
 

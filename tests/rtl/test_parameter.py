@@ -35,7 +35,7 @@ def test_names_with_every_choice_are_identifiers(name):
 
 
 def test_name_of_a_choice_with_a_hyphen():
-    config = rtl.unit("layernorm-ai")(compression="half-up")
+    config = rtl.unit("layernorm-ai").preset("paper", compression="half-up")
     assert config.name == "layernorm_ai_b8o8l8_paper_rhalfup"
 
 

@@ -16,6 +16,7 @@ from sim.runner import Design
 from sim.shrinking import difference, shrink, shrink_config
 
 E2 = rtl.unit("softmax-e2")
+NAMES = tuple(E2.parameters())
 BIG = E2.preset("plus", lanes=37, bits=13, max_length=1933, input_scale=0.7, sum_fraction_bits=7,
                 memory="block", max_rows=99, pipeline="deep")
 
@@ -28,8 +29,9 @@ def test_what_matters_is_left():
         return 20 <= config.lanes <= 40 and config.codes == "input"
 
     small = shrink_config(BIG, fails)
-    assert small == E2(lanes=20, codes="input", correction="absolute", divider_constants=0) or \
-        small == E2.preset("plus", lanes=20)
+    assert (small.lanes, small.codes) == (20, "input")
+    assert min(sum(getattr(small, name) != getattr(E2.preset(preset), name) for name in NAMES)
+               for preset in E2.PRESETS) <= 4
     assert len(set(tried)) == len(tried) < 80
 
 
