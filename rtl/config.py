@@ -13,18 +13,19 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from amaranth.lib import data, wiring
 
-from .parameter import ConfigError, kind_of
+from .parameter import ConfigError, kind_of, shown
 
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
 
-# Characters of a configuration's name.
+# Characters of a configuration's name, and of its file.
 LONGEST_NAME = 72
+LONGEST_FILE = 1 << 24
 
 Config = TypeVar("Config", bound="UnitConfig")
 
@@ -58,13 +59,22 @@ def unit(name: str) -> type[UnitConfig]:
     ConfigError
         If there is no such unit; the message names the nearest one.
     """
-    if name not in _registry:
-        raise ConfigError(f"Unit {name!r} does not exist{_nearest(name, units())}")
+    if not isinstance(name, str) or name not in _registry:
+        raise ConfigError(f"Unit {shown(name)} does not exist{_nearest(name, units())}")
     return _registry[name]
 
 
+def _read(language: str, read: Callable[[str], Any], text: str) -> Any:
+    """Contents of a text in a language; also of one whose integers or depth Python refuses."""
+    try:
+        return read(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigError(f"Configuration is not valid {language}: {reason}") from None
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(shown(name), known, n=1, cutoff=0.4)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known are: {', '.join(known)}"
@@ -88,16 +98,32 @@ class UnitConfig:
             try:
                 object.__setattr__(self, field.name, kind.normalise(value))
             except ValueError:
-                raise ConfigError(f"Parameter {field.name} must be {kind.allowed}, "
-                                  f"not {value!r}") from None
+                raise ConfigError.of(field.name, kind.allowed, shown(value)) from None
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Self:
-        """Build the preset called ``name``, with ``parameters`` on top of it."""
-        if name not in cls.PRESETS:
-            raise ConfigError(f"Preset {name!r} of {cls.UNIT} does not exist"
+        """Build the preset called ``name``, with ``parameters`` on top of it.
+
+        Raises
+        ------
+        ConfigError
+            If the preset or a parameter is unknown (the message names the nearest one), or a value
+            is not allowed.
+        """
+        cls.check_names(parameters)
+        if not isinstance(name, str) or name not in cls.PRESETS:
+            raise ConfigError(f"Preset {shown(name)} of {cls.UNIT} does not exist"
                               f"{_nearest(name, tuple(cls.PRESETS))}")
         return cls(**{**cls.PRESETS[name], **parameters})
+
+    @classmethod
+    def check_names(cls, names: Iterable[str]) -> None:
+        """Refuse names that are no parameters of the unit; the message names the nearest one."""
+        known = tuple(cls.parameters())
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"Parameter {shown(name)} of {cls.UNIT} does not exist"
+                                  f"{_nearest(name, known)}")
 
     @classmethod
     def parameters(cls) -> dict[str, dataclasses.Field]:
@@ -145,7 +171,7 @@ class UnitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Unit name and every parameter, as plain Python values."""
-        return {"unit": self.UNIT, **dataclasses.asdict(self)}
+        return {"unit": self.UNIT, **{name: getattr(self, name) for name in self.parameters()}}
 
     def to_json(self) -> str:
         """JSON text that :meth:`from_json` reads back to an equal config."""
@@ -166,34 +192,24 @@ class UnitConfig:
             or a value is not allowed.
         """
         if not isinstance(values, dict):
-            raise ConfigError(f"A configuration must be a table of parameters, not {values!r}")
+            raise ConfigError(f"A configuration must be a table of parameters, not {shown(values)}")
         values = dict(values)
         if "unit" not in values:
             raise ConfigError("A configuration must name its unit: unit = \"softmax-e2\"")
         cls = unit(values.pop("unit"))
         preset = values.pop("preset", None)
-        known = tuple(cls.parameters())
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"Parameter {key!r} of {cls.UNIT} does not exist"
-                                  f"{_nearest(key, known)}")
+        cls.check_names(values)
         return cls(**values) if preset is None else cls.preset(preset, **values)
 
     @staticmethod
     def from_json(text: str) -> UnitConfig:
         """Build the config that a JSON text describes."""
-        try:
-            return UnitConfig.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"Configuration is not valid JSON: {error}") from None
+        return UnitConfig.from_dict(_read("JSON", json.loads, text))
 
     @staticmethod
     def from_toml(text: str) -> UnitConfig:
         """Build the config that a TOML text describes."""
-        try:
-            return UnitConfig.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"Configuration is not valid TOML: {error}") from None
+        return UnitConfig.from_dict(_read("TOML", tomllib.loads, text))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> UnitConfig:
@@ -201,10 +217,14 @@ class UnitConfig:
         path = str(path)
         try:
             with open(path, encoding="utf-8") as file:
-                text = file.read()
+                # A device may have no end.
+                text = file.read(LONGEST_FILE + 1)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ConfigError(f"Configuration file {path!r} can not be read: {reason}") from None
+        if len(text) > LONGEST_FILE:
+            raise ConfigError(f"Configuration file {path!r} can not be read: it has more than "
+                              f"{LONGEST_FILE} characters")
         if path.endswith(".toml"):
             return UnitConfig.from_toml(text)
         if path.endswith(".json"):
@@ -257,8 +277,8 @@ class UnitConfig:
         ``value`` replaces the parameter's own value in the message.
         """
         if not condition:
-            value = repr(getattr(self, name)) if value is None else value
-            raise ConfigError(f"Parameter {name} must be {allowed}, not {value}")
+            value = shown(getattr(self, name)) if value is None else value
+            raise ConfigError.of(name, allowed, f"{value}")
 
     def create(self) -> wiring.Component:
         """Create the unit's hardware: an :class:`amaranth.lib.wiring.Component`."""

@@ -24,10 +24,9 @@ from .compiled.simulation import CompiledSimulation
 from .emission import emitted
 from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
-from .stimuli.provider import KINDS, Case, Inputs, provider
+from .stimuli.provider import KINDS, Case, Inputs, provider, random_config
 
-__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "random_config",
-           "run_task", "tasks", "told"]
+__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "run_task", "tasks", "told"]
 
 # What runs a task: a simulator with its cocotb bench, or Verilator with a compiled driver.
 DRIVERS = (*SIMULATORS, "compiled")
@@ -189,17 +188,6 @@ def prepare_worker() -> None:
     """Prepare a process of a pool: its parent ends it when interrupted, and tells what fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore", UnusedElaboratable)
-
-
-def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
-    """Return a config of class ``cls`` with every parameter drawn, by the provider of its family.
-
-    Raises
-    ------
-    ConfigError
-        If its family has no provider.
-    """
-    return provider(cls.UNIT).random_config(cls, random)
 
 
 def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 10, seed: int = 0,

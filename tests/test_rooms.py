@@ -23,6 +23,7 @@ PACKAGES = tuple(name for name in ("rtl", "sim", "boards") if (ROOT / name).is_d
 ALLOWED = {
     "rtl.fixed": (),
     "rtl.parameter": (),
+    "rtl.progress": (),
     "rtl.tables": ("rtl.fixed",),
     "rtl.config": ("rtl.parameter",),
     "rtl.options": ("rtl.config", "rtl.parameter"),

@@ -20,7 +20,7 @@ from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .greedy.engine import GreedyAttention
 from .greedy.search import GreedySearch
-from .kinds import NameChoice, SoftmaxChoice
+from .kinds import SoftmaxChoice
 from .predict.engine import PredictiveAttention
 from .predict.predictors import PREDICTORS, predictor
 from .reuse.engine import ReuseAttention
@@ -104,14 +104,14 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
                                       "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
                                    help="keys predicted per cycle")
-    rule: str = parameter("mean", NameChoice(("mean", "threshold", "top-k")), tag="r",
+    rule: str = parameter("mean", Choice(("mean", "threshold", "top-k")), tag="r",
                           help="what is kept: scores above a point between mean and maximum, "
                                "within a distance of the maximum, or so many of the largest")
     mean_shift: int = parameter(2, Integer(0, 6), tag="a",

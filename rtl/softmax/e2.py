@@ -47,6 +47,10 @@ LOG2_E = Fraction(23, 16)
 # SOLE's two constants of the division, for a sum just above and well above a power of two.
 PAPER_CONSTANTS = (Fraction(818, 1000), Fraction(568, 1000))
 
+# Right shift that leaves nothing of a logit of 16 bits times a coefficient of 10; a larger one
+# gives the same codes.
+LARGEST_SHIFT = 40
+
 # Fraction bits of the division constants: enough for the widest output.
 CONSTANT_BITS = 16
 
@@ -93,6 +97,8 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        # A step of more than 16 octaves would need references wider than any real logit.
+        self._require("input_scale", self.input_scale <= 16.0, "at most 16")
         if self.codes == "octave":
             self._require("code_bits", self.code_bits <= 5, "2..5 for octave codes")
             self._require("code_fraction_bits", self.code_fraction_bits == 0,
@@ -105,8 +111,6 @@ class E2SoftmaxConfig(SoftmaxConfig):
                           f"{self.code_fraction_bits} fraction bits")
             self._require("divider_constants", self.divider_constants == 0, "0 for input codes")
             self._require("correction", self.correction == "absolute", "absolute for input codes")
-            # A step of more than 16 octaves would need references wider than any real logit.
-            self._require("input_scale", self.input_scale <= 16.0, "at most 16 for input codes")
 
     # Numbers -----------------------------------------------------------------------------------
 
@@ -134,10 +138,10 @@ class E2SoftmaxConfig(SoftmaxConfig):
         octaves = Fraction(self.input_scale) * LOG2_E
         if math.frexp(self.input_scale)[0] == 0.5:
             multiplier, shift = octaves.numerator, octaves.denominator.bit_length() - 1
-            return multiplier, shift
+            return multiplier, min(shift, LARGEST_SHIFT)
         shift = 9 - (math.frexp(float(octaves))[1] - 1)
         multiplier = half_up(octaves * Fraction(2) ** shift)
-        return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)
+        return (multiplier, min(shift, LARGEST_SHIFT)) if shift >= 0 else (multiplier << -shift, 0)
 
     @functools.cached_property
     def grid(self):

@@ -99,6 +99,8 @@ class ExponentTable:
             self._require("exp_words", 2 <= len(self.exp_words) <= 1024, "a list of 2..1024 words")
             self._require("exp_words", self.exp_words[0] <= self.one,
                           f"a list of words of at most {self.one}")
+            # The largest element of a row has the first word, and its sum is not to be 0.
+            self._require("exp_words", any(self.exp_words), "a list of words that are not all 0")
             falling = tuple(sorted(self.exp_words, reverse=True))
             self._require("exp_words", self.exp_words == falling,
                           "a list of words that do not rise")

@@ -85,7 +85,7 @@ def test_octave_codes(parameters, message):
     ({"divider_constants": 4}, "Parameter divider_constants must be 0 for input codes, not 4"),
     ({"correction": "incremental"}, "Parameter correction must be absolute for input codes, not "
                                     "'incremental'"),
-    ({"input_scale": 17}, "Parameter input_scale must be at most 16 for input codes, not 17.0"),
+    ({"input_scale": 17}, "Parameter input_scale must be at most 16, not 17.0"),
 ])
 def test_input_codes(parameters, message):
     with refused(message):
@@ -118,6 +118,27 @@ def test_numpy_integers_are_integers():
     assert json.loads(config.to_json())["bits"] == 6
 
 
+@pytest.mark.parametrize("correction", ["incremental", "absolute"])
+def test_octave_codes_of_coarse_steps(correction):
+    """Codes of a step of more octaves than any logit has were wrong, or no integers at all."""
+    for scale in (17.0, 2.0 ** 20, 2.0 ** 55, 2.0 ** 64):
+        with refused(f"Parameter input_scale must be at most 16, not {scale}"):
+            E2.preset("paper", correction=correction, input_scale=scale)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"correction": "absolute"}])
+def test_octave_codes_of_fine_steps(parameters):
+    """All logits of the least scale there is are alike."""
+    import numpy as np
+
+    from sim import model
+    for bits in 2, 16:
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        for scale in 2.0 ** -64, 1.5 * 2.0 ** -64, 2.0 ** -45:
+            config = E2.preset("paper", bits=bits, input_scale=scale, **parameters)
+            assert len(set(model.run(config, np.array([low, high, 0])).tolist())) == 1
+
+
 # Names and hashes ------------------------------------------------------------------------------
 
 def test_names():
@@ -128,7 +149,7 @@ def test_names():
 
 
 def test_names_are_unique_identifiers():
-    values = {"bits": (7, 9), "lanes": (3,), "input_scale": (0.1, 1e-7, 3.0, 2.0 ** 40, 12.5),
+    values = {"bits": (7, 9), "lanes": (3,), "input_scale": (0.1, 1e-7, 3.0, 2.0 ** -40, 12.5),
               "memory": ("block", "distributed"), "max_rows": (64,), "code_bits": (3, 5),
               "code_rounding": ("truncate",), "correction": ("absolute",),
               "sum_fraction_bits": (12,), "divider_constants": (4, 8),
@@ -137,7 +158,7 @@ def test_names_are_unique_identifiers():
     configs += [E2(**{name: value}) for name, options in values.items() for value in options]
     configs += [E2.preset("plus", **{name: value}) for name, options in values.items()
                 if name not in ("correction", "divider_constants", "code_bits", "output_rounding")
-                for value in options if not (name == "input_scale" and value > 16)]
+                for value in options]
     assert len({config.name for config in configs}) == len(configs)
     assert len({config.hash for config in configs}) == len(configs)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", config.name) for config in configs)

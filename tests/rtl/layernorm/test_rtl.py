@@ -7,8 +7,10 @@ import pytest
 from amaranth.sim import Simulator
 
 import rtl
+from rtl.parameter import Integer
 from sim.stimuli import layernorm as layernorm_rows
 from sim.stimuli.layernorm import load_beats
+from sim.stimuli.provider import random_config
 from sim.testing.layernorm import simulate
 
 UNITS = ("layernorm-ai", "layernorm-exact")
@@ -69,7 +71,7 @@ def test_cycles(name, parameters):
 @pytest.mark.parametrize("seed", range(40))
 def test_random_configs(name, seed):
     random = np.random.default_rng([seed, 7])
-    config = layernorm_rows.random_config(rtl.unit(name), random, max_channels=150)
+    config = random_config(rtl.unit(name), random, channels=Integer(1, 150))
     result = simulate(config, rows_of(config, 150, seed), gaps=0.2, stalls=0.2, seed=seed)
     assert result["mismatches"] == 0
 

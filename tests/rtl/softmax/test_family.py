@@ -8,7 +8,8 @@ import pytest
 import rtl
 from sim import model
 from sim.data import captured
-from sim.stimuli.softmax import CAPTURE, random_config
+from sim.stimuli.provider import random_config
+from sim.stimuli.softmax import CAPTURE
 
 METHODS = [name for name in rtl.units() if name.startswith("softmax-")]
 PRESETS = [(name, preset) for name in METHODS for preset in rtl.unit(name).PRESETS]

@@ -66,6 +66,8 @@ def test_exact_scaling_is_rounded_division():
     ({"exp_words": (1,)}, "Parameter exp_words must be a list of 2..1024 words, not (1,)"),
     ({"exp_words": (256, 0)}, "Parameter exp_words must be a list of words of at most 255, "
                               "not (256, 0)"),
+    ({"exp_words": (0, 0)},
+     "Parameter exp_words must be a list of words that are not all 0, not (0, 0)"),
     ({"exp_words": (3, 4)}, "Parameter exp_words must be a list of words that do not rise, "
                             "not (3, 4)"),
     ({"exp_words": "x"}, "Parameter exp_words must be a list of integers of at least 0, or a file "
