@@ -14,6 +14,7 @@ from amaranth.back import rtlil
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.blocks.lookup import lookup
 from rtl.emit import verilog, yosys
 from rtl.stream.register_slice import RegisterSlice
 from sim.testing.passthrough import PassthroughConfig, iverilog, simulate, verilator
@@ -179,8 +180,22 @@ def equivalence(original, text, top):
     return files["report.txt"]
 
 
+def with_equal_bits():
+    """Table of whose words some bits are equal, so that Yosys makes one of them."""
+    def elaborate(m, self):
+        m.d.comb += self.y.eq(lookup(m, self.a, [0b1101, 0, 0b101101, 0b10, 0b1111]))
+    return component({"a": In(3), "y": Out(6)}, elaborate)
+
+
+def test_a_bit_of_a_vector_follows_another(tmp_path):
+    """Verilator calls an assignment of some bits of a vector to others a loop."""
+    text = verilog.of_components({"dut": with_equal_bits()})
+    assert re.search(r"assign (\w+)\[\d\] = \1\[\d\];", text)
+    verilator(text, "dut", tmp_path)
+
+
 @pytest.mark.parametrize("create", [
-    CONFIG.create, lambda: RegisterSlice(8), lambda: with_memory(None)])
+    CONFIG.create, lambda: RegisterSlice(8), lambda: with_memory(None), with_equal_bits])
 def test_same_logic_as_the_component(create):
     text = verilog.of_components({"dut": create()})
     original = rtlil.convert(create(), name="dut", emit_src=False)
