@@ -10,14 +10,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import inspect
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from amaranth.lib import data, wiring
 
+from .data_sheet import DataSheet, Format
 from .parameter import ConfigError, kind_of
 
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
@@ -246,6 +249,17 @@ class UnitConfig:
         A row of fewer beats stalls at the input until the unit is empty.
         """
         return 1
+
+    @classmethod
+    def algorithm(cls) -> str:
+        """Equations and source of what the unit computes: the docstring of the method's module."""
+        return inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
+
+    @property
+    def data_sheet(self) -> DataSheet:
+        """Formats, framing and timing, as the emitted file and its manifest say them."""
+        return DataSheet(formats={name: Format("element") for name in self.streams},
+                         framing="A row is the beats up to TLAST.")
 
     def row_latency(self, beats: int) -> int:
         """:attr:`latency` of a row of ``beats`` beats, in cycles, in an otherwise idle unit."""

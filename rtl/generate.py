@@ -1,8 +1,8 @@
 """Command line that writes units as Verilog: ``python -m rtl.generate [UNIT ...] [--bits 8 ...]``.
 
 Each configuration becomes the folder ``OUT/<config.name>/`` with ``<config.name>.v`` (the core and
-its AXI4-Stream shell, ``<config.name>_axis``) and ``config.json``, from which ``--config`` builds
-it again.
+its AXI4-Stream shell, ``<config.name>_axis``), ``config.json``, from which ``--config`` builds it
+again, and ``manifest.json`` with its ports, formats and timing for other tools.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 
 from .config import ConfigError, UnitConfig, unit, units
-from .emit import synthesis, verilog
+from .emit import manifest, synthesis, verilog
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
 
@@ -37,8 +37,9 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *,
         Area and delay of the core, if ``synthesise``.
     """
     text = verilog.of_unit(config)
-    _publish(pathlib.Path(out) / config.name,
-             {f"{config.name}.v": text, "config.json": config.to_json()})
+    files = {f"{config.name}.v": text, "config.json": config.to_json()}
+    files["manifest.json"] = manifest.manifest(config, files)
+    _publish(pathlib.Path(out) / config.name, files)
     return synthesis.measure(text, config.name) if synthesise else None
 
 

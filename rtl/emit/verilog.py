@@ -13,18 +13,17 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-import amaranth
 from amaranth import ClockSignal, Instance, ResetSignal
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from .. import __version__
 from ..bus import AxiStream
 from ..config import UnitConfig
 from . import yosys
+from .header import header
 from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
 
-__all__ = ["BlackBox", "banner", "of_components", "of_unit"]
+__all__ = ["BlackBox", "of_components", "of_unit"]
 
 
 # Attributes of memories and top-level ports to keep: those that tools act on. (An `init` is no
@@ -81,20 +80,11 @@ class BlackBox(wiring.Component):
 def of_unit(config: UnitConfig) -> str:
     """Verilog text of a unit: the core ``config.name`` and its shell ``<config.name>_axis``.
 
-    The core can be used without the shell.
+    The core can be used without the shell. The comment above them says how to use both.
     """
     core, name = config.create(), config.name
     shell = AxiStream(BlackBox(core, name))
-    return of_components({name: core, f"{name}_axis": shell}, header=banner(config))
-
-
-def banner(config: UnitConfig) -> str:
-    """Comment at the head of an emitted file: modules, configuration and tools, without a date."""
-    *streams, final = config.streams
-    return (f"// {config.name}: {config.UNIT}, streams {', '.join(streams)} and {final}\n"
-            f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
-            f"// Configuration {config.hash}, rtl {__version__}, Amaranth {amaranth.__version__}, "
-            f"Yosys {yosys.version()}\n\n")
+    return of_components({name: core, f"{name}_axis": shell}, header=header(config, core, shell))
 
 
 def of_components(components: Mapping[str, wiring.Component], *, header: str = "") -> str:

@@ -12,6 +12,7 @@ Notation: ``U`` the word that stands for 1 (:attr:`ExponentTable.one`).
 
 import dataclasses
 import functools
+import inspect
 import math
 from fractions import Fraction
 
@@ -128,6 +129,11 @@ class ExponentTable:
                       "floating for a running reference")
         # A step of more than 16 octaves would need references wider than any real logit.
         self._require("input_scale", self.input_scale <= 16.0, "at most 16 for a running reference")
+
+    @classmethod
+    def algorithm(cls):
+        """Equations of the method, and those that this module has of both."""
+        return f"{super().algorithm()}\n\n{inspect.cleandoc(__doc__)}"
 
     @property
     def running(self):

@@ -1,6 +1,7 @@
 """The command line: what it writes, and the one line that it says of each mistake."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -61,9 +62,12 @@ def test_one_unit(run, out, tmp_path):
     status, printed, error = run("passthrough", "--bits", 5)
     assert (status, error) == (0, "")
     assert folders(out) == [config.name]
-    assert folders(out / config.name) == ["config.json", f"{config.name}.v"]
+    assert folders(out / config.name) == ["config.json", "manifest.json", f"{config.name}.v"]
     text = (out / config.name / f"{config.name}.v").read_text()
     assert text == verilog.of_unit(config)
+    files = json.loads((out / config.name / "manifest.json").read_text())["files"]
+    assert files == {name: {"sha256": hashlib.sha256((out / config.name / name).read_bytes())
+                            .hexdigest()} for name in ("config.json", f"{config.name}.v")}
     iverilog(text, tmp_path)
     assert UnitConfig.load(out / config.name / "config.json") == config
     lines = printed.splitlines()
@@ -131,7 +135,8 @@ def test_written_again(run, out):
     (folder / "notes.txt").write_text("mine")
     (folder / "config.json").write_text("old")
     run("passthrough")
-    assert folders(folder) == ["config.json", "notes.txt", f"{folder.name}.v"]
+    assert folders(folder) == ["config.json", "manifest.json", "notes.txt",
+                               f"{folder.name}.v"]
     assert (folder / "notes.txt").read_text() == "mine"
     assert UnitConfig.load(folder / "config.json") == PassthroughConfig()
 

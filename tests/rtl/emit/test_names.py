@@ -4,21 +4,9 @@ import re
 
 import pytest
 
-import rtl
 from sim.emission import emitted
 from sim.testing.passthrough import iverilog, verilator
-
-SMALL = {"lanes": 2, "max_length": 10, "channels": 10, "dim": 4, "io_lanes": 2, "max_keys": 9,
-         "prefix_dims": 2, "scan_lanes": 4}
-ONE_LANE = "predict", "conservative", "aggressive", "reuse"
-
-PRESETS = [(unit, preset) for unit in rtl.units() for preset in rtl.unit(unit).PRESETS]
-
-
-def small(unit, preset):
-    cls = rtl.unit(unit)
-    sizes = {name: size for name, size in SMALL.items() if name in cls.parameters()}
-    return cls.preset(preset, **sizes | ({"lanes": 1} if preset in ONE_LANE else {}))
+from sim.testing.small import PRESETS, small
 
 
 @pytest.mark.parametrize("unit, preset", PRESETS)
