@@ -78,8 +78,9 @@ class UnitConfig:
     """Base of every unit's configuration.
 
     A subclass sets ``UNIT`` (the name of the unit) and ``PRESETS`` (named sets of parameters, of
-    which the first one equals the defaults), has the layouts ``input_layout`` and ``output_layout``
-    or its own :attr:`streams`, and implements :attr:`latency` and :meth:`create`.
+    which the first one is recommended and equals the defaults), has the layouts ``input_layout``
+    and ``output_layout`` or its own :attr:`streams`, and implements :attr:`latency` and
+    :meth:`create`.
     """
 
     UNIT: ClassVar[str | None] = None
