@@ -26,6 +26,9 @@ from .parameter import ConfigError, kind_of
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
 
+# Parameters that size a unit: every name has them.
+SIZING = ("bits", "out_bits", "lanes", "max_length")
+
 # Characters of a configuration's name.
 LONGEST_NAME = 72
 
@@ -118,22 +121,26 @@ class UnitConfig:
         parameters that differ from that preset. A hash replaces those tags in a name of more than
         ``LONGEST_NAME`` characters: Verilator takes 127, submodules' suffixes included.
         """
-        fields = self.parameters()
-        sizing = [n for n in ("bits", "out_bits", "lanes", "max_length") if n in fields]
-        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
-        preset, difference = "", None
-        for candidate, values in (self.PRESETS or {"": {}}).items():
-            expected = {**chosen, **values}
-            differing = [n for n in fields if n not in sizing and getattr(self, n) != expected[n]]
-            if difference is None or len(differing) < len(difference):
-                preset, difference = candidate, differing
+        preset, difference = self.nearest_preset()
         words = [self.UNIT.replace("-", "_"),
-                 "".join(self._tag(n) for n in sizing), preset,
+                 "".join(self._tag(n) for n in SIZING if n in self.parameters()), preset,
                  *(self._tag(n) for n in difference)]
         name = "_".join(word for word in words if word)
         if len(name) > LONGEST_NAME:
             name = "_".join([*(word for word in words[:3] if word), f"x{self.hash}"])
         return name
+
+    def nearest_preset(self) -> tuple[str, list[str]]:
+        """Preset that the fewest parameters differ from, and these; those that size it are none."""
+        fields = self.parameters()
+        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
+        preset, difference = "", None
+        for candidate, values in (self.PRESETS or {"": {}}).items():
+            expected = {**chosen, **values}
+            differing = [n for n in fields if n not in SIZING and getattr(self, n) != expected[n]]
+            if difference is None or len(differing) < len(difference):
+                preset, difference = candidate, differing
+        return preset, difference
 
     def _tag(self, name: str) -> str:
         field = self.parameters()[name]

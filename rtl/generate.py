@@ -17,8 +17,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from . import measured
 from .config import ConfigError, UnitConfig, unit, units
 from .emit import manifest, synthesis, verilog
+from .emit.ports import axi_latency
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
 
@@ -171,13 +173,26 @@ def _leave(*_: object) -> None:
 
 
 def _report(wanted: Sequence[UnitConfig], figures: Sequence[synthesis.Figures | None]) -> None:
-    header = ["module", "latency"]
-    rows = [[config.name, str(config.latency)] for config in wanted]
+    header = ["module", "preset", "latency", "output scale", "mean error"]
+    rows = [_row(config) for config in wanted]
     if any(figures):
         header += ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
         for row, f in zip(rows, figures, strict=True):
             row += map(str, (f.lut, f.ff, f.carry4, f.muxf, f.dsp, f.bram, f.delay_ps))
     _print_table(header, rows)
+
+
+def _row(config: UnitConfig) -> list[str]:
+    """Cells of a configuration: its latency is that at the AXI ports."""
+    preset, difference = config.nearest_preset()
+    # A preset of which parameters are changed is another configuration.
+    preset += f", {len(difference)} changed" if difference else ""
+    output = config.data_sheet.formats[list(config.streams)[-1]]
+    error = measured.mean_error(config)
+    further = "" if config.passes == 1 else f" + {config.passes - 1} a further beat"
+    return [config.name, preset, f"{axi_latency(config)}{further}",
+            "-" if output.scale is None else f"{output.scale:.4g}",
+            "-" if error is None else f"{error:.1e}"]
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

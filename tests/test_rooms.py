@@ -24,6 +24,7 @@ ALLOWED = {
     "rtl.fixed": (),
     "rtl.parameter": (),
     "rtl.data_sheet": (),
+    "rtl.measured": ("rtl.config", "rtl.parameter"),
     "rtl.tables": ("rtl.fixed",),
     "rtl.config": ("rtl.parameter", "rtl.data_sheet"),
     "rtl.options": ("rtl.config", "rtl.parameter"),
