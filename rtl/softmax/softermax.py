@@ -49,9 +49,10 @@ RADIX_LANES = 4
 class SoftermaxConfig(SoftmaxConfig):
     """Softermax: base 2, online, with an integer maximum (Stevens et al., DAC 2021).
 
-    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``.
-    The reciprocal is linear in each of ``reciprocal_segments`` segments, and rounded to
-    ``reciprocal_fraction_bits``. An output above 1, which truncated sums can lead to, becomes 1.
+    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``,
+    the mantissa of a row's sum to ``reciprocal_fraction_bits + 1``. The reciprocal is linear in
+    each of ``reciprocal_segments`` segments, and rounded to ``reciprocal_fraction_bits``. An output
+    above 1, which truncated sums can lead to, becomes 1.
     """
 
     running = True
