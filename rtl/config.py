@@ -10,18 +10,24 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import inspect
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from amaranth.lib import data, wiring
 
+from .data_sheet import DataSheet, Format
 from .parameter import ConfigError, kind_of, shown
 
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
+
+# Parameters that size a unit: every name has them.
+SIZING = ("bits", "out_bits", "lanes", "max_length")
 
 # Characters of a configuration's name, and of its file.
 LONGEST_NAME = 72
@@ -85,8 +91,9 @@ class UnitConfig:
     """Base of every unit's configuration.
 
     A subclass sets ``UNIT`` (the name of the unit) and ``PRESETS`` (named sets of parameters, of
-    which the first one equals the defaults), has the layouts ``input_layout`` and ``output_layout``
-    or its own :attr:`streams`, and implements :attr:`latency` and :meth:`create`.
+    which the first one is recommended and equals the defaults), has the layouts ``input_layout``
+    and ``output_layout`` or its own :attr:`streams`, and implements :attr:`latency` and
+    :meth:`create`.
     """
 
     UNIT: ClassVar[str | None] = None
@@ -140,22 +147,26 @@ class UnitConfig:
         parameters that differ from that preset. A hash replaces those tags in a name of more than
         ``LONGEST_NAME`` characters: Verilator takes 127, submodules' suffixes included.
         """
-        fields = self.parameters()
-        sizing = [n for n in ("bits", "out_bits", "lanes", "max_length") if n in fields]
-        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
-        preset, difference = "", None
-        for candidate, values in (self.PRESETS or {"": {}}).items():
-            expected = {**chosen, **values}
-            differing = [n for n in fields if n not in sizing and getattr(self, n) != expected[n]]
-            if difference is None or len(differing) < len(difference):
-                preset, difference = candidate, differing
+        preset, difference = self.nearest_preset()
         words = [self.UNIT.replace("-", "_"),
-                 "".join(self._tag(n) for n in sizing), preset,
+                 "".join(self._tag(n) for n in SIZING if n in self.parameters()), preset,
                  *(self._tag(n) for n in difference)]
         name = "_".join(word for word in words if word)
         if len(name) > LONGEST_NAME:
             name = "_".join([*(word for word in words[:3] if word), f"x{self.hash}"])
         return name
+
+    def nearest_preset(self) -> tuple[str, list[str]]:
+        """Preset that the fewest parameters differ from, and these; those that size it are none."""
+        fields = self.parameters()
+        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
+        preset, difference = "", None
+        for candidate, values in (self.PRESETS or {"": {}}).items():
+            expected = {**chosen, **values}
+            differing = [n for n in fields if n not in SIZING and getattr(self, n) != expected[n]]
+            if difference is None or len(differing) < len(difference):
+                preset, difference = candidate, differing
+        return preset, difference
 
     def _tag(self, name: str) -> str:
         field = self.parameters()[name]
@@ -266,6 +277,17 @@ class UnitConfig:
         A row of fewer beats stalls at the input until the unit is empty.
         """
         return 1
+
+    @classmethod
+    def algorithm(cls) -> str:
+        """Equations and source of what the unit computes: the docstring of the method's module."""
+        return inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
+
+    @property
+    def data_sheet(self) -> DataSheet:
+        """Formats, framing and timing, as the emitted file and its manifest say them."""
+        return DataSheet(formats={name: Format("element") for name in self.streams},
+                         framing="A row is the beats up to TLAST.")
 
     def row_latency(self, beats: int) -> int:
         """:attr:`latency` of a row of ``beats`` beats, in cycles, in an otherwise idle unit."""

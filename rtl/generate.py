@@ -1,8 +1,8 @@
 """Command line that writes units as Verilog: ``python -m rtl.generate [UNIT ...] [--bits 8 ...]``.
 
 Each configuration becomes the folder ``OUT/<config.name>/`` with ``<config.name>.v`` (the core and
-its AXI4-Stream shell, ``<config.name>_axis``) and ``config.json``, from which ``--config`` builds
-it again.
+its AXI4-Stream shell, ``<config.name>_axis``), ``config.json``, from which ``--config`` builds it
+again, and ``manifest.json`` with its ports, formats and timing for other tools.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from . import measured
 from .config import ConfigError, UnitConfig, unit, units
-from .emit import synthesis, verilog
+from .emit import manifest, synthesis, verilog
+from .emit.ports import axi_latency
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
 from .progress import Progress
@@ -45,8 +47,9 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *,
         Area and delay of the core, if ``synthesise``.
     """
     text = verilog.of_unit(config)
-    _publish(pathlib.Path(out) / config.name,
-             {f"{config.name}.v": text, "config.json": config.to_json()})
+    files = {f"{config.name}.v": text, "config.json": config.to_json()}
+    files["manifest.json"] = manifest.manifest(config, files)
+    _publish(pathlib.Path(out) / config.name, files)
     return synthesis.measure(text, config.name) if synthesise else None
 
 
@@ -227,13 +230,26 @@ def _leave(*_: object) -> None:
 
 
 def _report(wanted: Sequence[UnitConfig], figures: Sequence[synthesis.Figures | None]) -> None:
-    header = ["module", "latency"]
-    rows = [[config.name, str(config.latency)] for config in wanted]
+    header = ["module", "preset", "latency", "output scale", "mean error"]
+    rows = [_row(config) for config in wanted]
     if any(figures):
         header += ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
         for row, f in zip(rows, figures, strict=True):
             row += map(str, (f.lut, f.ff, f.carry4, f.muxf, f.dsp, f.bram, f.delay_ps))
     _print_table(header, rows)
+
+
+def _row(config: UnitConfig) -> list[str]:
+    """Cells of a configuration: its latency is that at the AXI ports."""
+    preset, difference = config.nearest_preset()
+    # A preset of which parameters are changed is another configuration.
+    preset += f", {len(difference)} changed" if difference else ""
+    output = config.data_sheet.formats[list(config.streams)[-1]]
+    error = measured.mean_error(config)
+    further = "" if config.passes == 1 else f" + {config.passes - 1} a further beat"
+    return [config.name, preset, f"{axi_latency(config)}{further}",
+            "-" if output.scale is None else f"{output.scale:.4g}",
+            "-" if error is None else f"{error:.1e}"]
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

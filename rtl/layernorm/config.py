@@ -13,6 +13,7 @@ from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..config import UnitConfig
+from ..data_sheet import DataSheet, Format
 from ..fixed import half_up, round_shift, signed_range, signed_width, unsigned_range
 from ..parameter import (
     Choice,
@@ -180,6 +181,34 @@ class LayerNormConfig(UnitConfig):
         """Layout of the beats of each stream, by its name; the output comes last."""
         load = {"load": self.load_layout} if self.loaded else {}
         return {"i": self.input_layout, **load, "o": self.output_layout}
+
+    @property
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        value = f"element - {self.zero_point}"
+        if self.top_alpha:
+            value = f"({value}) << alpha of its channel"
+        length = f"1 to {self.channels}" if self.variable else f"exactly {self.channels}"
+        load = {"load": Format(self._load_meaning, packet="load")} if self.loaded else {}
+        return DataSheet(
+            formats={"i": Format(f"x = {value}, in steps of any size, which cancels"),
+                     **load, "o": Format("y", self.output_scale)},
+            framing=f"A row is {length} channels, {self.lanes} a beat, channel 0 in lane 0 of the "
+                    "first beat. A row of another length is an error; it touches no other row." +
+                    (f" A load is the parameters of all channels, {self.max_beats} beats."
+                     if self.loaded else ""),
+            ports={"error": "sticky until reset: a row or a load was too long or too short, or "
+                            "its keep malformed"})
+
+    @property
+    def _load_meaning(self):
+        """Parameters in an element of a load, with their bits."""
+        channel = self.load_layout.channel
+        fractions = {"gamma": self.gamma_fraction_bits, "beta": self.beta_fraction_bits}
+        return "; ".join(
+            f"{name} in bits {field.offset + field.width - 1}..{field.offset}" +
+            (f", signed, in 2^{-fractions[name]} output steps" if name in fractions else "")
+            for name, field in channel)
 
     # Channels ----------------------------------------------------------------------------------
 

@@ -70,29 +70,30 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     UNIT = "softmax-e2"
     PRESETS = {
-        "paper": {},
-        "plus": {"codes": "input", "code_bits": 6, "code_fraction_bits": 2, "sum_fraction_bits": 8,
-                 "divider_constants": 0, "correction": "absolute", "output_rounding": "round"},
+        "plus": {},
+        "paper": {"codes": "octave", "code_bits": 4, "code_fraction_bits": 0,
+                  "sum_fraction_bits": 15, "divider_constants": 2, "correction": "incremental",
+                  "output_rounding": "truncate"},
     }
 
-    codes: str = parameter("octave", Choice(("octave", "input")), tag="g",
+    codes: str = parameter("input", Choice(("octave", "input")), tag="g",
                            help="what a code counts: octaves as published, or steps of the input")
-    code_bits: int = parameter(4, Integer(2, 10), tag="k", help="width of a code")
+    code_bits: int = parameter(6, Integer(2, 10), tag="k", help="width of a code")
     code_fraction_bits: int = parameter(
-        0, Integer(0, 4), tag="kf",
+        2, Integer(0, 4), tag="kf",
         help="input codes: log2 of the codes per octave, to the nearest")
     code_rounding: str = parameter("round", Choice(("round", "truncate")), tag="kr",
                                    help="rounding of a logit to its code")
     correction: str = parameter(
-        "incremental", Choice(("incremental", "absolute")), tag="c",
+        "absolute", Choice(("incremental", "absolute")), tag="c",
         help="order of correction: rounded rises of the maximum as published, or telescoping codes")
-    sum_fraction_bits: int = parameter(15, Integer(4, 24), tag="f", help="fraction bits of the sum")
+    sum_fraction_bits: int = parameter(8, Integer(4, 24), tag="f", help="fraction bits of the sum")
     divider_constants: int = parameter(
-        2, Choice((0, 2, 4, 8)), tag="d",
+        0, Choice((0, 2, 4, 8)), tag="d",
         help="constants of the division; 0 subtracts logarithms (input codes)")
     partial_sums: int = partial_sums()
     pipeline: str = pipeline()
-    output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
+    output_rounding: str = parameter("round", Choice(("truncate", "round")), tag="or",
                                      help="rounding of the output")
 
     def __post_init__(self):

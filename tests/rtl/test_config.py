@@ -76,7 +76,7 @@ def test_divider_constants():
 ])
 def test_octave_codes(parameters, message):
     with refused(message):
-        E2(**parameters)
+        E2.preset("paper", **parameters)
 
 
 @pytest.mark.parametrize("parameters, message", [
@@ -93,8 +93,8 @@ def test_input_codes(parameters, message):
 
 
 def test_presets():
-    assert E2() == E2.preset("paper")
-    assert list(E2.PRESETS)[0] == "paper"
+    assert E2() == E2.preset("plus")
+    assert list(E2.PRESETS)[0] == "plus"
     with refused("Preset 'plsu' of softmax-e2 does not exist; did you mean 'plus'?"):
         E2.preset("plsu")
 
@@ -142,10 +142,11 @@ def test_octave_codes_of_fine_steps(parameters):
 # Names and hashes ------------------------------------------------------------------------------
 
 def test_names():
-    assert E2().name == "softmax_e2_b8o8l8n512_paper"
-    assert E2.preset("plus", lanes=16).name == "softmax_e2_b8o8l16n512_plus"
-    assert E2(divider_constants=8, input_scale=0.25).name == "softmax_e2_b8o8l8n512_paper_s2em2_d8"
-    assert E2(input_scale=0.1).name == "softmax_e2_b8o8l8n512_paper_s0p1"
+    assert E2().name == "softmax_e2_b8o8l8n512_plus"
+    assert E2.preset("paper", lanes=16).name == "softmax_e2_b8o8l16n512_paper"
+    assert E2.preset("paper", divider_constants=8, input_scale=0.25).name == \
+        "softmax_e2_b8o8l8n512_paper_s2em2_d8"
+    assert E2(input_scale=0.1).name == "softmax_e2_b8o8l8n512_plus_s0p1"
 
 
 def test_names_are_unique_identifiers():
@@ -154,8 +155,9 @@ def test_names_are_unique_identifiers():
               "code_rounding": ("truncate",), "correction": ("absolute",),
               "sum_fraction_bits": (12,), "divider_constants": (4, 8),
               "output_rounding": ("round",)}
-    configs = [E2(), E2.preset("plus")]
-    configs += [E2(**{name: value}) for name, options in values.items() for value in options]
+    configs = [E2.preset("paper"), E2.preset("plus")]
+    configs += [E2.preset("paper", **{name: value}) for name, options in values.items()
+                for value in options]
     configs += [E2.preset("plus", **{name: value}) for name, options in values.items()
                 if name not in ("correction", "divider_constants", "code_bits", "output_rounding")
                 for value in options]
@@ -165,8 +167,9 @@ def test_names_are_unique_identifiers():
 
 
 def test_long_names_end_in_a_hash():
-    config = E2(bits=16, lanes=64, max_length=4096, input_scale=0.0123456789, max_rows=4096,
-                memory="distributed", correction="absolute", code_rounding="truncate")
+    config = E2.preset("paper", bits=16, lanes=64, max_length=4096, input_scale=0.0123456789,
+                       max_rows=4096, memory="distributed", correction="absolute",
+                       code_rounding="truncate")
     assert config.name == f"softmax_e2_b16o8l64n4096_paper_x{config.hash}"
 
 
@@ -178,7 +181,8 @@ def test_hash_does_not_change():
 
 # Files -----------------------------------------------------------------------------------------
 
-CONFIGS = [E2(), E2.preset("plus", lanes=5, input_scale=1 / 3), E2(max_length=1, memory="block")]
+CONFIGS = [E2.preset("paper"), E2.preset("plus", lanes=5, input_scale=1 / 3),
+           E2(max_length=1, memory="block")]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

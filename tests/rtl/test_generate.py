@@ -1,9 +1,11 @@
 """The command line: what it writes, and the one line that it says of each mistake."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -62,13 +64,19 @@ def test_one_unit(run, out, tmp_path):
     status, printed, error = run("passthrough", "--bits", 5)
     assert (status, error) == (0, "")
     assert folders(out) == [config.name]
-    assert folders(out / config.name) == ["config.json", f"{config.name}.v"]
+    assert folders(out / config.name) == ["config.json", "manifest.json", f"{config.name}.v"]
     text = (out / config.name / f"{config.name}.v").read_text()
     assert text == verilog.of_unit(config)
+    files = json.loads((out / config.name / "manifest.json").read_text())["files"]
+    assert files == {name: {"sha256": hashlib.sha256((out / config.name / name).read_bytes())
+                            .hexdigest()} for name in ("config.json", f"{config.name}.v")}
     iverilog(text, tmp_path)
     assert UnitConfig.load(out / config.name / "config.json") == config
     lines = printed.splitlines()
-    assert [line.split() for line in lines[:-1]] == [["module", "latency"], [config.name, "1"]]
+    # Latency at the AXI ports.
+    assert [re.split("  +", line) for line in lines[:-1]] == [
+        ["module", "preset", "latency", "output scale", "mean error"],
+        [config.name, "plain", "2", "-", "-"]]
     assert lines[-1].startswith(f"1 unit written to {out}/ in ")
 
 
@@ -141,7 +149,8 @@ def test_written_again(run, out):
     (folder / "notes.txt").write_text("mine")
     (folder / "config.json").write_text("old")
     run("passthrough")
-    assert folders(folder) == ["config.json", "notes.txt", f"{folder.name}.v"]
+    assert folders(folder) == ["config.json", "manifest.json", "notes.txt",
+                               f"{folder.name}.v"]
     assert (folder / "notes.txt").read_text() == "mine"
     assert UnitConfig.load(folder / "config.json") == PassthroughConfig()
 
@@ -166,11 +175,11 @@ def test_nothing_half_written(run, out, monkeypatch):
 
 def test_synth(run):
     status, printed, _ = run("passthrough", "--synth", "--bits", 4)
-    header, row = (line.split() for line in printed.splitlines()[:2])
+    header, row = (re.split("  +", line) for line in printed.splitlines()[:2])
     assert status == 0
-    assert header == ["module", "latency", "LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
+    assert header[5:] == ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
     # The core alone: two elements, two bits of keep, last, valid; beats and error.
-    assert row[3] == str(8 + 2 + 1 + 1 + 3 + 1)
+    assert row[6] == str(8 + 2 + 1 + 1 + 3 + 1)
 
 
 # What it prints ---------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ EXPECTED = [
 
 @pytest.mark.parametrize("name, parameters, l1, tolerance, worst, least, most", EXPECTED)
 def test_expected_figures(name, parameters, l1, tolerance, worst, least, most):
-    got = figures(rtl.unit(name)(**parameters))
+    got = figures(rtl.unit(name).preset("paper", **parameters))
     assert got[0] == pytest.approx(l1, abs=tolerance)
     assert got[1] <= worst
     assert least <= got[2] <= got[3] <= most
