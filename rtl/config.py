@@ -271,6 +271,11 @@ class UnitConfig:
         return 1
 
     @property
+    def max_rows(self) -> int:
+        """Rows that may be inside the unit at a time, further ones stall; 0: any number."""
+        return 0
+
+    @property
     def row_interval(self) -> int:
         """Cycles between the ends of two rows, at least.
 
@@ -292,6 +297,18 @@ class UnitConfig:
     def row_latency(self, beats: int) -> int:
         """:attr:`latency` of a row of ``beats`` beats, in cycles, in an otherwise idle unit."""
         return self.latency + (self.passes - 1) * (beats - 1)
+
+    @property
+    def most_rows(self) -> int:
+        """Most rows inside a unit from rows to rows at a time.
+
+        A beat that need not wait for the output is inside for as many cycles at most as the longest
+        row takes from its first beat in to its last beat out, alone in the unit. One beat enters
+        per cycle, so no more beats are inside, and each may be a row, unless :attr:`max_rows` are
+        fewer.
+        """
+        beats = self.max_beats + self.row_latency(self.max_beats)
+        return min(beats, self.max_rows or beats)
 
     def _require(self, name: str, condition: bool, allowed: str, value: object = None) -> None:
         """Refuse the value of a parameter unless ``condition`` holds.

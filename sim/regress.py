@@ -7,7 +7,7 @@ knows. Four kinds of configurations and inputs, which the provider of a unit's f
 =========== ====================================================================================
 directed    every preset, with inputs that go for weak points
 real        every preset, with data captured from a real Transformer
-throughput  every preset, with inputs of random lengths back to back
+throughput  every preset, back to back: the sequences of lengths that are hardest, random ones
 random      configurations drawn over every parameter, with directed and random inputs
 =========== ====================================================================================
 """

@@ -37,6 +37,10 @@ SOURCES = ("greedy search, A3 (Ham et al., HPCA 2020); selection by predicted sc
            "with a predictor and rules of this project's own; reuse of maps, Shim, Choi and Sung, "
            "ICLR 2022")
 
+# Rows inside the unit of a reused map's exponentials: it has one lane, so that a set of a few keys
+# has few beats, but a query takes far longer.
+REUSE_ROWS = 32
+
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,7 +203,7 @@ class AttentionConfig(UnitConfig):
         if self.reuse:
             return ExponentialsConfig(
                 bits=self.logit_bits, input_scale=self.logit_scale, out_bits=self.code_bits,
-                lanes=1, max_length=self.max_keys)
+                lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, bits=self.logit_bits, input_scale=self.logit_scale,
             out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)

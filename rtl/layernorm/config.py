@@ -36,9 +36,6 @@ __all__ = ["LayerNormConfig"]
 # Width of the wider operand of a DSP block's multiplier.
 OPERAND_BITS = 25
 
-# Rows that may be inside a unit at a time if their lengths vary, when none is long.
-MAX_ROWS = 32
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerNormConfig(UnitConfig):
@@ -150,11 +147,6 @@ class LayerNormConfig(UnitConfig):
     def max_beats(self):
         """Beats of the longest row."""
         return -(-self.channels // self.lanes)
-
-    @property
-    def max_rows(self):
-        """Rows that may be inside the unit at a time. Rows of fixed length are never held back."""
-        return MAX_ROWS if self.variable else self.max_beats + self.latency
 
     @property
     def input_layout(self):

@@ -41,9 +41,13 @@ class SoftmaxConfig(UnitConfig):
     max_length: int = parameter(512, Integer(1, 4096), tag="n", help="elements per row at most")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory that holds the rows; auto takes block RAM above 4096 bits")
-    max_rows: int = parameter(32, Integer(32, 4096), tag="r",
-                              help="rows that may be inside the unit at a time; further ones "
-                                   "wait at the input")
+    max_rows: int = parameter(0, Integer(0, 4096), tag="r",
+                              help="rows that may be inside the unit at a time, 32 or more: "
+                                   "further ones wait at the input; 0: any number, none waits")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._require("max_rows", self.max_rows == 0 or self.max_rows >= 32, "0 or at least 32")
 
     @property
     def max_beats(self):

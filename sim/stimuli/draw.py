@@ -29,8 +29,11 @@ from rtl.parameter import (
 
 from ..bench.rows import Rows
 
-__all__ = ["Each", "Narrow", "Only", "Table", "UpTo", "budget", "fitting", "parameters", "simpler",
-           "own_kind", "value"]
+__all__ = ["Each", "Narrow", "Only", "Table", "UpTo", "budget", "fitting", "hard_lengths",
+           "own_kind", "parameters", "simpler", "value"]
+
+# Most lengths between the longest and the shortest row of a causal sequence.
+CAUSAL_ROWS = 256
 
 # Lanes up to which a row takes a simulator equally long per beat.
 USUAL_LANES = 16
@@ -302,3 +305,24 @@ def fitting(rows: Rows, lanes: int, random: np.random.Generator, beats: int) -> 
 def budget(beats: int, lanes: int) -> int:
     """Return the beats of ``lanes`` lanes that take about as long as ``beats`` usual ones."""
     return beats * USUAL_LANES // max(lanes, USUAL_LANES)
+
+
+def hard_lengths(config: UnitConfig, random: np.random.Generator) -> list[int]:
+    """Return lengths of rows whose sequence asks most of a unit that must take every beat.
+
+    One-beat rows for ever, and behind long rows: as many as are inside at a time, and half as many.
+    Rows of causal attention, up and down; the longest and the shortest in turn.
+    """
+    longest, lanes = config.max_length, min(config.lanes, config.max_length)
+    room = config.max_beats + config.row_latency(config.max_beats)
+    one_beat = random.integers(1, lanes, 4 * room, endpoint=True).tolist()
+    causal = range(longest, 0, -(-longest // CAUSAL_ROWS))
+    return [
+        *one_beat,
+        *[longest, *one_beat[:room]] * 3,
+        *[longest, *one_beat[:config.max_beats]] * 3,
+        *[longest, longest, *one_beat[:room // 2]] * 3,
+        *causal, *reversed(causal),
+        *[longest, 1] * 4,
+        *[min(lanes + 1, longest), 1] * 8,
+    ]

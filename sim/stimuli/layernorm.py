@@ -73,6 +73,9 @@ def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, b
         found = _captured(config)
     elif kind == "throughput":
         found = random_rows(config, random, rows * config.max_beats).take(range(rows))
+        if config.variable:
+            found = Rows.of(_random_row(config, random, length)
+                            for length in draw.hard_lengths(config, random)) + found
     else:
         found = Rows.of(directed(config))
         # Loads are drawn on top, and the directed rows of a long row are many beats.

@@ -82,7 +82,8 @@ class Provider(Protocol):
         beats : int
             About how many beats random inputs may have, at a usual width.
         rows : int
-            How many rows a throughput run has; sets take the place of rows where there are none.
+            How many random rows a throughput run has beside the hardest sequences; sets take the
+            place of rows where there are none.
 
         Raises
         ------

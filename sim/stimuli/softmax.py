@@ -75,7 +75,9 @@ def inputs(config: UnitConfig, kind: str, random: np.random.Generator, *, beats:
     if kind == "real":
         return _captured(config)
     if kind == "throughput":
-        return back_to_back(config, random, rows)
+        hard = Rows.of(_random_row(config, random, length)
+                       for length in draw.hard_lengths(config, random))
+        return hard + back_to_back(config, random, rows)
     beats = draw.budget(beats, config.lanes)
     named = Rows.of(directed(config))
     if kind == "random":
