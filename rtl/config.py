@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from amaranth.lib import data, wiring
 
-from .parameter import ConfigError, kind_of
+from .parameter import ConfigError, derived_of, kind_of
 
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
@@ -83,13 +83,20 @@ class UnitConfig:
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        # Defaults that follow other parameters come last.
+        for field in sorted(dataclasses.fields(self), key=self._is_derived):
             value, kind = getattr(self, field.name), kind_of(field)
+            if self._is_derived(field):
+                value = derived_of(field).rule(self)
             try:
                 object.__setattr__(self, field.name, kind.normalise(value))
             except ValueError:
                 raise ConfigError(f"Parameter {field.name} must be {kind.allowed}, "
                                   f"not {value!r}") from None
+
+    def _is_derived(self, field: dataclasses.Field) -> bool:
+        """Whether no value of a parameter is known yet, but a rule for it."""
+        return derived_of(field) is not None and getattr(self, field.name) is None
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Self:
@@ -116,7 +123,8 @@ class UnitConfig:
         """
         fields = self.parameters()
         sizing = [n for n in ("bits", "out_bits", "lanes", "max_length") if n in fields]
-        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
+        chosen = {n: kind_of(f).normalise(derived_of(f).rule(self) if derived_of(f) else f.default)
+                  for n, f in fields.items()}
         preset, difference = "", None
         for candidate, values in (self.PRESETS or {"": {}}).items():
             expected = {**chosen, **values}

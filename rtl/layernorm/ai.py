@@ -29,7 +29,7 @@ from ..blocks.lookup import lookup
 from ..blocks.pipeline import delays
 from ..config import register
 from ..fixed import half
-from ..parameter import Choice, Integer, parameter
+from ..parameter import Choice, Derived, Integer, parameter
 from ..tables import rsqrt_words
 from .beat_sum import BeatSum
 from .config import LayerNormConfig
@@ -64,10 +64,17 @@ class AILayerNormConfig(LayerNormConfig):
 
     bits: int = parameter(8, Integer(2, 10), tag="b", help="width of an element")
     code_bits: int = parameter(4, Integer(2, 6), tag="k", help="width of a compressed magnitude")
-    threshold: int = parameter(64, Integer(1, 1023), tag="t",
-                               help="magnitude from which on high_shift holds")
-    low_shift: int = parameter(2, Integer(0, 8), tag="ls", help="shift of magnitudes below")
-    high_shift: int = parameter(4, Integer(0, 8), tag="hs", help="shift of magnitudes from there")
+    low_shift: int = parameter(
+        Derived(lambda config: max(config.bits - 2 - config.code_bits, 0), "bits - 2 - code_bits"),
+        Integer(0, 8), tag="ls", help="shift of magnitudes below the threshold")
+    high_shift: int = parameter(
+        Derived(lambda config: max(config.bits - config.code_bits, config.low_shift),
+                "bits - code_bits"),
+        Integer(0, 8), tag="hs", help="shift of magnitudes from the threshold on")
+    threshold: int = parameter(
+        Derived(lambda config: min(1 << (config.code_bits + config.low_shift), 1023),
+                "the first magnitude whose code overflows with low_shift"),
+        Integer(1, 1023), tag="t", help="magnitude from which on high_shift holds")
     compression: str = parameter("half-even", Choice(("half-even", "half-up", "truncate")), tag="r",
                                  help="rounding of a magnitude to its code")
     rsqrt_index_bits: int = parameter(6, Integer(2, 10), tag="ri",

@@ -16,6 +16,7 @@ from ..config import UnitConfig
 from ..fixed import half_up, round_shift, signed_range, signed_width, unsigned_range
 from ..parameter import (
     Choice,
+    Derived,
     Flag,
     Integer,
     Integers,
@@ -34,6 +35,9 @@ __all__ = ["LayerNormConfig"]
 
 # Width of the wider operand of a DSP block's multiplier.
 OPERAND_BITS = 25
+
+# Bits of a channel's parameters, if they are loaded.
+LOADED_BITS = 32
 
 # Rows that may be inside a unit at a time if their lengths vary, when none is long.
 MAX_ROWS = 32
@@ -58,13 +62,16 @@ class LayerNormConfig(UnitConfig):
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of an element")
     signed_input: bool = parameter(False, Flag(), tag="si", help="elements are signed")
-    zero_point: int = parameter(128, Integer(-(1 << 15), (1 << 16) - 1), tag="z",
-                                help="element that stands for zero")
+    zero_point: int = parameter(
+        Derived(lambda config: 0 if config.signed_input else 1 << (config.bits - 1),
+                "the middle of the range"),
+        Integer(-(1 << 15), (1 << 16) - 1), tag="z", help="element that stands for zero")
     alpha_bits: int = parameter(2, Integer(0, 2), tag="ab",
                                 help="width of a channel's power-of-two factor's exponent")
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
-    output_scale: float = parameter(2.0 ** -5, PositiveReal(), tag="os",
-                                    help="real value of one output step")
+    output_scale: float = parameter(
+        Derived(lambda config: 2.0 ** (3 - config.out_bits), "4 deviations are the range"),
+        PositiveReal(), tag="os", help="real value of one output step")
     lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
     channels: int = parameter(768, Integer(1, 4096), tag="c",
                               help="elements per row; at most, if row_length is variable")
@@ -75,10 +82,18 @@ class LayerNormConfig(UnitConfig):
                                help="added to the variance, in squared steps of the input")
     mean_fraction_bits: int = parameter(6, Integer(0, 8), tag="mf",
                                         help="fraction bits of the mean")
-    gamma_bits: int = parameter(8, Integer(2, 16), tag="gb", help="width of a gamma, signed")
+    gamma_bits: int = parameter(
+        Derived(lambda config: min(config.out_bits, 14 if config.loaded else 16),
+                "out_bits; 14 at most if parameters are loaded"),
+        Integer(2, 16), tag="gb", help="width of a gamma, signed")
     gamma_fraction_bits: int = parameter(
-        1, Integer(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
-    beta_bits: int = parameter(8, Integer(2, 20), tag="bb", help="width of a beta, signed")
+        Derived(lambda config: config.fraction_of_one(), "as many as a gamma of just below 2.0 has "
+                "room for"),
+        Integer(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
+    beta_bits: int = parameter(
+        Derived(lambda config: min(config.out_bits, config.loaded_room() - config.gamma_bits),
+                "out_bits; if parameters are loaded, at most what is left of 32 bits a channel"),
+        Integer(2, 20), tag="bb", help="width of a beta, signed")
     beta_fraction_bits: int = parameter(
         0, Integer(0, 8), tag="bf", help="fraction bits of a beta, in output steps")
     alpha: tuple = parameter((), Integers(0, 3), tag="al",
@@ -110,9 +125,23 @@ class LayerNormConfig(UnitConfig):
         self._require("beta", not (self.rms and self.beta), "empty if rms is true",
                       f"{len(self.beta)} integers")
         width = self.load_layout.element.width
-        self._require("channel_parameters", not self.loaded or width <= 32,
-                      "fixed for parameters of more than 32 bits a channel", f"loaded for {width}")
+        self._require("channel_parameters", not self.loaded or width <= LOADED_BITS,
+                      f"fixed for parameters of more than {LOADED_BITS} bits a channel",
+                      f"loaded for {width}")
         self._check_fractions()
+
+    # Defaults ----------------------------------------------------------------------------------
+
+    def fraction_of_one(self):
+        """Fraction bits with which a gamma of 1.0 has the second bit of its range."""
+        octave = math.frexp(self.output_scale)[1] - 1
+        return min(max(self.gamma_bits - 2 + octave, -12), 12)
+
+    def loaded_room(self):
+        """Bits that gamma and beta of a channel may have together."""
+        return LOADED_BITS - self.alpha_bits if self.loaded else 2 * LOADED_BITS
+
+    # Checks ------------------------------------------------------------------------------------
 
     def _check_fractions(self):
         """Check that gamma and beta fit the fraction that the second pass works with."""

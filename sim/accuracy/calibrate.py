@@ -20,7 +20,6 @@ import numpy as np
 
 from rtl import unit
 from rtl.layernorm.config import LayerNormConfig
-from rtl.parameter import kind_of
 
 __all__ = ["Calibration", "calibrate", "input_factors", "normalise", "output_scale",
            "quantise_input"]
@@ -92,27 +91,25 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
         if not np.isfinite(value).all():
             raise ValueError(f"Array {key} must hold finite numbers only")
 
-    preset = cls.PRESETS.get(parameters.pop("preset", next(iter(cls.PRESETS))), {})
-    chosen = {key: kind_of(field).normalise(field.default)
-              for key, field in cls.parameters().items()} | preset | parameters
-    low = -(1 << (chosen["bits"] - 1)) if chosen["signed_input"] else 0
-    limits = low, low + (1 << chosen["bits"]) - 1
-    scale, zero_point, alpha = input_factors(inputs.reshape(-1, channels), limits,
-                                             chosen["alpha_bits"])
-    outputs = normalise(inputs, **weights, epsilon=epsilon, rms=chosen["rms"])
-    step = parameters.get("output_scale") or output_scale(outputs, chosen["out_bits"])
+    preset = parameters.pop("preset", next(iter(cls.PRESETS)))
+    # What the parameters leave open is the config's to choose.
+    chosen = cls.preset(preset, channels=channels, **parameters)
+    scale, zero_point, alpha = input_factors(inputs.reshape(-1, channels), chosen.raw_range,
+                                             chosen.alpha_bits)
+    outputs = normalise(inputs, **weights, epsilon=epsilon, rms=chosen.rms)
+    step = parameters.get("output_scale") or output_scale(outputs, chosen.out_bits)
 
-    gammas, gamma_bits = _integers(weights["gamma"] / step, chosen["gamma_bits"], -12, 12)
+    gammas, gamma_bits = _integers(weights["gamma"] / step, chosen.gamma_bits, -12, 12)
     # No beta is worth more than the range of the output.
-    limit = 1 << (chosen["out_bits"] - 1)
+    limit = 1 << (chosen.out_bits - 1)
     betas, beta_bits = _integers(np.clip(weights["beta"] / step, -limit, limit - 1),
-                                 chosen["beta_bits"], 0, 8)
+                                 chosen.beta_bits, 0, 8)
     fitted = {"zero_point": zero_point, "alpha": alpha, "channels": channels, "gamma": gammas,
               "gamma_fraction_bits": gamma_bits, "output_scale": step,
               "epsilon": float(epsilon) / scale ** 2}
-    if not chosen["rms"]:
+    if not chosen.rms:
         fitted |= {"beta": betas, "beta_fraction_bits": beta_bits}
-    return Calibration(cls(**(preset | parameters | fitted)), scale)
+    return Calibration(cls.preset(preset, **{**parameters, **fitted}), scale)
 
 
 def input_factors(inputs: np.ndarray, limits: tuple[int, int],
