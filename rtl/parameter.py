@@ -17,8 +17,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Choice", "ConfigError", "Derived", "Flag", "Integer", "Integers", "Kind", "NonNegativeReal",
-           "PositiveReal", "Real", "Words", "derived_of", "kind_of", "parameter"]
+__all__ = ["Choice", "ConfigError", "Derived", "Flag", "Integer", "Integers", "Kind",
+           "NonNegativeReal", "PositiveReal", "Real", "Words", "derived_of", "kind_of", "parameter"]
 
 
 class ConfigError(ValueError):

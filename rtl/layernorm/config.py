@@ -6,6 +6,7 @@ Notation: ``x`` element in steps of the input, ``L`` length of a row, ``E`` sum 
 
 import dataclasses
 import functools
+import itertools
 import math
 from fractions import Fraction
 
@@ -25,6 +26,7 @@ from ..parameter import (
     parameter,
 )
 from ..stream.beat import BeatLayout
+from ..tables import quotient_word
 from .channels import ChannelWords
 from .core import LayerNorm
 from .lengths import LENGTH_BITS, Scale
@@ -328,16 +330,48 @@ class LayerNormConfig(UnitConfig):
     def _mean_error(self):
         """Steps by which a mean can exceed the elements, since the reciprocal is rounded."""
         most = max(abs(value) for value in self.value_range) << self.mean_bits
-        return (most >> LENGTH_BITS) + 1
+        return (most >> self.reciprocal_bits) + 1
 
     @property
     def length_bits(self):
-        """Fraction bits of the reciprocal and of the root of a row's length."""
+        """Fraction bits of the root of a row's length."""
         return LENGTH_BITS
+
+    @functools.cached_property
+    def reciprocal_bits(self):
+        """Fraction bits of the reciprocal of a row's length: 16, or as many as equal elements need.
+
+        A row whose elements ``x`` are all equal has a mean that is exact, and so gives beta. With
+        the reciprocal ``(2**(bits + shift) + d) / L``, what the mean of ``L`` elements ``x`` is off
+        by is ``x * d * 2**(mean_bits - bits - shift)``, which has to round to nothing. 16 bits do
+        for ``abs(x) < 2**(16 - mean_bits)``, whatever the length.
+        """
+        if self.rms:
+            return LENGTH_BITS
+        return next(bits for bits in itertools.count(LENGTH_BITS)
+                    if all(self._equal_mean_is_exact(bits, *row) for row in self._equal_rows))
+
+    def _equal_mean_is_exact(self, bits, length, low, high):
+        """Whether rows of one element from ``low`` to ``high`` have an exact mean."""
+        power = bits + (length - 1).bit_length()
+        excess = length * quotient_word(1 << power, length) - (1 << power)
+        half_step = 1 << (power - self.mean_bits - 1)
+        return all(-half_step <= -x * excess < half_step for x in (low, high))
+
+    @property
+    def _equal_rows(self):
+        """Length of each row, and the least and largest ``x`` that all its channels can have."""
+        low, high = self.centred_range
+        if self.loaded:
+            alphas = [self.top_alpha] * self.channels
+        else:
+            alphas = itertools.accumulate(self.alphas, min)
+        rows = ((length, low << alpha, high << alpha) for length, alpha in enumerate(alphas, 1))
+        return rows if self.variable else list(rows)[-1:]
 
     def negated_mean(self, total, scale):
         """``-E / L`` with :attr:`mean_fraction_bits`, rounded half up."""
-        shift = LENGTH_BITS + scale.shift - self.mean_bits
+        shift = self.reciprocal_bits + scale.shift - self.mean_bits
         return round_shift(-total * scale.reciprocal, shift)
 
     # Radicand ----------------------------------------------------------------------------------
@@ -391,8 +425,8 @@ class LayerNormConfig(UnitConfig):
         return {length: self._scale(length) for length in lengths}
 
     def _scale(self, length):
-        return Scale.of(length, self.variance_weight(length), self.radicand_bits,
-                        self._epsilon(length))
+        return Scale.of(length, self.variance_weight(length), self.reciprocal_bits,
+                        self.radicand_bits, self._epsilon(length))
 
     @functools.cached_property
     def epsilon_bits(self):

@@ -68,6 +68,22 @@ def test_cycles(name, parameters):
     assert result["cycles"] == len(rows) * config.max_beats + config.latency + config.max_beats - 2
 
 
+@pytest.mark.parametrize("name, parameters", [
+    ("layernorm-ai", {"bits": 10, "channels": 43, "channel_parameters": "loaded"}),
+    ("layernorm-exact", {"bits": 16, "channels": 43, "row_length": "variable"}),
+    ("layernorm-exact", {"bits": 16, "channels": 43, "epsilon": 2.0 ** 64})])
+def test_extreme_scales(name, parameters):
+    """Wide reciprocals of the length, and radicands of more than 64 bits."""
+    config = rtl.unit(name)(lanes=8, zero_point=0, mean_fraction_bits=8, alpha=(3,) * 43,
+                            beta=tuple(range(-20, 23)), **parameters)
+    config = dataclasses.replace(config, gamma=(127, -128, 90) * 14 + (127,))
+    assert config.reciprocal_bits > 16
+    low, high = config.raw_range
+    rows = [np.full(43, value) for value in (low, high, high - 1, high // 3)]
+    result = simulate(config, [*rows, *rows_of(config, 60)])
+    assert result["mismatches"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", UNITS)
 @pytest.mark.parametrize("seed", range(40))
