@@ -33,7 +33,8 @@ class ByDefinition(normalise.Normaliser):
         """No element is further from the mean than the root of the length; with what is rounded."""
         p, rounded = self.p, 0
         if not p.rms:
-            error = Fraction(1, 2 << self.mean_bits) + Fraction(self.largest_x(), 1 << self.inverse_bits)
+            error = (Fraction(1, 2 << self.mean_bits)
+                     + Fraction(self.largest_x(), 1 << self.inverse_bits))
             rounded = error * Fraction(2) ** (1 + self.octaves - self.base)
         return (math.isqrt(p.channels) + 2 + math.ceil(rounded)).bit_length() + 1
 
