@@ -225,17 +225,18 @@ class CodedSquares(wiring.Component):
                                              name=f"square_word_{k}"))
             with m.Else():
                 m.d.sync += square.eq(0)
-            high = alpha[1] if len(alpha) > 1 else Const(0, 1)
+            high = alpha[1:] if len(alpha) > 1 else Const(0, 1)
             late = BeatSum.delay(k, True)
             square, flag, high = (
                 delays(m, Cat(value), late + wait, name)[-1] for value, wait, name in (
                     (square, 0, f"square_{k}"), (flag, 1, f"flag_{k}"), (high, 1, f"alpha_{k}")))
-            # Each bit is a function of five others, if the shifts are equal.
-            term = Signal(len(square) + 2 * config.flag_shift + 4, name=f"term_{k}")
+            # Each bit is a function of five others, if the shifts are equal and alpha has two bits.
+            shifts = [2 * config.flag_shift * (case & 1) + 4 * (case >> 1)
+                      for case in range(2 << len(high))]
+            term = Signal(len(square) + max(shifts), name=f"term_{k}")
             with m.Switch(Cat(flag, high)):
-                for case in range(4):
+                for case, shift in enumerate(shifts):
                     with m.Case(case):
-                        shift = 2 * config.flag_shift * (case & 1) + 4 * (case >> 1)
                         m.d.comb += term.eq(square << shift)
             m.d.comb += self._sum.i[k].eq(term)
         m.d.comb += self.o.eq(self._sum.o)

@@ -68,7 +68,7 @@ class LayerNormConfig(UnitConfig):
         Derived(lambda config: 0 if config.signed_input else 1 << (config.bits - 1),
                 "the middle of the range"),
         Integer(-(1 << 15), (1 << 16) - 1), tag="z", help="element that stands for zero")
-    alpha_bits: int = parameter(2, Integer(0, 2), tag="ab",
+    alpha_bits: int = parameter(2, Integer(0, 3), tag="ab",
                                 help="width of a channel's power-of-two factor's exponent")
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
     output_scale: float = parameter(
@@ -98,7 +98,7 @@ class LayerNormConfig(UnitConfig):
         Integer(2, 20), tag="bb", help="width of a beta, signed")
     beta_fraction_bits: int = parameter(
         0, Integer(0, 8), tag="bf", help="fraction bits of a beta, in output steps")
-    alpha: tuple = parameter((), Integers(0, 3), tag="al",
+    alpha: tuple = parameter((), Integers(0, 7), tag="al",
                              help="exponent of each channel's factor; none: all 0")
     gamma: tuple = parameter((), Integers(-(1 << 15), (1 << 15) - 1), tag="ga",
                              help="gamma of each channel; none: all 1.0, or the nearest")

@@ -31,6 +31,7 @@ def rows_of(config, beats, seed=0):
 KINDS = [
     {"lanes": 4, "channels": 30},
     {"lanes": 1, "channels": 9, "alpha_bits": 0, "zero_point": 0},
+    {"lanes": 4, "channels": 30, "alpha_bits": 3},
     {"lanes": 3, "channels": 2, "zero_point": 255},
     {"lanes": 2, "channels": 1},
     {"lanes": 20, "channels": 100},

@@ -66,6 +66,7 @@ CASES = [(preset, change) for preset in PRESETS for change in (
     {}, {"channels": 1}, {"channels": 7, "lanes": 8}, {"row_length": "variable"},
     {"row_length": "variable", "channels": 100, "epsilon": 3.3}, {"epsilon": 100.0},
     {"signed_input": True, "zero_point": 0}, {"zero_point": 255}, {"alpha_bits": 0},
+    {"alpha_bits": 3},
     {"channel_parameters": "loaded"}, {"bits": 12, "zero_point": 3, "alpha_bits": 0},
     {"out_bits": 16, "gamma_bits": 16, "gamma_fraction_bits": 3, "beta_fraction_bits": 2},
     {"bits": 16, "channels": 47, "zero_point": 0, "channel_parameters": "loaded"},
