@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from ..accuracy.capture import CaptureError
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stale.append(name)
             elif after != before:
                 path.write_text(after, encoding="utf-8")
-        except (OSError, ValueError) as error:
+        except (CaptureError, OSError, ValueError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
     if stale:
