@@ -140,7 +140,7 @@ class AILayerNormConfig(LayerNormConfig):
     @property
     def largest_radicand(self):
         """All squares at their largest, and a mean of 0."""
-        return max(self.channels * self.top_square << self.square_shift, 1)
+        return max(self.largest_squares << self.square_shift, 1)
 
     @property
     def lowest_radicand(self):

@@ -298,12 +298,22 @@ class LayerNormConfig(UnitConfig):
     @property
     def squares_shape(self):
         """Shape of ``Q``, in units of the method's squares."""
-        return Shape.cast(range(self.top_square * self.channels + 1))
+        return Shape.cast(range(self.largest_squares + 1))
 
     @property
     def top_square(self):
         """Largest square of an element, in the same units."""
         raise NotImplementedError
+
+    @functools.cached_property
+    def largest_squares(self):
+        """Upper bound of ``Q``: of channels with the largest factor only those that have it.
+
+        Where lengths vary, all count: a short row may be made of these alone.
+        """
+        if self.loaded or self.variable:
+            return self.channels * self.top_square
+        return sum(self.top_square >> 2 * (self.top_alpha - alpha) for alpha in self.alphas)
 
     # Mean --------------------------------------------------------------------------------------
 

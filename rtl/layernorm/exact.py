@@ -97,7 +97,7 @@ class ExactLayerNormConfig(LayerNormConfig):
     @property
     def largest_radicand(self):
         """All squares at their largest, and a mean of 0."""
-        return max(self.channels * self.top_square * (1 if self.rms else self.channels), 1)
+        return max(self.largest_squares * (1 if self.rms else self.channels), 1)
 
     @property
     def factor_bits(self):

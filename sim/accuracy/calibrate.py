@@ -46,6 +46,9 @@ SAMPLED_TOKENS = 2048
 # Relative error above which a warning is given.
 LARGEST_ERROR = 0.25
 
+# Part of the tokens with a deviation that the unit does not resolve, above which one is given.
+MOST_NARROW = 0.01
+
 # What the largest channel is more than the median one, from which on factors have three bits.
 WIDE_RATIO = 16
 
@@ -110,6 +113,15 @@ class Calibration:
         got = self.dequantise_output(model.run(self.config, self.quantise(inputs)))
         return float(np.abs(got - exact).mean() / (np.std(exact) or 1.0))
 
+    def narrow_rows(self, inputs: np.ndarray) -> float:
+        """Return the part of rows (..., channels) whose deviation the unit does not resolve."""
+        steps = (self.dequantise(self.quantise(inputs)) - self.input_offset) / self.input_scale
+        squares = np.square(steps).mean(axis=-1)
+        if not self.config.rms:
+            squares -= np.square(steps.mean(axis=-1))
+        resolved = self.config.smallest_deviation ** 2
+        return float((squares + self.config.epsilon < resolved).mean())
+
 
 def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray | None = None, *,
               epsilon: float = 0.0, output_step: str = "common", head_room: float = HEAD_ROOM,
@@ -153,7 +165,9 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
     Warns
     -----
     UserWarning
-        If the tokens are few, or the error on them exceeds a quarter of the outputs' deviation.
+        If the tokens are few, more than a hundredth of them have a deviation below
+        ``config.smallest_deviation``, or the error on them exceeds a quarter of the outputs'
+        deviation.
     """
     cls = _checked(name, {"output_step": output_step, "preset": preset}, parameters)
     arrays = _arrays(inputs, gamma, beta, (epsilon, head_room))
@@ -191,6 +205,10 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
     if len(inputs) < fewest_tokens:
         warnings.warn(f"Calibration on {len(inputs)} tokens: other tokens will exceed the range; "
                       f"take {fewest_tokens} at least", stacklevel=2)
+    narrow = result.narrow_rows(sampled)
+    if narrow > MOST_NARROW:
+        warnings.warn(f"{narrow:.0%} of the tokens have a deviation below "
+                      "config.smallest_deviation, and are taken to have that one", stacklevel=2)
     if result.error > LARGEST_ERROR:
         warnings.warn(f"The outputs of the calibrated unit err by {result.error:.0%} of their "
                       "deviation on the tokens of the calibration", stacklevel=2)

@@ -111,6 +111,13 @@ class Normaliser:
         exponent += (value * Fraction(2) ** exponent < 1) - (value * Fraction(2) ** exponent >= 2)
         return value * Fraction(2) ** exponent, exponent
 
+    def largest_row(self, square):
+        """Largest sum of squares of a row, from the largest square without a factor."""
+        p = self.p
+        if p.row_length == "variable" or p.channel_parameters == "loaded":
+            return p.channels * square * 4 ** self.top_alpha
+        return sum(square * 4 ** alpha for alpha in self.alpha)
+
     def largest_x(self):
         """Largest magnitude of an element."""
         return max(abs(self.least_x), abs(self.most_x))

@@ -232,8 +232,31 @@ def test_common_mean():
     assert calibrate("layernorm-exact", centred, np.ones(32)).input_offset > 2.9
     assert calibrate("layernorm-exact", centred, np.ones(32), preset="rms").input_offset == 0
     inputs[0] = 0.0
-    with pytest.warns(UserWarning, match="err by [0-9]+% of their deviation"):
+    with pytest.warns(UserWarning, match="err by [0-9]+% of|have a deviation below"):
         calibrate("layernorm-exact", inputs, np.ones(32))
+
+
+def test_rows_of_little_deviation():
+    """Rows below the smallest deviation that the unit tells apart, in a range set by others."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(0, 1, (600, 32))
+    inputs[::10] *= 0.001
+    with pytest.warns(UserWarning, match="10% of the tokens have a deviation below config.small"):
+        result = calibrate("layernorm-ai", inputs, np.ones(32), bits=10)
+    assert abs(result.narrow_rows(inputs) - 0.1) < 0.01
+
+
+@pytest.mark.parametrize("mean_fraction_bits", [2, 3, 4, 5, 6])
+def test_outlier_leaves_the_octaves_to_the_others(mean_fraction_bits):
+    """The radicand has the range of the channels' own factors, and resolves their deviations."""
+    gamma, beta = weights(384)
+    inputs = tokens(400, 384)
+    # Most rows have little of it.
+    inputs[:, -1] = 800 * np.random.default_rng(2).random(400) ** 30
+    result = calibrate("layernorm-ai", inputs, gamma, beta, bits=10, output_step="channel",
+                       alpha_bits=3, mean_fraction_bits=mean_fraction_bits)
+    assert result.narrow_rows(inputs) == 0
+    assert result.error < 0.03
 
 
 def test_few_tokens():

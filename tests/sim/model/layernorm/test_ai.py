@@ -31,10 +31,10 @@ class ByThePaper(normalise.Normaliser):
         return (code << shift - p.low_shift) ** 2
 
     def largest(self):
-        square = max(map(self.square, range(self.low, self.high + 1))) << 2 * self.top_alpha
+        square = max(map(self.square, range(self.low, self.high + 1)))
         self.squares = plain.table("squares", tuple(
             self.square(raw) for raw in range(self.low, self.high + 1)))
-        self.largest_sum = self.p.channels * square
+        self.largest_sum = self.largest_row(square)
         return max(self.largest_sum * self.per_square(), 1)
 
     def per_square(self):

@@ -19,7 +19,7 @@ class ByDefinition(normalise.Normaliser):
     """Exact sums, exact variance, and one step of Newton's from a guess for the root."""
 
     def largest(self):
-        self.largest_sum = self.p.channels * self.largest_x() ** 2
+        self.largest_sum = self.largest_row(self.largest_x() ** 2 >> 2 * self.top_alpha)
         return max(self.largest_sum * (1 if self.p.rms else self.p.channels), 1)
 
     def unit(self, length):
