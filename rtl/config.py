@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from amaranth.lib import data, wiring
 
 from .data_sheet import DataSheet, Format
-from .parameter import ConfigError, kind_of, shown
+from .parameter import ConfigError, derived_of, kind_of, shown
 
 __all__ = ["ConfigError", "UnitConfig", "register", "unit", "units"]
 
@@ -100,12 +100,19 @@ class UnitConfig:
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        # Defaults that follow other parameters come last.
+        for field in sorted(dataclasses.fields(self), key=self._is_derived):
             value, kind = getattr(self, field.name), kind_of(field)
+            if self._is_derived(field):
+                value = derived_of(field).rule(self)
             try:
                 object.__setattr__(self, field.name, kind.normalise(value))
             except ValueError:
                 raise ConfigError.of(field.name, kind.allowed, shown(value)) from None
+
+    def _is_derived(self, field: dataclasses.Field) -> bool:
+        """Whether no value of a parameter is known yet, but a rule for it."""
+        return derived_of(field) is not None and getattr(self, field.name) is None
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Self:
@@ -156,10 +163,15 @@ class UnitConfig:
             name = "_".join([*(word for word in words[:3] if word), f"x{self.hash}"])
         return name
 
+    def defaults(self) -> dict[str, Any]:
+        """Defaults of all parameters: of one that follows others, by this configuration's."""
+        return {name: kind_of(field).normalise(
+                    derived_of(field).rule(self) if derived_of(field) else field.default)
+                for name, field in self.parameters().items()}
+
     def nearest_preset(self) -> tuple[str, list[str]]:
         """Preset that the fewest parameters differ from, and these; those that size it are none."""
-        fields = self.parameters()
-        chosen = {n: kind_of(f).normalise(f.default) for n, f in fields.items()}
+        fields, chosen = self.parameters(), self.defaults()
         preset, difference = "", None
         for candidate, values in (self.PRESETS or {"": {}}).items():
             expected = {**chosen, **values}

@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 from .config import UnitConfig
-from .parameter import kind_of
 
 __all__ = ["FILE", "mean_error"]
 
@@ -28,9 +27,7 @@ def mean_error(config: UnitConfig) -> float | None:
     None unless the configuration is a measured preset, but for parameters without an effect on it.
     """
     preset, _ = config.nearest_preset()
-    cls = type(config)
-    expected = {name: kind_of(field).normalise(cls.PRESETS.get(preset, {}).get(name, field.default))
-                for name, field in cls.parameters().items()}
+    expected = {**config.defaults(), **config.PRESETS.get(preset, {})}
     same = all(getattr(config, name) == value for name, value in expected.items()
                if name not in WITHOUT_EFFECT)
     return _stored().get(config.UNIT, {}).get(preset) if same else None

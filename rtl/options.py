@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .config import ConfigError, UnitConfig, unit, units
-from .parameter import kind_of, shown
+from .parameter import derived_of, kind_of, shown
 
 __all__ = ["ArgumentParser", "add_parameters", "configs"]
 
@@ -71,6 +71,8 @@ def add_parameters(parser: argparse.ArgumentParser,
         field = owners[0].parameters()[name]
         defaults = {cls.parameters()[name].default for cls in owners}
         default = f"default {field.default}" if len(defaults) == 1 else "default depends on unit"
+        if derived_of(field):
+            default = f"default: {derived_of(field).text}"
         text = f"{field.metadata['help']} ({kind_of(field).allowed}; {default})"
         groups[key].add_argument(_option(name), dest=_dest(name), metavar="VALUE",
                                  help=text.replace("%", "%%"))

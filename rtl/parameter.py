@@ -13,11 +13,13 @@ import json
 import math
 import numbers
 import operator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Integers", "Kind", "NonNegativeReal",
-           "PositiveReal", "Real", "Words", "kind_of", "parameter", "shown"]
+__all__ = ["Choice", "ConfigError", "Derived", "Flag", "Integer", "Integers", "Kind",
+           "NonNegativeReal", "PositiveReal", "Real", "Words", "derived_of", "kind_of", "parameter",
+           "shown"]
 
 
 # Characters of a value in a message, and of a file of words.
@@ -278,16 +280,39 @@ class Words:
         return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] if value else "0"
 
 
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """Default of a parameter that follows other parameters.
+
+    Attributes
+    ----------
+    rule : callable
+        ``rule(config)``: the default, from a config whose earlier derived parameters are known.
+    text : str
+        What it is, for help.
+    """
+
+    rule: Callable[[Any], Any]
+    text: str
+
+
 def parameter(default: Any, kind: Kind, *, tag: str, help: str) -> Any:
     """Declare a configuration parameter: a dataclass field that knows its ``kind``.
 
-    ``tag`` is the parameter's short name inside ``config.name``, ``help`` its text on the command
-    line.
+    ``default`` is a value, or :class:`Derived`: the field's own default is None then, for which the
+    config puts in what the rule gives. ``tag`` is the parameter's short name inside
+    ``config.name``, ``help`` its text on the command line.
     """
-    return dataclasses.field(default=default,
-                             metadata={"kind": kind, "tag": tag, "help": help})
+    derived = default if isinstance(default, Derived) else None
+    return dataclasses.field(default=None if derived else default, metadata={
+        "kind": kind, "tag": tag, "help": help, "derived": derived})
 
 
 def kind_of(field: dataclasses.Field) -> Kind:
     """Kind of the parameter that a dataclass field declares."""
     return field.metadata["kind"]
+
+
+def derived_of(field: dataclasses.Field) -> Derived | None:
+    """Rule of the parameter's default, if other parameters determine it."""
+    return field.metadata["derived"]

@@ -29,10 +29,11 @@ class LayerNorm(RowUnit):
 
     Where the channels' parameters are loaded, a load is ``config.max_beats`` beats of ``load``, the
     last one with ``last``. The parameters hold from the first row on that begins after the load's
-    last beat, as a whole; rows that have begun keep theirs. The next load is taken up once no row
-    needs the parameters before. ``load`` moves with the unit: nothing is taken from it while the
-    output is stalled. A load of another number of beats is ignored and raises ``error``. Reset
-    drops a load that is under way or has not met a row yet; the parameters in use hold on.
+    last beat, as a whole; rows that have begun keep theirs. The next load is taken while no row
+    that has begun needs the parameters that it replaces: at once if none has since the last load
+    but one. ``load`` moves with the unit: nothing is taken from it while the output is stalled. A
+    load of another number of beats is ignored and raises ``error``. Reset drops a load that is
+    under way; the parameters of the last whole one stay.
 
     Members
     -------
@@ -91,7 +92,9 @@ class Datapath(RowDatapath):
         m = Module()
         config = self.config
         if config.loaded:
-            m.submodules.loader = Loader(config.load_layout, config.max_beats)
+            # Every row but the one that enters has its last beat in the pipeline or in the store.
+            m.submodules.loader = Loader(config.load_layout, config.max_beats,
+                                         config.max_beats + config.latency)
         line = Timeline(m)
         self._first_pass(m, line)
         read = self._read_rows(m, line)
@@ -268,7 +271,8 @@ class Datapath(RowDatapath):
             loader.load.eq(self.load), loader.load_valid.eq(self.load_valid),
             self.load_ready.eq(loader.load_ready), self.load_error.eq(loader.error),
             loader.begin.eq(self.valid & self.first),
-            loader.reading.eq(read.at("valid", 0)), loader.read_bank.eq(read.at("bank", 0)),
+            loader.done.eq(read.at("valid", 0) & read.at("last", 0)),
+            loader.done_bank.eq(read.at("bank", 0)),
         ]
         for table in [m.submodules.channels, *([m.submodules.alpha] if self.config.alpha_bits
                                                else [])]:

@@ -29,7 +29,6 @@ from ..parameter import Integer, parameter
 from ..tables import newton_words
 from .beat_sum import BeatSum
 from .config import LayerNormConfig
-from .lengths import LENGTH_BITS
 from .method import Method
 from .normaliser import root_index
 
@@ -98,7 +97,7 @@ class ExactLayerNormConfig(LayerNormConfig):
     @property
     def largest_radicand(self):
         """All squares at their largest, and a mean of 0."""
-        return max(self.channels * self.top_square * (1 if self.rms else self.channels), 1)
+        return max(self.largest_squares * (1 if self.rms else self.channels), 1)
 
     @property
     def factor_bits(self):
@@ -114,7 +113,7 @@ class ExactLayerNormConfig(LayerNormConfig):
         rounded = 0
         if not self.rms:
             mean = max(map(abs, self.value_range))
-            error = Fraction(1, 2 << self.mean_bits) + Fraction(mean, 1 << LENGTH_BITS)
+            error = Fraction(1, 2 << self.mean_bits) + Fraction(mean, 1 << self.reciprocal_bits)
             rounded = error * Fraction(2) ** (1 + self.top_exponent - self.base_exponent)
         bound = math.isqrt(self.channels) + 2 + math.ceil(rounded)
         return min(super().normal_integer_bits, bound.bit_length() + 1)

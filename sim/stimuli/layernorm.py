@@ -62,7 +62,8 @@ def cases(cls: type[LayerNormConfig], kind: str) -> Iterator[Case]:
         elif kind == "real":
             for norm in np.array(captured.load_norms(CAPTURE), object)[list(NORMS)]:
                 yield Case(calibrate.calibrate(cls.UNIT, norm.inputs, norm.gamma, norm.beta,
-                                               epsilon=norm.epsilon, preset=name, lanes=16).config)
+                                               epsilon=norm.epsilon, preset=name, lanes=16,
+                                               fewest_tokens=1).config)
 
 
 def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, beats: int,
@@ -102,8 +103,8 @@ def _captured(config: LayerNormConfig) -> Rows:
     for norm in captured.load_norms(CAPTURE):
         if norm.inputs.shape[1] != config.channels:
             continue
-        scale, zero_point, alphas = calibrate.input_factors(norm.inputs, config.raw_range,
-                                                            config.alpha_bits)
+        scale, zero_point, alphas = calibrate.input_factors(
+            norm.inputs, config.raw_range, config.alpha_bits, weights=np.square(norm.gamma))
         if (zero_point, alphas) == (config.zero_point, config.alphas):
             values = calibrate.quantise_input(norm.inputs, scale, zero_point, alphas,
                                               config.raw_range)
