@@ -22,9 +22,10 @@ __all__ = ["NormScales", "fit"]
 
 # Ends of the range that least squares tries, as parts of the largest value of all.
 INPUT_ENDS = (1.0, 0.9, 0.8, 0.7, 0.6)
-OUTPUT_ENDS = np.linspace(0.3, 1.0, 29)
-# Rows of which the steps are searched.
-SEARCHED_ROWS = 512
+OUTPUT_ENDS = np.linspace(0.4, 1.0, 13)
+# Deviations of a row that a channel's range holds at least: few rows show less of a channel than
+# there is. All gammas are then at most the largest output over this, which 8 bits hold best.
+DEVIATIONS = 4.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,8 +81,10 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     inputs = np.asarray(inputs, np.float64)
     rms = bool(parameters.get("rms"))
     outputs = normalise(inputs, gamma, beta, epsilon=epsilon, rms=rms)
-    steps = _output_steps(outputs[:SEARCHED_ROWS] if method == "least-squares" else outputs,
-                          int(parameters["out_bits"]), method, percentile, per_channel)
+    out_bits = int(parameters["out_bits"])
+    steps = _output_steps(outputs, out_bits, method, percentile, per_channel)
+    if per_channel:
+        steps = np.maximum(steps, DEVIATIONS * np.abs(gamma) / ((1 << (out_bits - 1)) - 1))
     given = {key: value for key, value in parameters.items() if key != "output_scale"}
 
     def fitted(low: np.ndarray, high: np.ndarray) -> NormScales:
@@ -101,11 +104,10 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
         return fitted(low, high)
     if method == "percentile":
         return fitted(*np.percentile(inputs, (100.0 - percentile, percentile), axis=0))
-    sample = inputs[:SEARCHED_ROWS], outputs[:SEARCHED_ROWS]
     # Only channels that reach far beyond the others are clipped: they decide the range of all.
     trials = [fitted(np.maximum(low, low.min() * end), np.minimum(high, high.max() * end))
               for end in INPUT_ENDS]
-    return min(trials, key=lambda scales: _error(scales, *sample))
+    return min(trials, key=lambda scales: _error(scales, inputs, outputs))
 
 
 def codes(inputs: np.ndarray, scales: NormScales) -> np.ndarray:

@@ -1,0 +1,170 @@
+"""A model's score on a task, in float and with units in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from .approximation import approximate
+from .bootstrap import difference_error
+from .comparison import Comparison
+from .encoder import Encoder
+from .errors import AccuracyError
+from .tasks import Progress, Task
+
+__all__ = ["DEFAULT_UNITS", "Result", "Table", "evaluate", "parse_units"]
+
+#: What is evaluated if no unit is named.
+DEFAULT_UNITS = ("softmax-e2:plus", "softmax-e2:paper", "softmax-rexp:plus", "softmax-lut2d:plus",
+                 "softmax-split:plus", "softmax-softermax:plus", "layernorm-ai", "layernorm-exact",
+                 "layernorm-exact:bits=10", "softmax-e2:plus+layernorm-exact:bits=10")
+
+# Texts to calibrate with, and to compare places on.
+CALIBRATION_TEXTS = 256
+COMPARED_BATCHES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Score with one set of units.
+
+    Attributes
+    ----------
+    units : str
+        Units, as they were named.
+    score, difference, error : float
+        Points; less those in float; standard error of the difference.
+    output : float
+        Relative difference of the model's output, as of
+        :class:`~sim.accuracy.comparison.Comparison`.
+    kl, flips : float or None
+        Means over the softmaxes.
+    places : Comparison
+        Figures of each place.
+    seconds : float
+        Time of the run, of all processors that it had.
+    """
+
+    units: str
+    score: float
+    difference: float
+    error: float
+    output: float
+    kl: float | None
+    flips: float | None
+    places: Comparison
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Scores of a model on a task.
+
+    Attributes
+    ----------
+    task, unit : str
+        Task, and name of the score.
+    examples : int
+        Examples.
+    score, seconds : float
+        In float.
+    results : tuple of Result
+        One a set of units.
+    """
+
+    task: str
+    unit: str
+    examples: int
+    score: float
+    seconds: float
+    results: tuple[Result, ...]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the table's cells, titles first."""
+        rows = [("units", f"{self.task}, {self.unit}", "difference", "standard error",
+                 "output difference", "KL, nats", "argmax flips", "time"),
+                ("float", f"{self.score:.2f}", "", "", "", "", "", "1")]
+        for r in self.results:
+            rows.append((r.units, f"{r.score:.2f}", f"{r.difference:+.3f}", f"{r.error:.3f}",
+                         f"{r.output:.4f}", "" if r.kl is None else f"{r.kl:.4f}",
+                         "" if r.flips is None else f"{r.flips:.2%}",
+                         f"{r.seconds / self.seconds:.2f}"))
+        return rows
+
+    def to_markdown(self) -> str:
+        """Return a Markdown table."""
+        header, *rows = self.rows()
+        lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def to_json(self) -> str:
+        """Return JSON text, with the figures of each place."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+def parse_units(text: str) -> dict[str, str]:
+    """Return the arguments of ``approximate`` for ``"softmax-e2:plus+layernorm-ai"``."""
+    found: dict[str, str] = {}
+    for part in text.split("+"):
+        kind = part.partition("-")[0]
+        if kind not in ("softmax", "layernorm") or kind in found:
+            raise AccuracyError(f"Units {text!r} must be a softmax, a LayerNorm, or one of each "
+                                "joined by +")
+        found[kind] = part
+    return found
+
+
+def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS, *,
+             progress: Callable[[str], Progress] = lambda title: iter,
+             **calibration: object) -> Iterator[Table]:
+    """Yield the table after each set of units: in float first.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Model.
+    task : Task
+        Task. Units are calibrated on texts of its train part.
+    units : iterable of str
+        Sets of units, as of :func:`parse_units`.
+    progress : callable
+        Is given a title; returns what is iterated in place of ``iter``.
+    **calibration
+        Further arguments of :func:`~sim.accuracy.approximation.approximate`.
+    """
+    wanted = [(text, parse_units(text)) for text in units]
+    texts = task.calibration
+    texts = [texts[n * len(texts) // CALIBRATION_TEXTS] for n in range(CALIBRATION_TEXTS)]
+    batches = encoder.batches(sorted(texts, key=len))
+    # The first run may fit a probe; the second one is timed.
+    task.predict(encoder, progress("float"))
+    start = time.process_time()
+    exact = task.predict(encoder, progress("float"))
+    table = Table(task.title, task.unit, len(task.labels), task.score(exact, task.labels),
+                  time.process_time() - start, ())
+    yield table
+    for text, arguments in wanted:
+        hw = approximate(encoder.model, calibrate=batches, **arguments, **calibration)
+        try:
+            start = time.process_time()
+            predictions = task.predict(encoder, progress(text))
+            seconds = time.process_time() - start
+            places = hw.compare(batches[:: max(1, len(batches) // COMPARED_BATCHES)])
+        finally:
+            hw.restore()
+        score = task.score(predictions, task.labels)
+        softmaxes = [place for place in places.places if place.kl is not None]
+        result = Result(text, score, score - table.score,
+                        difference_error(task.score, exact, predictions, task.labels),
+                        places.output, _mean([place.kl for place in softmaxes]),
+                        _mean([place.flips for place in softmaxes]), places, seconds)
+        table = dataclasses.replace(table, results=(*table.results, result))
+        yield table
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
