@@ -233,7 +233,7 @@ class Approximation:
     @contextlib.contextmanager
     def observed(self, observer: object) -> Iterator[None]:
         """Let ``observer`` look on, in evaluation mode and without gradients."""
-        training = self.model.training
+        training = {module: module.training for module in self.model.modules()}
         self._state.observer = observer
         self.model.eval()
         try:
@@ -241,7 +241,8 @@ class Approximation:
                 yield
         finally:
             self._state.observer = None
-            self.model.train(training)
+            for module, was in training.items():
+                module.training = was
 
     @contextlib.contextmanager
     def disabled(self) -> Iterator[None]:
@@ -264,7 +265,11 @@ class Approximation:
                 exact = inputs.run(self.model, batch)
             with self.observed(watcher):
                 approximate_ = inputs.run(self.model, batch)
-            watcher.output(next(inputs.outputs_of(exact)), next(inputs.outputs_of(approximate_)))
+            pair = [next(inputs.outputs_of(output), None) for output in (exact, approximate_)]
+            if pair[0] is None:
+                raise AccuracyError(f"Model {type(self.model).__name__} must put out a float "
+                                    "tensor")
+            watcher.output(*pair)
         return watcher.result()
 
     def emit(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:

@@ -105,7 +105,6 @@ class Watcher:
     def __init__(self) -> None:
         self.tokens: torch.Tensor | None = None
         self._figures: dict[tuple[str, str], _Mean] = {}
-        self._names: dict[str, None] = {}
         self._live: torch.Tensor | None = None
         self._exact: torch.Tensor | None = None
         self._output = _Mean()
@@ -124,6 +123,8 @@ class Watcher:
         if dead is not None:
             live &= ~dead.all(-1)
         self._live, self._exact = live, exact
+        if not live.any():
+            return
         errors = softmax_errors(exact[live].numpy(), weights[live].to(torch.float64).numpy())
         rows = int(live.sum())
         self._add(place.name, "kl", errors.kl, rows)
@@ -158,7 +159,7 @@ class Watcher:
                                            for kind in ("error", "kl", "flips")),
                                    max(mean.rows for (n, _), mean in self._figures.items()
                                        if n == name))
-                       for name in self._names)
+                       for name in dict.fromkeys(name for name, _ in self._figures))
         return Comparison(places, self._output.value, self._largest)
 
     def _vectors(self, name: str, exact: torch.Tensor, output: torch.Tensor) -> None:
@@ -174,7 +175,6 @@ class Watcher:
             else x
 
     def _add(self, name: str, kind: str, value: float, rows: int) -> None:
-        self._names[name] = None
         self._figures.setdefault((name, kind), _Mean()).add(value, rows)
 
     def _mean(self, name: str, kind: str) -> float | None:

@@ -73,8 +73,6 @@ class SoftmaxPlace:
         Shared by all places of the model.
     offsets : int32 tensor, shape (heads,), or () for one of all
         Added to the codes of each head's logits.
-    heads : int
-        Heads of the attention; 0 while unknown, and for a softmax that belongs to none.
     """
 
     name: str
@@ -82,7 +80,6 @@ class SoftmaxPlace:
     state: State
     offsets: torch.Tensor = dataclasses.field(
         default_factory=lambda: torch.zeros((), dtype=torch.int32))
-    heads: int = 0
 
     def codes(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the unit's inputs for logits (batch, heads, queries, keys)."""
@@ -104,7 +101,9 @@ class SoftmaxPlace:
             zeros.
         """
         check(logits, self.name)
-        self.heads = logits.shape[-3]
+        if logits.shape[-1] > self.config.max_length:
+            raise AccuracyError(f"Rows at {self.name} must have at most {self.config.max_length} "
+                                f"elements, the unit's max_length, not {logits.shape[-1]}")
         state = self.state
         dead, bias = split_mask(mask, logits)
         if bias is not None:

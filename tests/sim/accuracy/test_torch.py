@@ -574,9 +574,29 @@ def test_activations_that_are_not_numbers():
         built.embeddings.word_embeddings.weight.fill_(math.nan)
         with pytest.raises(accuracy.AccuracyError, match="embeddings.LayerNorm must be numbers"):
             built(**batch)
+    # A pass that fails leaves no mode behind.
+    assert not torch.overrides._get_current_function_mode_stack()
     hw.restore()
     with pytest.raises(accuracy.AccuracyError, match="must be finite numbers"):
         accuracy.approximate(built, layernorm="layernorm-ai", calibrate=[batch])
+
+
+def test_rows_longer_than_the_unit_takes():
+    batch = text()
+    for batches in (None, [batch]):
+        built = made(bert)
+        with pytest.raises(accuracy.AccuracyError, match="at most 8 elements, the unit's max_len"):
+            accuracy.approximate(built, softmax="softmax-e2:max_length=8", calibrate=batches)
+            built(**batch)
+
+
+def test_modules_keep_their_modes():
+    """Calibration and comparison run in evaluation mode; a frozen part stays as it was."""
+    built, batch = made(bert).train(), text()
+    built.embeddings.eval()
+    hw = accuracy.approximate(built, softmax="softmax-e2", calibrate=[batch], method="largest")
+    hw.compare([batch])
+    assert built.training and built.encoder.training and not built.embeddings.training
 
 
 def test_units_are_not_put_in_twice():
