@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--places", action="store_true",
                         help="also print the errors of each softmax and LayerNorm")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE",
-                        help="write the table to a .md or .json file too")
+                        help="write the table to a .md or .json file too, after each set of "
+                             "units; what a .json file holds already is not run again")
     return parser
 
 
@@ -68,16 +69,19 @@ def _run(options: argparse.Namespace) -> int:
     from transformers.utils import logging
 
     from .encoder import Encoder
-    from .evaluation import DEFAULT_UNITS, evaluate, parse_units
+    from .evaluation import DEFAULT_UNITS, Table, evaluate, parse_units
     from .tasks import TASKS
     logging.disable_progress_bar()
     units = options.units or DEFAULT_UNITS
     for text in units:
         parse_units(text)
     task = TASKS[options.task](options.examples)
+    known = None
+    if options.out is not None and options.out.suffix == ".json" and options.out.exists():
+        known = Table.from_json(options.out.read_text(encoding="utf-8"))
     encoder = Encoder(options.model)
-    for table in evaluate(encoder, task, units, progress=_progress, method=options.method,
-                          per_channel=not options.one_step):
+    for table in evaluate(encoder, task, units, known=known, method=options.method,
+                          per_channel=not options.one_step, progress=_progress):
         # A table that is kept up to date is worth something if the run is interrupted.
         if options.out is not None:
             _write(options.out, table.to_json() if options.out.suffix == ".json"

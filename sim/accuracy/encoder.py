@@ -32,11 +32,14 @@ class Encoder:
 
     Attributes
     ----------
+    name : str
+        As it was given.
     model : nn.Module
         In evaluation mode, in float32.
     """
 
     def __init__(self, name: str = MINILM, max_tokens: int = 128) -> None:
+        self.name = name
         folder = _minilm() if name == MINILM else pathlib.Path(name)
         if not (folder / "config.json").is_file():
             raise AccuracyError(f"Argument MODEL must be {MINILM} or a folder with a config.json, "

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from .approximation import approximate
 from .bootstrap import difference_error
-from .comparison import Comparison
+from .comparison import Comparison, PlaceErrors
 from .encoder import Encoder
 from .errors import AccuracyError
 from .tasks import Progress, Task
@@ -45,8 +44,6 @@ class Result:
         Means over the softmaxes.
     places : Comparison
         Figures of each place.
-    seconds : float
-        Time of the run, of all processors that it had.
     """
 
     units: str
@@ -57,7 +54,6 @@ class Result:
     kl: float | None
     flips: float | None
     places: Comparison
-    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,33 +62,35 @@ class Table:
 
     Attributes
     ----------
-    task, unit : str
-        Task, and name of the score.
+    model, task, unit : str
+        Model, task, and name of the score.
+    calibration : str
+        Method, and whether outputs have a step for each channel.
     examples : int
         Examples.
-    score, seconds : float
+    score : float
         In float.
     results : tuple of Result
         One a set of units.
     """
 
+    model: str
     task: str
     unit: str
+    calibration: str
     examples: int
     score: float
-    seconds: float
-    results: tuple[Result, ...]
+    results: tuple[Result, ...] = ()
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table's cells, titles first."""
         rows = [("units", f"{self.task}, {self.unit}", "difference", "standard error",
-                 "output difference", "KL, nats", "argmax flips", "time"),
-                ("float", f"{self.score:.2f}", "", "", "", "", "", "1")]
+                 "output difference", "KL, nats", "argmax flips"),
+                ("float", f"{self.score:.2f}", "", "", "", "", "")]
         for r in self.results:
             rows.append((r.units, f"{r.score:.2f}", f"{r.difference:+.3f}", f"{r.error:.3f}",
                          f"{r.output:.4f}", "" if r.kl is None else f"{r.kl:.4f}",
-                         "" if r.flips is None else f"{r.flips:.2%}",
-                         f"{r.seconds / self.seconds:.2f}"))
+                         "" if r.flips is None else f"{r.flips:.2%}"))
         return rows
 
     def to_markdown(self) -> str:
@@ -104,6 +102,20 @@ class Table:
     def to_json(self) -> str:
         """Return JSON text, with the figures of each place."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Table:
+        """Build the table that :meth:`to_json` has written."""
+        try:
+            values = json.loads(text)
+            results = []
+            for result in values.pop("results"):
+                places = result.pop("places")
+                errors = tuple(PlaceErrors(**place) for place in places.pop("places"))
+                results.append(Result(**result, places=Comparison(errors, **places)))
+            return Table(**values, results=tuple(results))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise AccuracyError(f"Table is damaged: {error}") from None
 
 
 def parse_units(text: str) -> dict[str, str]:
@@ -119,8 +131,8 @@ def parse_units(text: str) -> dict[str, str]:
 
 
 def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS, *,
-             progress: Callable[[str], Progress] = lambda title: iter,
-             **calibration: object) -> Iterator[Table]:
+             known: Table | None = None, method: str = "least-squares", per_channel: bool = True,
+             progress: Callable[[str], Progress] = lambda title: iter) -> Iterator[Table]:
     """Yield the table after each set of units: in float first.
 
     Parameters
@@ -131,28 +143,42 @@ def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS,
         Task. Units are calibrated on texts of its train part.
     units : iterable of str
         Sets of units, as of :func:`parse_units`.
+    known : Table or None
+        Its results are taken over, and their units not run again.
+    method, per_channel
+        As of :func:`~sim.accuracy.approximation.approximate`.
     progress : callable
         Is given a title; returns what is iterated in place of ``iter``.
-    **calibration
-        Further arguments of :func:`~sim.accuracy.approximation.approximate`.
+
+    Raises
+    ------
+    AccuracyError
+        If ``known`` is of another model, task or calibration.
     """
     wanted = [(text, parse_units(text)) for text in units]
     texts = task.calibration
     texts = [texts[n * len(texts) // CALIBRATION_TEXTS] for n in range(CALIBRATION_TEXTS)]
     batches = encoder.batches(sorted(texts, key=len))
-    # The first run may fit a probe; the second one is timed.
-    task.predict(encoder, progress("float"))
-    start = time.process_time()
     exact = task.predict(encoder, progress("float"))
-    table = Table(task.title, task.unit, len(task.labels), task.score(exact, task.labels),
-                  time.process_time() - start, ())
+    table = Table(encoder.name, task.title, task.unit,
+                  f"{method}, {'a step for each channel' if per_channel else 'one step'}",
+                  len(task.labels), task.score(exact, task.labels))
+    if known is not None:
+        found = dataclasses.replace(known, score=table.score, results=())
+        if found != table or abs(known.score - table.score) > 0.01:
+            raise AccuracyError(f"Table must be of {table.model}, {table.task}, {table.calibration}"
+                                f", {table.examples} examples and a score of {table.score:.2f} in "
+                                "float: remove the file to begin anew")
+        table = dataclasses.replace(table, results=known.results)
     yield table
+    done = {result.units for result in table.results}
     for text, arguments in wanted:
-        hw = approximate(encoder.model, calibrate=batches, **arguments, **calibration)
+        if text in done:
+            continue
+        hw = approximate(encoder.model, calibrate=batches, method=method, per_channel=per_channel,
+                         **arguments)
         try:
-            start = time.process_time()
             predictions = task.predict(encoder, progress(text))
-            seconds = time.process_time() - start
             places = hw.compare(batches[:: max(1, len(batches) // COMPARED_BATCHES)])
         finally:
             hw.restore()
@@ -161,7 +187,7 @@ def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS,
         result = Result(text, score, score - table.score,
                         difference_error(task.score, exact, predictions, task.labels),
                         places.output, _mean([place.kl for place in softmaxes]),
-                        _mean([place.flips for place in softmaxes]), places, seconds)
+                        _mean([place.flips for place in softmaxes]), places)
         table = dataclasses.replace(table, results=(*table.results, result))
         yield table
 

@@ -11,7 +11,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra torch, after torch==2.13.0")
 transformers = pytest.importorskip("transformers", reason="needs the extra torch")
 
-from sim.accuracy import AccuracyError, __main__, benchmark, bootstrap, tasks  # noqa: E402
+from sim.accuracy import (  # noqa: E402
+    AccuracyError,
+    __main__,
+    approximation,
+    benchmark,
+    bootstrap,
+    evaluation,
+    tasks,
+)
 from sim.accuracy.encoder import Encoder  # noqa: E402
 from sim.accuracy.evaluation import evaluate, parse_units  # noqa: E402
 
@@ -120,6 +128,26 @@ def test_evaluation(folder, data, monkeypatch, task):
     assert json.loads(table.to_json())["results"][1]["units"] == coarse.units
 
 
+def test_a_run_goes_on_where_it_was(folder, data, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    out, begun = tmp_path / "table.json", []
+    monkeypatch.setattr(evaluation, "approximate", lambda model, **arguments: begun.append(
+        arguments["softmax"]) or approximation.approximate(model, **arguments))
+    command = [str(folder), "stsb", "--examples", "20", "--out", str(out), "--units"]
+    assert __main__.main([*command, "softmax-e2:plus"]) == 0
+    assert __main__.main([*command, "softmax-e2:plus", "softmax-split:plus"]) == 0
+    assert begun == ["softmax-e2:plus", "softmax-split:plus"]
+    table = evaluation.Table.from_json(out.read_text())
+    assert [result.units for result in table.results] == begun
+    assert evaluation.Table.from_json(table.to_json()) == table
+    capsys.readouterr()
+    assert __main__.main([*command, "softmax-e2:plus", "--method", "largest"]) == 1
+    assert "remove the file to begin anew" in capsys.readouterr().err
+    out.write_text("{")
+    assert __main__.main([*command, "softmax-e2:plus"]) == 1
+    assert "Table is damaged" in capsys.readouterr().err
+
+
 def test_command(folder, data, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
     for suffix in (".md", ".json"):
@@ -127,6 +155,7 @@ def test_command(folder, data, monkeypatch, capsys, tmp_path):
         assert __main__.main([str(folder), "stsb", "--examples", "20", "--units", "softmax-e2:plus",
                               "--places", "--out", str(out)]) == 0
         lines = capsys.readouterr().out.splitlines()
+        # The columns of a table that is not for a terminal.
         assert lines[0].startswith("units") and lines[2].startswith("softmax-e2:plus")
         assert any(line.startswith("| encoder.layer.0.attention.self |") for line in lines)
         assert "softmax-e2:plus" in out.read_text()
