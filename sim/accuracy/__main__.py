@@ -54,15 +54,16 @@ def _parser() -> argparse.ArgumentParser:
                         help="examples, spread over the data (default: all)")
     parser.add_argument("--places", action="store_true",
                         help="also print the errors of each softmax and LayerNorm")
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE",
-                        help="write the table to a .md or .json file too, after each set of "
+    parser.add_argument("--out", nargs="+", default=(), type=pathlib.Path, metavar="FILE",
+                        help="write the table to .md and .json files too, after each set of "
                              "units; what a .json file holds already is not run again")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.out is not None and options.out.suffix not in (".md", ".json"):
-        raise AccuracyError(f"Option --out must end in .md or .json, not {str(options.out)!r}")
+    for path in options.out:
+        if path.suffix not in (".md", ".json"):
+            raise AccuracyError(f"Option --out must end in .md or .json, not {str(path)!r}")
     if options.examples is not None and options.examples < 2:
         raise AccuracyError(f"Option --examples must be at least 2, not {options.examples}")
     # After the options are checked: PyTorch takes seconds to import.
@@ -77,15 +78,15 @@ def _run(options: argparse.Namespace) -> int:
         parse_units(text)
     task = TASKS[options.task](options.examples)
     known = None
-    if options.out is not None and options.out.suffix == ".json" and options.out.exists():
-        known = Table.from_json(options.out.read_text(encoding="utf-8"))
+    for path in options.out:
+        if path.suffix == ".json" and path.exists():
+            known = Table.from_json(path.read_text(encoding="utf-8"))
     encoder = Encoder(options.model)
     for table in evaluate(encoder, task, units, known=known, method=options.method,
                           per_channel=not options.one_step, progress=_progress):
         # A table that is kept up to date is worth something if the run is interrupted.
-        if options.out is not None:
-            _write(options.out, table.to_json() if options.out.suffix == ".json"
-                   else table.to_markdown())
+        for path in options.out:
+            _write(path, table.to_json() if path.suffix == ".json" else table.to_markdown())
     _print(table.rows())
     if options.places:
         for result in table.results:

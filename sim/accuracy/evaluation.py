@@ -171,6 +171,7 @@ def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS,
                                 "float: remove the file to begin anew")
         table = dataclasses.replace(table, results=known.results)
     yield table
+    order = {text: number for number, (text, _) in enumerate(wanted)}
     done = {result.units for result in table.results}
     for text, arguments in wanted:
         if text in done:
@@ -188,7 +189,10 @@ def evaluate(encoder: Encoder, task: Task, units: Iterable[str] = DEFAULT_UNITS,
                         difference_error(task.score, exact, predictions, task.labels),
                         places.output, _mean([place.kl for place in softmaxes]),
                         _mean([place.flips for place in softmaxes]), places)
-        table = dataclasses.replace(table, results=(*table.results, result))
+        every = [*table.results, result]
+        # In the order that was asked for; what else is known comes last.
+        table = dataclasses.replace(table, results=tuple(sorted(every, key=lambda result: (
+            order.get(result.units, len(order))))))
         yield table
 
 

@@ -137,6 +137,8 @@ def test_a_run_goes_on_where_it_was(folder, data, monkeypatch, capsys, tmp_path)
     assert __main__.main([*command, "softmax-e2:plus"]) == 0
     assert __main__.main([*command, "softmax-e2:plus", "softmax-split:plus"]) == 0
     assert begun == ["softmax-e2:plus", "softmax-split:plus"]
+    assert __main__.main([*command, "softmax-split:plus"]) == 0
+    assert begun == ["softmax-e2:plus", "softmax-split:plus"]
     table = evaluation.Table.from_json(out.read_text())
     assert [result.units for result in table.results] == begun
     assert evaluation.Table.from_json(table.to_json()) == table
