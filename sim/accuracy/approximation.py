@@ -19,7 +19,7 @@ from .batches import Batch
 from .comparison import Comparison, Watcher
 from .errors import AccuracyError
 from .functions import Functions
-from .interface import Implementation, roots
+from .interface import Implementation, has_place, roots
 from .kernel import on_cpu
 from .modules import is_norm, norm_place, replace_norm, replace_softmax
 from .place import NormPlace, SoftmaxPlace, State
@@ -114,7 +114,8 @@ def _fit_softmax(places: Approximation, recorder: Recorder, config: UnitConfig, 
     if not heads:
         raise AccuracyError(f"Model {type(places.model).__name__} must have a softmax that is "
                             "known: attention of Transformers, scaled_dot_product_attention, "
-                            "nn.MultiheadAttention or nn.Softmax")
+                            "nn.MultiheadAttention, nn.Softmax, or softmax in a module whose type "
+                            "is called an attention")
     every = [head for of_place in heads.values() for head in of_place]
     config, offsets = logits.fit(config, every, method=method, percentile=percentile,
                                  fixed_step=fixed_step)
@@ -182,7 +183,7 @@ class Approximation:
         for module in self.model.modules():
             if isinstance(module, nn.Softmax):
                 self._parts.append(replace_softmax(module, self._find(module)))
-        self._parts.append(Functions(self.model, self._find))
+        self._parts.append(Functions(self.model, self._find, has_place))
 
     def _replace_norms(self, every: bool) -> None:
         self._check_known(self._settings.layernorm)

@@ -1,7 +1,9 @@
-"""PyTorch's own attention: ``scaled_dot_product_attention`` and ``nn.MultiheadAttention``.
+"""Attention by functions: ``scaled_dot_product_attention``, ``nn.MultiheadAttention``, ``softmax``.
 
 While the model's forward pass runs, a function mode sees the calls. The place of a call is named
-after the module that makes it.
+after the module that makes it. A plain ``softmax`` counts if that module's type is called an
+attention and the logits have four axes, their heads on the second: models that compute attention by
+themselves do that, and routers and classifiers do not.
 """
 
 from __future__ import annotations
@@ -16,20 +18,26 @@ from torch.overrides import TorchFunctionMode
 
 from .attention import attend
 from .errors import AccuracyError
+from .mask import NEVER
 from .place import SoftmaxPlace
 
 __all__ = ["Functions"]
 
 _MULTIHEAD = functional.multi_head_attention_forward
 _ATTENTION = functional.scaled_dot_product_attention
+_SOFTMAX = (functional.softmax, torch.softmax, torch.Tensor.softmax)
 
 
 class _Mode(TorchFunctionMode):
-    """Hands attention to ``attention``, and the softmax of multi-head attention to ``softmax``."""
+    """Hands attention to ``attention``, and its softmax alone to ``softmax``.
 
-    def __init__(self, attention: Callable, softmax: Callable) -> None:
+    ``is_attention(logits)`` says whether a plain softmax is one of an attention.
+    """
+
+    def __init__(self, attention: Callable, softmax: Callable, is_attention: Callable) -> None:
         super().__init__()
         self._attention, self._softmax = attention, softmax
+        self._is_attention = is_attention
 
     def __torch_function__(self, func: Callable, types: object, args: tuple = (),
                            kwargs: dict | None = None) -> object:
@@ -41,6 +49,11 @@ class _Mode(TorchFunctionMode):
             with _names(functional, scaled_dot_product_attention=self._attention,
                         softmax=self._softmax):
                 return func(*args, **kwargs)
+        if func in _SOFTMAX:
+            logits, dim, *_ = *args, *(kwargs[key] for key in ("input", "dim") if key in kwargs)
+            if self._is_attention(logits, dim):
+                dtype = kwargs.get("dtype")
+                return self._softmax(logits if dtype is None else logits.to(dtype))
         return func(*args, **kwargs)
 
 
@@ -65,10 +78,13 @@ class Functions:
         Model.
     find : callable
         Returns the place of a module.
+    elsewhere : callable
+        Whether a module's attention is taken over elsewhere, so that its softmax is left alone.
     """
 
-    def __init__(self, model: nn.Module, find: Callable[[nn.Module], SoftmaxPlace]) -> None:
-        self._find = find
+    def __init__(self, model: nn.Module, find: Callable[[nn.Module], SoftmaxPlace],
+                 elsewhere: Callable[[nn.Module], bool]) -> None:
+        self._find, self._elsewhere = find, elsewhere
         self._stack: list[nn.Module] = []
         self._modes: list[_Mode] = []
         self._handles = []
@@ -90,7 +106,7 @@ class Functions:
         # A pass that failed may have left its modules here.
         if not self._modes:
             self._stack.clear()
-        mode = _Mode(self._attention, self._softmax)
+        mode = _Mode(self._attention, self._softmax, self._is_attention)
         self._modes.append(mode)
         mode.__enter__()
 
@@ -134,11 +150,17 @@ class Functions:
                            scaling=scale, dropout=dropout_p)
         return output.reshape(*shape[:-1], value.shape[-1])
 
+    def _is_attention(self, logits: torch.Tensor, dim: int | None) -> bool:
+        module = self._stack[-1]
+        return ("attention" in type(module).__name__.lower() and logits.ndim == 4
+                and dim in (-1, 3) and not self._elsewhere(module))
+
     def _softmax(self, logits: torch.Tensor, dim: int = -1, **_: object) -> torch.Tensor:
         module = self._stack[-1]
-        heads = getattr(module, "num_heads", 1)
-        # Multi-head attention has added its masks: minus infinity takes no part.
-        rows = logits.reshape(-1, heads, *logits.shape[-2:])
-        dead = rows == -torch.inf
-        weights = self._find(module).weights(rows, ~dead)
+        rows = logits
+        if rows.ndim == 3:
+            # Multi-head attention: batch and heads are one axis.
+            rows = rows.reshape(-1, getattr(module, "num_heads", 1), *rows.shape[-2:])
+        # Masks have been added: minus infinity, or numbers as low, take no part.
+        weights = self._find(module).weights(rows, rows.detach() >= NEVER)
         return weights.reshape(logits.shape)

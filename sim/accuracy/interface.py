@@ -17,7 +17,7 @@ from .attention import attend
 from .errors import AccuracyError
 from .place import SoftmaxPlace
 
-__all__ = ["Implementation", "NAME", "roots"]
+__all__ = ["Implementation", "NAME", "has_place", "roots"]
 
 #: Name of the implementation of attention.
 NAME = "transformer_rtl"
@@ -57,6 +57,11 @@ def _forward(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: t
 
 AttentionInterface.register(NAME, _forward)
 AttentionMaskInterface.register(NAME, eager_mask)
+
+
+def has_place(module: nn.Module) -> bool:
+    """Whether a module's attention is of an :class:`Implementation`."""
+    return _FIND in module.__dict__
 
 
 def roots(model: nn.Module) -> list[PreTrainedModel]:

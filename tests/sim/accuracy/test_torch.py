@@ -308,6 +308,50 @@ def test_functional_attention_is_bit_exact():
     assert torch.equal(built(q[None], k[None], alive[None]), wanted[None])
 
 
+class OwnAttention(nn.Module):
+    """Attention that a model computes by itself, with each way to call a softmax."""
+
+    def forward(self, q, k, mask):
+        for softmax in (lambda x: functional.softmax(x, dim=-1, dtype=torch.float32),
+                        lambda x: torch.softmax(x, -1), lambda x: x.softmax(dim=3)):
+            q = softmax(q @ k.transpose(2, 3) + mask) @ k
+        return q
+
+
+class Router(OwnAttention):
+    """The same functions in what is no attention."""
+
+
+def test_plain_softmax_of_an_attention():
+    generator = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(2, 3, n, 8, generator=generator) * 2 for n in (5, 7))
+    mask = torch.zeros(2, 1, 1, 7).masked_fill(torch.arange(7) > 4, torch.finfo(torch.float32).min)
+    config = rtl.unit("softmax-split").preset("plus")
+    wanted, dead = q, np.broadcast_to(mask.numpy() < 0, (2, 3, 5, 7))
+    for _ in range(3):
+        codes = codes_of(wanted @ k.transpose(2, 3) + mask, config)
+        y = model.run(config, codes, dead) * config.output_scale
+        wanted = torch.from_numpy(y).float() @ k
+    built = OwnAttention()
+    hw = accuracy.approximate(built, softmax=config)
+    assert torch.equal(built(q, k, mask), wanted)
+    assert list(hw.softmaxes) == [""]
+    router = Router()
+    exact = router(q, k, mask)
+    hw = accuracy.approximate(router, softmax=config)
+    assert torch.equal(router(q, k, mask), exact) and not hw.softmaxes
+
+
+def test_models_without_the_interface_of_attention():
+    built = made(lambda: transformers.MPNetModel(transformers.MPNetConfig(**SIZES)))
+    batch = text("right")
+    with torch.no_grad():
+        hw = accuracy.approximate(built, softmax="softmax-split:plus", calibrate=[batch],
+                                  method="largest")
+        assert [len(offsets) for offsets in hw.settings.heads.values()] == [4, 4]
+        assert 0 < hw.compare([batch]).output < 0.1
+
+
 # LayerNorm ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("unit", ("layernorm-ai", "layernorm-exact:bits=10"))
