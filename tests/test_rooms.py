@@ -45,6 +45,7 @@ ALLOWED = {
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
     "sim.data": ("rtl", "sim.reference"),
+    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {

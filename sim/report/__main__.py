@@ -2,7 +2,8 @@
 
 A table stands in a Markdown file between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``, and is
 made anew by the function of that name here. With ``--check`` nothing is written, and a table that
-is not what the tools give today is an error.
+is not what the tools give today is an error. ``docs/accuracy.md`` needs more (:mod:`.accuracy`),
+and is made anew only if it is named.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from rtl.progress import Progress
 
 from ..accuracy.capture import CaptureError
+from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
@@ -30,7 +32,7 @@ FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/atte
          "docs/layernorm.md")
 
 TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES}
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES, **ACCURACY_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -1,0 +1,66 @@
+"""Scaled dot-product attention whose softmax is a unit."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from .mask import causal
+from .place import SoftmaxPlace
+
+__all__ = ["attend", "repeat_heads"]
+
+
+def attend(place: SoftmaxPlace, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
+           mask: torch.Tensor | None = None, is_causal: bool = False, scaling: float | None = None,
+           softcap: float | None = None, dropout: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ``(output, weights)`` of ``softmax(softcap(query @ key.T * scaling) + mask) @ value``.
+
+    Parameters
+    ----------
+    place : SoftmaxPlace
+        The softmax.
+    query : float tensor, shape (batch, heads, queries, dim)
+        Queries.
+    key, value : float tensors, shape (batch, key heads, keys, dim)
+        Each key head serves ``heads // key heads`` consecutive heads.
+    mask : None, or boolean or float tensor, broadcastable to (batch, heads, queries, keys)
+        Boolean: true where a key takes part. Float: added; less than -9000 takes no part.
+    is_causal : bool
+        A query takes the keys up to its own; the last query and the last key are of one token.
+    scaling : float
+        ``dim**-0.5`` if None.
+    softcap : float
+        ``softcap * tanh(logits / softcap)``, before the mask.
+    dropout : float
+        Share of the weights that is dropped.
+
+    Returns
+    -------
+    output : tensor, shape (batch, heads, queries, dim)
+    weights : tensor, shape (batch, heads, queries, keys)
+    """
+    groups = query.shape[-3] // key.shape[-3]
+    key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    logits = torch.matmul(query, key.transpose(-2, -1))
+    logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap is not None:
+        logits = torch.tanh(logits / softcap) * softcap
+    if is_causal:
+        queries, keys = logits.shape[-2:]
+        triangle = causal(queries, keys, offset=keys - queries)
+        if mask is None or mask.dtype == torch.bool:
+            mask = triangle if mask is None else mask & triangle
+        else:
+            mask = mask.masked_fill(~triangle, -torch.inf)
+    weights = place.weights(logits, mask).to(value.dtype)
+    dropped = functional.dropout(weights, dropout) if dropout else weights
+    output = torch.matmul(dropped, value)
+    if place.state.observer is not None:
+        place.state.observer.attention(place, weights.detach(), value.detach(), output.detach())
+    return output, weights
+
+
+def repeat_heads(x: torch.Tensor, groups: int) -> torch.Tensor:
+    """Return ``x`` (..., heads, tokens, dim) with each head repeated ``groups`` times."""
+    return x if groups == 1 else x.repeat_interleave(groups, dim=-3)

@@ -1,0 +1,108 @@
+"""Time of a model with units in it over that in float: ``python -m sim.accuracy.benchmark``.
+
+Texts of the tasks' kind, made up of the model's own vocabulary, so that no data is needed. Times
+are those of the process on one core, as the least of several runs that take turns: other work on
+the machine disturbs them least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .approximation import approximate
+from .encoder import MINILM, Encoder
+from .errors import AccuracyError
+
+__all__ = ["main", "ratios"]
+
+UNITS: dict[str, dict[str, str]] = {
+    "softmax-e2:plus": {"softmax": "softmax-e2:plus"},
+    "softmax-split:plus": {"softmax": "softmax-split:plus"},
+    "softmax-softermax:plus": {"softmax": "softmax-softermax:plus"},
+    "layernorm-exact": {"layernorm": "layernorm-exact"},
+    "layernorm-ai": {"layernorm": "layernorm-ai"},
+    "softmax-e2:plus+layernorm-exact": {"softmax": "softmax-e2:plus",
+                                        "layernorm": "layernorm-exact"},
+}
+RUNS = 5
+
+
+def ratios(model: torch.nn.Module, batches: Sequence[dict[str, torch.Tensor]],
+           runs: int = RUNS) -> dict[str, tuple[float, float]]:
+    """Return, for each set of units, seconds in float and with units, for all batches once."""
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                model(**batch)
+
+    result = {}
+    for name, arguments in UNITS.items():
+        hw = approximate(model, calibrate=batches[:2], method="largest", **arguments)
+        hw.restore()
+        exact, units = [], []
+        # The first turn fills caches.
+        for _ in range(runs + 1):
+            exact.append(_seconds(forward))
+            inside = approximate(model, settings=hw.settings)
+            try:
+                units.append(_seconds(forward))
+            finally:
+                inside.restore()
+        result[name] = min(exact[1:]), min(units[1:])
+    return result
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def _texts(model: torch.nn.Module, lengths: Sequence[int], texts: int
+           ) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for length in lengths:
+        ids = torch.randint(1000, model.config.vocab_size, (texts, length), generator=generator)
+        mask = torch.ones_like(ids)
+        mask[::4, length - length // 4:] = 0
+        batches.append({"input_ids": ids, "attention_mask": mask})
+    return batches
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sim.accuracy.benchmark",
+                                     description=__doc__.split("\n")[0])
+    parser.add_argument("model", nargs="?", default=MINILM, metavar="MODEL",
+                        help="minilm or the folder of a Transformers model (default: minilm)")
+    parser.add_argument("--runs", type=int, default=RUNS, metavar="N",
+                        help="runs of each (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.runs < 1:
+        parser.error(f"--runs must be at least 1, not {options.runs}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = Encoder(options.model).model
+        print(f"{'units':34}{'tokens':>8}{'float, s':>10}{'units, s':>10}{'ratio':>7}")
+        for length, texts in ((16, 32), (64, 8)):
+            batches = _texts(model, [length] * 4, texts)
+            for name, (exact, units) in ratios(model, batches, options.runs).items():
+                print(f"{name:34}{length:>8}{exact:>10.3f}{units:>10.3f}{units / exact:>7.2f}",
+                      flush=True)
+    except AccuracyError as error:
+        print(f"sim.accuracy.benchmark: error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Units as users name them: ``"softmax-e2:plus"``, ``"layernorm-exact:bits=10,lanes=16"``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from rtl import ConfigError, UnitConfig, unit
+from rtl.layernorm.config import LayerNormConfig
+from rtl.softmax.config import SoftmaxConfig
+
+from .errors import AccuracyError
+
+__all__ = ["layernorm_parameters", "softmax_config"]
+
+# What a calibration finds for each layer.
+FITTED = ("zero_point", "alpha", "channels", "gamma", "gamma_fraction_bits", "output_scale",
+          "epsilon", "beta", "beta_fraction_bits", "rms")
+
+
+def softmax_config(wanted: str | UnitConfig) -> tuple[UnitConfig, bool]:
+    """Return the config of a softmax, and whether its step is the caller's own choice."""
+    if isinstance(wanted, UnitConfig):
+        config, fixed = wanted, True
+    else:
+        name, values = _parsed(wanted, "softmax")
+        config, fixed = _built(name, values), "input_scale" in values
+    if not isinstance(config, SoftmaxConfig):
+        raise AccuracyError(f"Argument softmax must be a softmax unit, not {config.UNIT}")
+    return config, fixed
+
+
+def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, dict[str, Any]]:
+    """Return name and parameters of a LayerNorm unit, without those of a layer."""
+    if isinstance(wanted, UnitConfig):
+        config = wanted
+    else:
+        name, values = _parsed(wanted, "layernorm")
+        fitted = sorted(set(values) & set(FITTED) - {"rms"})
+        if fitted:
+            raise AccuracyError(f"Argument layernorm must not set {fitted[0]}: calibration finds "
+                                "it for each layer")
+        config = _built(name, values)
+    if not isinstance(config, LayerNormConfig):
+        raise AccuracyError(f"Argument layernorm must be a LayerNorm unit, not {config.UNIT}")
+    if config.loaded or config.variable:
+        raise AccuracyError("Argument layernorm must have fixed channel_parameters and row_length: "
+                            "each layer has a unit of its own")
+    return config.UNIT, {key: value for key, value in dataclasses.asdict(config).items()
+                         if key not in FITTED}
+
+
+def _parsed(text: object, argument: str) -> tuple[str, dict[str, Any]]:
+    if not isinstance(text, str):
+        raise AccuracyError(f"Argument {argument} must be a unit's name, as 'softmax-e2:plus', or "
+                            f"a configuration, not {text!r}")
+    name, _, rest = text.partition(":")
+    values: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equal, value = part.partition("=")
+        if not equal:
+            key, value = "preset", key
+        try:
+            values[key] = json.loads(value)
+        except json.JSONDecodeError:
+            values[key] = value
+    return name, values
+
+
+def _built(name: str, values: dict[str, Any]) -> UnitConfig:
+    try:
+        unit(name)
+        return UnitConfig.from_dict({"unit": name, **values})
+    except ConfigError as error:
+        raise AccuracyError(str(error)) from None
+
