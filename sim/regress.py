@@ -35,7 +35,7 @@ from . import fuzzing, soaking
 from .runner import SimulatorError, check_simulator
 from .shrinking import SECONDS, shrink_config
 from .stimuli.provider import KINDS
-from .tasks import DRIVERS, Outcome, Task, prepare_worker, run_task, tasks
+from .tasks import DRIVERS, ROWS, Outcome, Task, prepare_worker, run_task, tasks
 
 __all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "run_task", "shrink_first",
            "tasks", "tell", "work_of"]
@@ -44,7 +44,7 @@ __all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "run_task", 
 SEVERAL = {"both": ("icarus", "compiled"), "all": DRIVERS}
 
 # Random configurations of a unit: all units take half an hour of one core, or so.
-CONFIGS = 10
+CONFIGS = 6
 
 
 # Command line
@@ -86,8 +86,9 @@ def parser() -> argparse.ArgumentParser:
                         help="ports to test at with --config (default %(default)s)")
     parser.add_argument("--seed", type=_natural, default=argparse.SUPPRESS, metavar="S",
                         help="seed that repeats a run (default: a new one)")
-    parser.add_argument("--rows", type=_positive, default=1000, metavar="N",
-                        help="rows back to back of a throughput run (default %(default)s)")
+    parser.add_argument("--rows", type=_positive, metavar="N",
+                        help="rows back to back of a throughput run (default: "
+                             + ", ".join(f"{count} {name}" for name, count in ROWS.items()) + ")")
     parser.add_argument("--beats", type=_positive, metavar="N",
                         help="instead, so many beats of random traffic for each unit, compiled: "
                              "half for its presets, half for random configurations")

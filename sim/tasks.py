@@ -31,8 +31,9 @@ __all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "run_task", 
 # What runs a task: a simulator with its cocotb bench, or Verilator with a compiled driver.
 DRIVERS = (*SIMULATORS, "compiled")
 
-# Input beats of random inputs.
-BEATS = {"icarus": 1500, "verilator": 6000, "compiled": 20000}
+# Input beats of random inputs, and rows of a throughput run.
+BEATS = {"icarus": 1000, "verilator": 6000, "compiled": 20000}
+ROWS = {"icarus": 60, "verilator": 300, "compiled": 1000}
 
 # Part of the random configurations that are tested at their AXI4-Stream ports.
 AXIS_PART = 0.3
@@ -56,8 +57,8 @@ class Task:
         What to run on, of :data:`DRIVERS`.
     folder, store : path
         Where all files go, and what Verilator models share.
-    rows : int
-        Rows back to back of a throughput task.
+    rows : int or None
+        Rows back to back of a throughput task; None for as many as suit the simulator.
     keep : bool
         Keep the folder of a task that passes.
     """
@@ -69,7 +70,7 @@ class Task:
     simulators: tuple[str, ...]
     folder: Path
     store: Path
-    rows: int = 1000
+    rows: int | None = None
     keep: bool = False
 
     @property
@@ -86,13 +87,14 @@ class Task:
         """Return the task's inputs for a simulator, the same ones on every call."""
         random = np.random.default_rng([self.seed, 1])
         return provider(self.config.UNIT).inputs(self.config, self.kind, random,
-                                                 beats=BEATS[simulator], rows=self.rows)
+                                                 beats=BEATS[simulator],
+                                                 rows=self.rows or ROWS[simulator])
 
     def command(self, simulator: str) -> str:
         """Return the command that repeats the task on a simulator, from its file."""
         words = ["python", "-m", "sim.regress", "--config", str(self.file), "--kind", self.kind,
                  "--ports", self.ports, "--seed", str(self.seed), "--sim", simulator]
-        if self.kind == "throughput":
+        if self.kind == "throughput" and self.rows is not None:
             words += ["--rows", str(self.rows)]
         return shlex.join(words)
 
@@ -191,7 +193,7 @@ def prepare_worker() -> None:
 
 
 def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 10, seed: int = 0,
-          simulators: Sequence[str] = SIMULATORS, rows: int = 1000, keep: bool = False,
+          simulators: Sequence[str] = SIMULATORS, rows: int | None = None, keep: bool = False,
           folder: Path = Path("build/regress"), store: Path | None = None) -> list[Task]:
     """Return the tasks of a regression; equal arguments give equal tasks.
 
