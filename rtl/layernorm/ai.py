@@ -60,6 +60,8 @@ class AILayerNormConfig(LayerNormConfig):
     PRESETS = {
         "paper": {},
         "rms": {"rms": True},
+        # Elements of 10 bits whose codes and mean are as fine as one DSP block a product takes.
+        "fine": {"bits": 10, "code_bits": 6, "mean_fraction_bits": 4},
     }
 
     bits: int = parameter(8, Integer(2, 10), tag="b", help="width of an element")

@@ -55,6 +55,8 @@ class ExactLayerNormConfig(LayerNormConfig):
     PRESETS = {
         "standard": {},
         "rms": {"rms": True},
+        # Elements of 10 bits, with a mean that leaves a lane's products one DSP block each.
+        "fine": {"bits": 10, "mean_fraction_bits": 3},
     }
 
     mean_fraction_bits: int = parameter(5, Integer(0, 8), tag="mf",

@@ -108,12 +108,13 @@ def exactness() -> str:
 WAYS = (
     ("`layernorm-exact`, 8 bits", "layernorm-exact", {}),
     ("and a step for each channel", "layernorm-exact", {"output_step": "channel"}),
-    ("10 bits in", "layernorm-exact", {"bits": 10}),
-    ("and a step for each channel", "layernorm-exact", {"bits": 10, "output_step": "channel"}),
+    ("preset fine (10 bits)", "layernorm-exact", {"preset": "fine"}),
+    ("and a step for each channel", "layernorm-exact",
+     {"preset": "fine", "output_step": "channel"}),
     ("`layernorm-ai`, 8 bits", "layernorm-ai", {}),
     ("and a step for each channel", "layernorm-ai", {"output_step": "channel"}),
-    ("10 bits in, and a step for each channel", "layernorm-ai",
-     {"bits": 10, "output_step": "channel"}),
+    ("preset fine, and a step for each channel", "layernorm-ai",
+     {"preset": "fine", "output_step": "channel"}),
     ("`layernorm-ai`, 8 bits, one scale for all channels", "layernorm-ai", {"alpha_bits": 0}),
 )
 

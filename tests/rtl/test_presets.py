@@ -13,6 +13,7 @@ import pytest
 
 import rtl
 from rtl import ConfigError
+from rtl.parameter import derived_of
 from sim import model
 
 LITERALS = {
@@ -150,6 +151,13 @@ LITERALS = {
             "gamma": (), "beta": (), "channel_parameters": "fixed", "memory": "auto",
             "code_bits": 4, "threshold": 64, "low_shift": 2, "high_shift": 4,
             "compression": "half-even", "rsqrt_index_bits": 6, "rsqrt_bits": 8},
+        "fine": {"bits": 10, "signed_input": False, "zero_point": 512, "alpha_bits": 2,
+            "out_bits": 8, "output_scale": 0.03125, "lanes": 8, "channels": 768,
+            "row_length": "fixed", "rms": False, "epsilon": 0.0, "mean_fraction_bits": 4,
+            "gamma_bits": 8, "gamma_fraction_bits": 1, "beta_bits": 8, "beta_fraction_bits": 0,
+            "alpha": (), "gamma": (), "beta": (), "channel_parameters": "fixed", "memory": "auto",
+            "code_bits": 6, "threshold": 256, "low_shift": 2, "high_shift": 4,
+            "compression": "half-even", "rsqrt_index_bits": 6, "rsqrt_bits": 8},
     },
     "layernorm-exact": {
         "standard": {"bits": 8, "signed_input": False, "zero_point": 128, "alpha_bits": 2,
@@ -163,6 +171,12 @@ LITERALS = {
             "rms": True, "epsilon": 0.0, "mean_fraction_bits": 5, "gamma_bits": 8,
             "gamma_fraction_bits": 1, "beta_bits": 8, "beta_fraction_bits": 0, "alpha": (),
             "gamma": (), "beta": (), "channel_parameters": "fixed", "memory": "auto",
+            "rsqrt_index_bits": 7, "rsqrt_bits": 12},
+        "fine": {"bits": 10, "signed_input": False, "zero_point": 512, "alpha_bits": 2,
+            "out_bits": 8, "output_scale": 0.03125, "lanes": 8, "channels": 768,
+            "row_length": "fixed", "rms": False, "epsilon": 0.0, "mean_fraction_bits": 3,
+            "gamma_bits": 8, "gamma_fraction_bits": 1, "beta_bits": 8, "beta_fraction_bits": 0,
+            "alpha": (), "gamma": (), "beta": (), "channel_parameters": "fixed", "memory": "auto",
             "rsqrt_index_bits": 7, "rsqrt_bits": 12},
     },
 }
@@ -191,8 +205,10 @@ DIGESTS = {
     ("attention", "reuse"): "ebd377ca2a4525d9",
     ("layernorm-ai", "paper"): "234c88429546be83",
     ("layernorm-ai", "rms"): "e0db317b857c1a5a",
+    ("layernorm-ai", "fine"): "859d50818f754816",
     ("layernorm-exact", "standard"): "e00ffa46f147396d",
     ("layernorm-exact", "rms"): "56ee302de61f08f4",
+    ("layernorm-exact", "fine"): "29f85a6cbab8e467",
 }
 
 
@@ -286,9 +302,12 @@ UNSEEN = {
     ("softmax-lut2d", "paper", "exp_entries"),
 }
 
+# Fields that are not the defaults, but for those that follow others of the preset by themselves.
 FIELDS = [(unit, preset, field) for unit, preset in PAIRS
           for field, value in LITERALS[unit][preset].items()
-          if value != next(iter(LITERALS[unit].values()))[field]]
+          if value != next(iter(LITERALS[unit].values()))[field]
+          and not (derived_of(rtl.unit(unit).parameters()[field])
+                   and field not in rtl.unit(unit).PRESETS[preset])]
 
 
 def test_fields():

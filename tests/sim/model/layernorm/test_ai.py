@@ -15,6 +15,8 @@ PAPER = {**normalise.COMMON, "mean_fraction_bits": 6, "code_bits": 4, "threshold
          "low_shift": 2, "high_shift": 4, "compression": "half-even", "rsqrt_index_bits": 6,
          "rsqrt_bits": 8}
 PRESETS = {"paper": PAPER, "rms": {**PAPER, "rms": True}}
+FINE = {**PAPER, "bits": 10, "zero_point": 512, "code_bits": 6, "threshold": 256,
+        "mean_fraction_bits": 4}
 
 
 class ByThePaper(normalise.Normaliser):
@@ -87,9 +89,10 @@ def test_by_the_paper(preset, changes):
     assert plain.mismatch(config, wanted) is None
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "fine"])
 def test_presets_as_they_are(preset):
-    config, parameters = normalise.made(AI, preset, PRESETS[preset], {"channels": 768}, None)
+    literal = PRESETS.get(preset, FINE)
+    config, parameters = normalise.made(AI, preset, literal, {"channels": 768}, None)
     wanted = plain.expected(ByThePaper(**parameters), normalise.rows("ai", parameters))
     assert plain.mismatch(config, wanted) is None
 

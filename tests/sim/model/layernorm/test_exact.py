@@ -13,6 +13,7 @@ Exact = rtl.unit("layernorm-exact")
 
 STANDARD = {**normalise.COMMON, "mean_fraction_bits": 5, "rsqrt_index_bits": 7, "rsqrt_bits": 12}
 PRESETS = {"standard": STANDARD, "rms": {**STANDARD, "rms": True}}
+FINE = {**STANDARD, "bits": 10, "zero_point": 512, "mean_fraction_bits": 3}
 
 
 class ByDefinition(normalise.Normaliser):
@@ -83,9 +84,10 @@ def test_by_definition(preset, changes):
     assert plain.mismatch(config, wanted) is None
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "fine"])
 def test_presets_as_they_are(preset):
-    config, parameters = normalise.made(Exact, preset, PRESETS[preset], {"channels": 768}, None)
+    literal = PRESETS.get(preset, FINE)
+    config, parameters = normalise.made(Exact, preset, literal, {"channels": 768}, None)
     wanted = plain.expected(ByDefinition(**parameters), normalise.rows("exact", parameters))
     assert plain.mismatch(config, wanted) is None
 
