@@ -283,7 +283,7 @@ CASES = [
         {"query_scale": 1e-4, "key_scale": 3.0}, {"bits": 8, "dim": 12, "lanes": 2},
         *({"softmax": name, "weight_bits": 9, **SOFT} for name in (
             "softmax-e2:paper", "softmax-rexp:plus", "softmax-rexp:online,partial_sums=2",
-            "softmax-lut2d", "softmax-split:plus", "softmax-softermax:plus")))),
+            "softmax-lut2d:paper", "softmax-split:plus", "softmax-softermax:plus")))),
     *(("predict", {"predictor": name, "rule": rule, "top_k": 5, "threshold": 20, **change})
       for name in ("leading-one", "4-bit", "sign", "prefix")
       for rule in ("mean", "threshold", "top-k")
