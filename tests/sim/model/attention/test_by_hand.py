@@ -176,7 +176,7 @@ def weighed(p):
     preset, *options = preset.split(",")
     options = {key: int(value) for key, _, value in (o.partition("=") for o in options)}
     unit = rtl.unit(name).preset(
-        preset or "paper", bits=p.logit_bits, input_scale=p.logit_scale, out_bits=p.weight_bits,
+        preset or "plus", bits=p.logit_bits, input_scale=p.logit_scale, out_bits=p.weight_bits,
         lanes=p.lanes, max_length=p.max_keys, **options)
     worth = WEIGHT_SCALES[name.removeprefix("softmax-")](p.weight_bits)
     output = requantiser((worth * Fraction(p.value_scale) / Fraction(p.output_scale)) ** 2,
