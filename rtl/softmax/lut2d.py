@@ -15,6 +15,8 @@ import dataclasses
 import functools
 from fractions import Fraction
 
+from amaranth import Cat, Const
+
 from ..blocks.pipeline import delays
 from ..config import register
 from ..fixed import half
@@ -205,5 +207,8 @@ class _LateWords:
         config, table = self.config, self.table
         rows = [table.code(r) for r in config.row_numbers][:config.zero_code]
         codes = corrected_words(m, config, beat.codes_later(m, 1), beat.late, rows, "row")
+        # Codes are narrower where no exponential reaches a row but 0.
+        spare = Const(0, table.code_bits)
+        codes = [code if len(code) >= len(spare) else Cat(code, spare) for code in codes]
         return table(m, [code[:table.code_bits] for code in codes],
                      delays(m, beat.result, 1, "column")[-1])

@@ -44,7 +44,7 @@ def test_accepted_sets_are_simulated(verilator, name, part):
     for number in range(part, 10, 2):
         random = np.random.default_rng([number, SEED])
         config = random_config(cls, random, **bounds)
-        inputs = provider(name).inputs(config, "random", random, beats=200, rows=1)
+        inputs = provider(name).inputs(config, "random", random, beats=1000, rows=1)
         check(config, inputs, seed=number)
 
 

@@ -7,6 +7,7 @@ import rtl
 from rtl import UnitConfig
 from rtl.softmax.sigma_table import places
 from sim import model
+from sim.testing.pysim import run_rows
 from sim.testing.refusal import refused
 
 LUT2D = rtl.unit("softmax-lut2d")
@@ -114,3 +115,13 @@ def test_masked_tail_is_not_there():
         y = model.run(config, x, mask)
         assert y[:40].tolist() == model.run(config, x[:40]).tolist()
         assert not y[40:].any()
+
+
+def test_rows_that_no_exponential_reaches():
+    """Two truncated rows: every element has row 0, and a code of no place."""
+    config = LUT2D.preset("online", rows=2, row_index="truncate", row_spacing="linear",
+                          sigma_memory="lut", lanes=2, max_length=4)
+    assert not any(config.row_numbers)
+    rows = [np.array([3, -9, 100]), np.array([-128])]
+    got, _ = run_rows(config.create(), rows, [np.zeros(len(x), bool) for x in rows])
+    assert got == [model.run(config, x).tolist() for x in rows] == [[0, 0, 0], [0]]
