@@ -44,13 +44,13 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *,
     Returns
     -------
     synthesis.Figures or None
-        Area and delay of the core, if ``synthesise``.
+        Area and delay with the AXI4-Stream shell, if ``synthesise``.
     """
     text = verilog.of_unit(config)
     files = {f"{config.name}.v": text, "config.json": config.to_json()}
     files["manifest.json"] = manifest.manifest(config, files)
     _publish(pathlib.Path(out) / config.name, files)
-    return synthesis.measure(text, config.name) if synthesise else None
+    return synthesis.measure(text, f"{config.name}_axis") if synthesise else None
 
 
 def _publish(folder: pathlib.Path, files: dict[str, str]) -> None:
@@ -175,7 +175,8 @@ def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser
     parser.add_argument("--out", metavar="DIR", default="build", type=pathlib.Path,
                         help="folder to write to (default build)")
     parser.add_argument("--synth", action="store_true",
-                        help="synthesise the cores for 7-series devices, and tell area and delay")
+                        help="synthesise the AXI4-Stream shells for 7-series devices, and "
+                             "tell area and delay")
     add_parameters(parser, classes)
     return parser
 

@@ -18,7 +18,7 @@ from ..model.attention.reuse import AttentionMap
 from ..model.attention.selection import kept
 from ..runner import Design, Simulation
 from .attention_work import work
-from .tools import largest, measured, table
+from .tools import cores, largest, table
 
 __all__ = ["TABLES", "captured_head", "key_sets", "measured_cycles"]
 
@@ -393,7 +393,7 @@ COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
 def cost() -> str:
     """Area and delay of the engine, with the share of the device."""
     rows = []
-    figures = measured([unit("attention")(**parameters) for parameters in COSTS])
+    figures = cores([unit("attention")(**parameters) for parameters in COSTS])
     for parameters, f in zip(COSTS, figures, strict=True):
         shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
                   for figure, total in DEVICE.items()]

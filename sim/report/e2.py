@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtl import unit
+from rtl.emit.ports import axi_latency
 
-from .tools import measured, normal_errors, table
+from .tools import cores, normal_errors, shells, table
 
 __all__ = ["TABLES", "cost", "exactness"]
 
@@ -17,7 +18,10 @@ PEERS = (("ITA softmax, 16 lanes, without row store", "173", "0", "0", "8.57"),
 
 
 def cost() -> str:
-    """Return the table of costs: presets and options at 1 to 32 lanes, rows of up to 1024."""
+    """Return the table of costs: presets and options at 1 to 32 lanes, rows of up to 1024.
+
+    LUTs of the core, and all figures with the AXI4-Stream shell.
+    """
     options = (("paper", "paper", {}), ("plus", "plus", {}),
                ("plus, two partial sums", "plus", {"partial_sums": 2}),
                ("plus, two partial sums, deep", "plus", {"partial_sums": 2, "pipeline": "deep"}))
@@ -25,15 +29,15 @@ def cost() -> str:
                  unit("softmax-e2").preset(preset, lanes=lanes, max_length=1024, **parameters))
                 for title, preset, parameters in options for lanes in (1, 4, 16, 32)]
     rows = []
-    figures = measured([config for _, config in variants])
-    for (title, config), f in zip(variants, figures, strict=True):
-        rows.append((title, config.lanes, f.lut, f"{f.lut / config.lanes:.1f}",
-                     f.ff, f.carry4, f.dsp, f"{f.bram:g}", f"{f.delay_ps / 1000:.2f}",
-                     config.latency))
-    rows += [(name, 16, "", lut, "", "", dsp, bram, delay, "") for name, lut, dsp, bram, delay
+    configs = [config for _, config in variants]
+    for (title, config), core, f in zip(variants, cores(configs), shells(configs), strict=True):
+        rows.append((title, config.lanes, f"{core.lut / config.lanes:.1f}",
+                     f"{f.lut / config.lanes:.1f}", f.lut, f.ff, f.carry4, f.dsp, f"{f.bram:g}",
+                     f"{f.delay_ps / 1000:.2f}", axi_latency(config)))
+    rows += [(name, 16, lut, "", "", "", "", dsp, bram, delay, "") for name, lut, dsp, bram, delay
              in PEERS]
-    return table(("unit", "lanes", "LUT", "LUT per element/cycle", "FF", "CARRY4", "DSP",
-                  "BRAM36", "logic delay, ns", "latency, cycles"), rows)
+    return table(("unit", "lanes", "LUT per element/cycle, core", "with the shell", "LUT", "FF",
+                  "CARRY4", "DSP", "BRAM36", "logic delay, ns", "latency, cycles"), rows)
 
 
 def exactness() -> str:

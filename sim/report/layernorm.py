@@ -7,10 +7,11 @@ import warnings
 import numpy as np
 
 from rtl import unit
+from rtl.emit.ports import axi_latency
 
 from .. import model
 from ..accuracy import calibrate, capture
-from .tools import joined, measured, table
+from .tools import cores, joined, shells, table
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]
 
@@ -42,7 +43,8 @@ PEER_ERRORS = ("MASE LayerNorm", {64: (0.1015, 0.80), 512: (0.032, 0.29)})
 def cost() -> str:
     """Return the table: cost per element and cycle at 1, 4, 8 and 32 lanes, rows of 768 channels.
 
-    Alphas, gammas and betas are random, so that none is a constant.
+    Alphas, gammas and betas are random, so that none is a constant. LUTs of the core, and all
+    figures with the AXI4-Stream shell.
     """
     kinds = [("`layernorm-ai`", "layernorm-ai", {}),
              ("`layernorm-ai` rms", "layernorm-ai", {"rms": True}),
@@ -50,23 +52,28 @@ def cost() -> str:
              ("`layernorm-ai`, loaded parameters", "layernorm-ai",
               {"channel_parameters": "loaded"}),
              ("`layernorm-ai`, variable length", "layernorm-ai", {"row_length": "variable"}),
+             ("`layernorm-ai` fine", "layernorm-ai", unit("layernorm-ai").PRESETS["fine"]),
              ("`layernorm-exact`", "layernorm-exact", {}),
-             ("`layernorm-exact` rms", "layernorm-exact", {"rms": True})]
+             ("`layernorm-exact` rms", "layernorm-exact", {"rms": True}),
+             ("`layernorm-exact` fine", "layernorm-exact", unit("layernorm-exact").PRESETS["fine"])]
     configs = [_config(name, lanes=lanes, channels=CHANNELS, **parameters)
                for _, name, parameters in kinds for lanes in LANES]
-    every = measured(configs)
+    alone, every = cores(configs), shells(configs)
     rows = []
     for n, (title, _, _) in enumerate(kinds):
         part = slice(n * len(LANES), (n + 1) * len(LANES))
         figures, own = every[part], configs[part]
         pairs = list(zip(figures, own, strict=True))
-        rows.append((title, joined(f"{f.lut / c.lanes:.0f}" for f, c in pairs),
+        rows.append((title,
+                     joined(f"{f.lut / n:.0f}" for f, n in zip(alone[part], LANES, strict=True)),
+                     joined(f"{f.lut / c.lanes:.0f}" for f, c in pairs),
                      joined(f"{f.dsp / c.lanes:.3g}" for f, c in pairs),
                      joined(f"{f.bram / c.lanes:.2g}" for f, c in pairs),
                      joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
-                     joined(c.latency for c in own)))
-    return table(("unit", "LUT", "DSP", "BRAM36", "logic delay, ns", "latency, cycles"),
-                  [*rows, *PEERS])
+                     joined(map(axi_latency, own))))
+    return table(("unit", "LUT, core", "LUT", "DSP", "BRAM36", "logic delay, ns",
+                  "latency, cycles"),
+                 [*rows, *((name, lut, "", *others) for name, lut, *others in PEERS)])
 
 
 def exactness() -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtl import unit, units
+from rtl.emit.ports import axi_latency
 
-from .tools import joined, measured, normal_errors, table
+from .tools import cores, joined, normal_errors, shells, table
 
 __all__ = ["family"]
 
@@ -27,25 +28,25 @@ def family() -> str:
     """Return the table: method and preset, exactness at two row lengths, cost at three widths.
 
     Errors are those of 1000 rows of normal logits with standard deviation 3, in steps of 1/8,
-    against float64 softmax of the same quantised logits. Cost is per element and cycle; ``n`` is
-    the number of beats of the row.
+    against float64 softmax of the same quantised logits. Cost is per element and cycle, with the
+    AXI4-Stream shell, and LUTs of the core alone, too; ``n`` is the number of beats of the row.
     """
     pairs = [(name, preset) for name in units() if name.startswith("softmax-")
              for preset in unit(name).PRESETS]
     configs = [unit(name).preset(preset, lanes=lanes, max_length=MAX_LENGTH)
                for name, preset in pairs for lanes in LANES]
-    figures = measured(configs)
+    alone, figures = cores(configs), shells(configs)
     rows = []
     for n, (name, preset) in enumerate(pairs):
         of = slice(n * len(LANES), (n + 1) * len(LANES))
         rows.append((f"`{name}` {preset}", *_exactness(configs[of][-1]),
+                     joined(f"{f.lut / n:.0f}" for f, n in zip(alone[of], LANES, strict=True)),
                      *_cost(configs[of], figures[of])))
-    rows += [(name, "", mean, "", "", "", "", *cost) for name, mean, *cost in PEERS]
+    rows += [(name, "", mean, "", "", "", "", lut, "", *cost) for name, mean, lut, *cost in PEERS]
     header = ("method, preset", "L1 per row", "mean error", "largest error", "KL, nats",
-              "argmax flips, %", "row sums", "LUT", "DSP", "BRAM36", "logic delay, ns",
-              "latency, cycles")
+              "argmax flips, %", "row sums", "LUT, core", "LUT", "DSP", "BRAM36",
+              "logic delay, ns", "latency, cycles")
     return table(header, rows)
-
 
 
 def _exactness(config):
@@ -64,4 +65,5 @@ def _cost(configs, figures):
             joined(f"{f.dsp / n:g}" for f, n in zip(figures, lanes, strict=True)),
             joined(f"{f.bram / n:.2g}" for f, n in zip(figures, lanes, strict=True)),
             joined(f"{f.delay_ps / 1000:.2f}" for f in figures),
-            joined(f"{c.latency - 1} + n" if c.passes > 1 else c.latency for c in configs))
+            joined(f"{axi_latency(c) - 1} + n" if c.passes > 1 else axi_latency(c)
+                   for c in configs))

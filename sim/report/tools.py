@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rtl import UnitConfig
-from rtl.emit import synthesis, verilog
+from rtl.emit import synthesis
 
 from .. import model
+from ..emission import emitted
 from ..metrics import SoftmaxErrors, softmax_errors
 from ..reference import softmax
 
-__all__ = ["joined", "largest", "measured", "normal_errors", "table"]
+__all__ = ["cores", "joined", "largest", "normal_errors", "shells", "table"]
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
@@ -28,14 +29,18 @@ def joined(cells: Iterable[object]) -> str:
     return " / ".join(map(str, cells))
 
 
-def measured(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
-    """Return the synthesis figures of each config, two at a time."""
+def cores(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
+    """Return the synthesis figures of each config's core, two at a time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(_figures, configs))
+        return list(pool.map(lambda config: synthesis.measure(emitted(config), config.name),
+                             configs))
 
 
-def _figures(config: UnitConfig) -> synthesis.Figures:
-    return synthesis.measure(verilog.of_unit(config), config.name)
+def shells(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
+    """Return the figures of each config with its AXI4-Stream shell, two at a time."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda config: synthesis.measure(emitted(config),
+                                                              f"{config.name}_axis"), configs))
 
 
 def normal_errors(config: UnitConfig, length: int, sigma: float = 3.0) -> SoftmaxErrors:
