@@ -178,8 +178,8 @@ def test_synth(run):
     header, row = (re.split("  +", line) for line in printed.splitlines()[:2])
     assert status == 0
     assert header[5:] == ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
-    # The core: two elements, two bits of keep, last, valid; beats and error. Its shell: two beats of
-    # the output slice and what is valid of them; the reset.
+    # The core: two elements, two bits of keep, last, valid; beats and error. Its shell: two
+    # beats of the output slice and what is valid of them; the reset.
     assert row[6] == str(8 + 2 + 1 + 1 + 3 + 1 + 2 * (8 + 2 + 1) + 2 + 1)
 
 
