@@ -235,9 +235,18 @@ class UnitConfig:
         return UnitConfig.from_dict(_read("TOML", tomllib.loads, text))
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> UnitConfig:
-        """Build the config of a ``.toml`` or ``.json`` file."""
-        path = str(path)
+    def load(path: str | os.PathLike[str], **parameters: Any) -> UnitConfig:
+        """Build the config of a ``.toml`` or ``.json`` file, with ``parameters`` on top of it.
+
+        Defaults follow the parameters that the file and ``parameters`` have together.
+        """
+        values = UnitConfig._table(str(path))
+        return UnitConfig.from_dict({**values, **parameters} if isinstance(values, dict)
+                                    else values)
+
+    @staticmethod
+    def _table(path: str) -> Any:
+        """Contents of a ``.toml`` or ``.json`` file."""
         try:
             with open(path, encoding="utf-8") as file:
                 # A device may have no end.
@@ -249,9 +258,9 @@ class UnitConfig:
             raise ConfigError(f"Configuration file {path!r} can not be read: it has more than "
                               f"{LONGEST_FILE} characters")
         if path.endswith(".toml"):
-            return UnitConfig.from_toml(text)
+            return _read("TOML", tomllib.loads, text)
         if path.endswith(".json"):
-            return UnitConfig.from_json(text)
+            return _read("JSON", json.loads, text)
         raise ConfigError(f"Configuration file must end in .toml or .json, not {path!r}")
 
     # Hardware ----------------------------------------------------------------------------------

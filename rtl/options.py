@@ -137,7 +137,7 @@ def _from_file(args: argparse.Namespace, texts: dict[str, str]) -> UnitConfig:
         raise ConfigError(f"Option --preset must not be given together with --config; "
                           f"write preset = {args.preset!r} into {args.config!r}")
     _check_reach([type(config)], texts, None)
-    return UnitConfig.from_dict({**config.to_dict(), **_values(type(config), texts)})
+    return UnitConfig.load(args.config, **_values(type(config), texts))
 
 
 def _check_reach(classes: Sequence[type[UnitConfig]], texts: dict[str, str],

@@ -195,6 +195,12 @@ def test_round_trips(config, tmp_path):
         assert UnitConfig.load(path) == config
 
 
+def test_defaults_follow_what_is_on_top_of_a_file(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('unit = "layernorm-ai"\nlanes = 4\n', encoding="utf-8")
+    assert UnitConfig.load(path, bits=6) == rtl.unit("layernorm-ai")(lanes=4, bits=6)
+
+
 def test_preset_in_a_file():
     text = 'unit = "softmax-e2"\npreset = "plus"\nlanes = 4\n'
     assert UnitConfig.from_toml(text) == E2.preset("plus", lanes=4)
