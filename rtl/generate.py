@@ -1,14 +1,17 @@
 """Command line that writes units as Verilog: ``python -m rtl.generate [UNIT ...] [--bits 8 ...]``.
 
 Each configuration becomes the folder ``OUT/<config.name>/`` with ``<config.name>.v`` (the core and
-its AXI4-Stream shell, ``<config.name>_axis``) and ``config.json``, from which ``--config`` builds
-it again.
+its AXI4-Stream shell, ``<config.name>_axis``), ``config.json``, from which ``--config`` builds it
+again, and ``manifest.json`` with its ports, formats and timing for other tools.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import errno
 import gc
+import io
 import os
 import pathlib
 import signal
@@ -17,19 +20,26 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from . import measured
 from .config import ConfigError, UnitConfig, unit, units
-from .emit import synthesis, verilog
+from .emit import manifest, synthesis, verilog
+from .emit.ports import axi_latency
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
+from .progress import Progress
 
 __all__ = ["generate", "main"]
+
+# What a message says of a folder that can not be made.
+IN_PLACE = "A file is in place of the folder"
 
 
 def generate(config: UnitConfig, out: str | os.PathLike[str], *,
              synthesise: bool = False) -> synthesis.Figures | None:
     """Write the files of a unit into ``out/<config.name>/``.
 
-    Folders and files appear whole, by renaming; other files in the folder stay.
+    Folders and files appear whole, by renaming; other files in the folder stay. An
+    :class:`OSError` names the folder, or what is in its place.
 
     Returns
     -------
@@ -37,13 +47,26 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *,
         Area and delay of the core, if ``synthesise``.
     """
     text = verilog.of_unit(config)
-    _publish(pathlib.Path(out) / config.name,
-             {f"{config.name}.v": text, "config.json": config.to_json()})
+    files = {f"{config.name}.v": text, "config.json": config.to_json()}
+    files["manifest.json"] = manifest.manifest(config, files)
+    _publish(pathlib.Path(out) / config.name, files)
     return synthesis.measure(text, config.name) if synthesise else None
 
 
 def _publish(folder: pathlib.Path, files: dict[str, str]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(folder, files)
+    except OSError as error:
+        # A full disk is told of without a name, and by renaming that of a temporary file.
+        if error.filename is not None and error.filename2 is None:
+            raise
+        raise OSError(error.errno, error.strerror, error.filename2 or str(folder)) from None
+
+
+def _write(folder: pathlib.Path, files: dict[str, str]) -> None:
+    _make_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, IN_PLACE, str(folder))
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".generate-") as temporary:
         staged = pathlib.Path(temporary) / folder.name
         staged.mkdir()
@@ -56,19 +79,36 @@ def _publish(folder: pathlib.Path, files: dict[str, str]) -> None:
             os.rename(staged, folder)
 
 
+def _make_folder(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, IN_PLACE, str(folder)) from None
+
+
 # Command line -----------------------------------------------------------------------------------
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0: success; 1: a file or design could not be written; 2: wrong request; 130: interrupted.
+    0: success; 1: a file or design could not be written; 2: wrong request; 130: interrupted; 141:
+    nobody reads the output.
     """
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
     except ConfigError as error:
         message, status = str(error), 2
+    except BrokenPipeError:
+        _discard_output()
+        return 128 + signal.SIGPIPE
     except OSError as error:
-        message, status = f"File {str(error.filename)!r} can not be written: {error.strerror}", 1
+        what = ("Output or a temporary file" if error.filename is None
+                else f"File {str(error.filename)!r}")
+        message, status = f"{what} can not be written: {error.strerror}", 1
+        if error.filename is None:
+            _discard_output()
     except (YosysError, synthesis.SynthesisError) as error:
         message, status = str(error), 1
     except KeyboardInterrupt:
@@ -77,29 +117,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _discard_output() -> None:
+    """Drop what is still to be printed, which Python would try again at its end."""
+    # A stream in memory has no number.
+    with contextlib.suppress(io.UnsupportedOperation), open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), sys.stdout.fileno())
+
+
 def _run(argv: list[str]) -> int:
+    if {"-h", "--help"} & {*argv}:
+        _parser([unit(name) for name in _named(argv)] or None).print_help()
+        return 0
     args = _parser().parse_args(_complete(argv))
     if args.list:
         return _list()
-    wanted = configs(args)
+    wanted, refused = configs(args)
     if args.print_config:
         if len(wanted) > 1:
             raise ConfigError(f"Option --print-config must be used with one unit, not with "
                               f"{len(wanted)}")
         print(getattr(wanted[0], f"to_{args.print_config}")(), end="")
         return 0
-    args.out.mkdir(parents=True, exist_ok=True)
+    _make_folder(args.out)
     start = time.monotonic()
     _report(wanted, _generate_all(wanted, args.out, args.synth))
     print(f"{len(wanted)} unit{'s' * (len(wanted) > 1)} written to {args.out}{os.sep} in "
           f"{time.monotonic() - start:.1f} s")
+    for name, error in refused.items():
+        print(f"{name} is left out: {error}", file=sys.stderr)
     return 0
 
 
-def _parser() -> ArgumentParser:
+def _named(argv: Sequence[str]) -> list[str]:
+    """Units among the arguments; the value of an option is none."""
+    return [argument for before, argument in zip(["", *argv], argv, strict=False)
+            if argument in units() and (not before.startswith("--") or "=" in before)]
+
+
+def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser:
+    """Parser of the command line, with the parameters of some units or of all."""
     parser = ArgumentParser(
         prog="python -m rtl.generate", allow_abbrev=False,
-        description="Write units as Verilog, each into a folder named after its configuration.")
+        description="Write units as Verilog, each into a folder named after its configuration. If "
+                    "none is named, a unit that does not take a value which others take is left "
+                    "out, and the reason printed; the exit status is 0.",
+        epilog=_presets(classes) if classes else "UNIT --help lists the parameters of UNIT only.")
     parser.add_argument("unit", nargs="*", metavar="UNIT",
                         help="unit to generate (all, if none is named): " + ", ".join(units()))
     parser.add_argument("--list", action="store_true", help="list the units and their presets")
@@ -114,8 +176,12 @@ def _parser() -> ArgumentParser:
                         help="folder to write to (default build)")
     parser.add_argument("--synth", action="store_true",
                         help="synthesise the cores for 7-series devices, and tell area and delay")
-    add_parameters(parser)
+    add_parameters(parser, classes)
     return parser
+
+
+def _presets(classes: Sequence[type[UnitConfig]]) -> str:
+    return "; ".join(f"presets of {cls.UNIT}: {', '.join(cls.PRESETS)}" for cls in classes)
 
 
 def _complete(argv: list[str]) -> list[str]:
@@ -137,21 +203,15 @@ def _list() -> int:
 def _generate_all(wanted: Sequence[UnitConfig], out: pathlib.Path,
                   synthesise: bool) -> list[synthesis.Figures | None]:
     """Generate on all cores, and return the figures of each config (None without synthesis)."""
-    if len(wanted) == 1 and not sys.stderr.isatty():
-        return [generate(wanted[0], out, synthesise=synthesise)]
     workers = min(len(wanted), os.cpu_count() or 1)
     with concurrent.futures.ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        # Processes are started before the progress bar, which is a thread.
+        # Processes are started before the progress, which is a thread.
         jobs = [pool.submit(generate, config, out, synthesise=synthesise) for config in wanted]
         try:
-            done = concurrent.futures.as_completed(jobs)
-            if sys.stderr.isatty():
-                from rich.console import Console
-                from rich.progress import track
-                done = track(done, "Generating", len(jobs), console=Console(stderr=True),
-                             transient=True)
-            for job in done:
-                job.result()
+            with Progress("Generating", len(jobs), "units") as progress:
+                for job in concurrent.futures.as_completed(jobs):
+                    job.result()
+                    progress.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -170,13 +230,26 @@ def _leave(*_: object) -> None:
 
 
 def _report(wanted: Sequence[UnitConfig], figures: Sequence[synthesis.Figures | None]) -> None:
-    header = ["module", "latency"]
-    rows = [[config.name, str(config.latency)] for config in wanted]
+    header = ["module", "preset", "latency", "output scale", "mean error"]
+    rows = [_row(config) for config in wanted]
     if any(figures):
         header += ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
         for row, f in zip(rows, figures, strict=True):
             row += map(str, (f.lut, f.ff, f.carry4, f.muxf, f.dsp, f.bram, f.delay_ps))
     _print_table(header, rows)
+
+
+def _row(config: UnitConfig) -> list[str]:
+    """Cells of a configuration: its latency is that at the AXI ports."""
+    preset, difference = config.nearest_preset()
+    # A preset of which parameters are changed is another configuration.
+    preset += f", {len(difference)} changed" if difference else ""
+    output = config.data_sheet.formats[list(config.streams)[-1]]
+    error = measured.mean_error(config)
+    further = "" if config.passes == 1 else f" + {config.passes - 1} a further beat"
+    return [config.name, preset, f"{axi_latency(config)}{further}",
+            "-" if output.scale is None else f"{output.scale:.4g}",
+            "-" if error is None else f"{error:.1e}"]
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .config import ConfigError, UnitConfig, unit, units
-from .parameter import kind_of
+from .parameter import derived_of, kind_of, shown
 
 __all__ = ["ArgumentParser", "add_parameters", "configs"]
 
@@ -26,8 +28,12 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None,
                    namespace: argparse.Namespace | None = None) -> argparse.Namespace:
-        """Parse arguments; a message about an unknown option names the nearest known one."""
-        parsed, unknown = self.parse_known_intermixed_args(args, namespace)
+        """Parse arguments; a message about an unknown option names the nearest known one.
+
+        A value may start with a minus: ``--gamma -1,2``.
+        """
+        parsed, unknown = self.parse_known_intermixed_args(
+            self._joined(sys.argv[1:] if args is None else args), namespace)
         if unknown:
             option = unknown[0].partition("=")[0]
             close = difflib.get_close_matches(option, self._option_string_actions, n=1)
@@ -35,26 +41,55 @@ class ArgumentParser(argparse.ArgumentParser):
                               (f"; did you mean {close[0]!r}?" if close else ""))
         return parsed
 
+    def _joined(self, args: Sequence[str]) -> list[str]:
+        """Arguments, those that start with a negative number as values of the option before."""
+        options = [name for name, action in self._option_string_actions.items()
+                   if action.nargs is None]
+        joined = []
+        for argument in args:
+            option, _, value = argument.partition("=")
+            if value == "--" and option in options:
+                raise ConfigError(f"Option {option} must have a value, not '--'")
+            if re.match(r"-[\d.]", argument) and joined and joined[-1] in options:
+                joined[-1] += f"={argument}"
+            else:
+                joined.append(argument)
+        return joined
 
-def add_parameters(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every parameter of every unit, in one group for each set of units."""
+
+def add_parameters(parser: argparse.ArgumentParser,
+                   classes: Sequence[type[UnitConfig]] | None = None) -> None:
+    """Add an option for every parameter of every unit, in one group for each set of units.
+
+    Of some units only, if ``classes`` names them.
+    """
     groups = {}
-    for name, owners in _owners().items():
+    for name, owners in _owners(classes).items():
         key = tuple(cls.UNIT for cls in owners)
         if key not in groups:
             groups[key] = parser.add_argument_group("parameters of " + ", ".join(key))
         field = owners[0].parameters()[name]
         defaults = {cls.parameters()[name].default for cls in owners}
         default = f"default {field.default}" if len(defaults) == 1 else "default depends on unit"
+        if derived_of(field):
+            default = f"default: {derived_of(field).text}"
         text = f"{field.metadata['help']} ({kind_of(field).allowed}; {default})"
         groups[key].add_argument(_option(name), dest=_dest(name), metavar="VALUE",
                                  help=text.replace("%", "%%"))
 
 
-def configs(args: argparse.Namespace) -> list[UnitConfig]:
+def configs(args: argparse.Namespace) -> tuple[list[UnitConfig], dict[str, ConfigError]]:
     """Configs that parsed arguments ask for: ``unit``, ``config``, ``preset`` and the parameters.
 
     All units, if none is named. An option applies to every unit that has its parameter.
+
+    Returns
+    -------
+    list of UnitConfig
+        The configs.
+    dict of ConfigError
+        Units that are left out, with the reason, if none is named: a unit that does not take a
+        value which others take.
 
     Raises
     ------
@@ -64,17 +99,32 @@ def configs(args: argparse.Namespace) -> list[UnitConfig]:
     texts = {name: getattr(args, _dest(name)) for name in _owners()
              if getattr(args, _dest(name)) is not None}
     if args.config is not None:
-        return [_from_file(args, texts)]
+        return [_from_file(args, texts)], {}
     classes = [unit(name) for name in dict.fromkeys(args.unit or units())]
     _check_reach(classes, texts, args.preset)
-    result = []
+    result, refused = [], {}
     for cls in classes:
-        values = _values(cls, texts)
-        if args.preset in cls.PRESETS or args.preset is not None and len(classes) == 1:
-            result.append(cls.preset(args.preset, **values))
-        else:
-            result.append(cls(**values))
-    return result
+        try:
+            result.append(_config(cls, texts, args.preset, len(classes)))
+        except ConfigError as error:
+            if args.unit:
+                raise
+            refused[cls.UNIT] = error
+    for name, error in refused.items():
+        # What no other unit takes is wrong rather than beyond one of them.
+        own = {error.parameter} & {*texts} or {*texts} & {*unit(name).parameters()}
+        if not any(own & {*config.parameters()} for config in result):
+            raise error
+    return result, refused
+
+
+def _config(cls: type[UnitConfig], texts: dict[str, str], preset: str | None,
+            count: int) -> UnitConfig:
+    """Config of one of ``count`` classes."""
+    values = _values(cls, texts)
+    if preset in cls.PRESETS or preset is not None and count == 1:
+        return cls.preset(preset, **values)
+    return cls(**values)
 
 
 def _from_file(args: argparse.Namespace, texts: dict[str, str]) -> UnitConfig:
@@ -112,16 +162,18 @@ def _values(cls: type[UnitConfig], texts: dict[str, str]) -> dict[str, Any]:
         if name in texts:
             try:
                 values[name] = kind_of(field).parse(texts[name])
+            except ConfigError as error:
+                raise ConfigError(f"Parameter {name} must be {error}") from None
             except (ValueError, ArithmeticError):
-                raise ConfigError(f"Parameter {name} must be {kind_of(field).allowed}, "
-                                  f"not {texts[name]!r}") from None
+                raise ConfigError.of(name, kind_of(field).allowed, shown(texts[name])) from None
     return values
 
 
-def _owners() -> dict[str, list[type[UnitConfig]]]:
-    """Config classes that have each parameter, by its name."""
+def _owners(classes: Sequence[type[UnitConfig]] | None = None
+            ) -> dict[str, list[type[UnitConfig]]]:
+    """Config classes that have each parameter, by its name; of all units, or of some."""
     owners = {}
-    for cls in map(unit, units()):
+    for cls in map(unit, units()) if classes is None else classes:
         for name in cls.parameters():
             owners.setdefault(name, []).append(cls)
     return owners

@@ -13,15 +13,51 @@ import json
 import math
 import numbers
 import operator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Choice", "ConfigError", "Flag", "Integer", "Integers", "Kind", "NonNegativeReal",
-           "PositiveReal", "Real", "Words", "kind_of", "parameter"]
+__all__ = ["Choice", "ConfigError", "Derived", "Flag", "Integer", "Integers", "Kind",
+           "NonNegativeReal", "PositiveReal", "Real", "Words", "derived_of", "kind_of", "parameter",
+           "shown"]
+
+
+# Characters of a value in a message, and of a file of words.
+LONGEST_VALUE = 80
+LONGEST_FILE = 1 << 20
 
 
 class ConfigError(ValueError):
-    """A configuration that can not be built; the message is one line that gives the reason."""
+    """A configuration that can not be built; the message is one line that gives the reason.
+
+    Attributes
+    ----------
+    parameter : str or None
+        Name of the parameter whose value is refused, where there is one.
+    allowed, value : str
+        What it must be, and what it is, where there is a parameter.
+    """
+
+    parameter: str | None = None
+    allowed: str = ""
+    value: str = ""
+
+    @classmethod
+    def of(cls, parameter: str, allowed: str, value: str) -> ConfigError:
+        """Return the error of a parameter that must be ``allowed``, and is ``value``."""
+        error = cls(f"Parameter {parameter} must be {allowed}, not {value}")
+        error.parameter, error.allowed, error.value = parameter, allowed, value
+        return error
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: its beginning, if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes integers of so many digits only.
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 class Kind(Protocol):
@@ -46,7 +82,8 @@ class Kind(Protocol):
         Raises
         ------
         ValueError
-            If the text stands for no value.
+            If the text stands for no value; a :class:`ConfigError` says what it must be, and why it
+            is not.
         """
 
     def tag(self, value: Any) -> str:
@@ -103,7 +140,8 @@ class Choice:
         return int(text, 10) if isinstance(self.values[0], int) else text
 
     def tag(self, value: str | int) -> str:
-        return str(value)
+        # The names of some choices have hyphens.
+        return str(value).replace("-", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +174,10 @@ class Real:
     def normalise(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, numbers.Real | Fraction):
             raise ValueError
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError from None
         if not self.low <= value <= 2.0 ** 64:
             raise ValueError
         return value
@@ -217,29 +258,61 @@ class Words:
         return tuple(word.normalise(item) for item in value)
 
     def parse(self, text: str) -> list[int]:
+        allowed = "a file of integers of at least 0"
         try:
             with open(text, encoding="utf-8") as file:
-                content = file.read()
-        except OSError:
-            raise ValueError from None
+                # A device may have no end.
+                content = file.read(LONGEST_FILE + 1)
+        except OSError as error:
+            raise ConfigError(f"{allowed}, not {text!r}, which can not be read: "
+                              f"{error.strerror}") from None
+        if len(content) > LONGEST_FILE:
+            raise ConfigError(f"{allowed}, not {text!r}, which has more than {LONGEST_FILE} "
+                              f"characters")
         if content.lstrip().startswith("["):
-            return json.loads(content)
+            try:
+                return json.loads(content)
+            except RecursionError:
+                raise ValueError from None
         return [int(word, 10) for word in content.replace(",", " ").split()]
 
     def tag(self, value: tuple[int, ...]) -> str:
         return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] if value else "0"
 
 
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """Default of a parameter that follows other parameters.
+
+    Attributes
+    ----------
+    rule : callable
+        ``rule(config)``: the default, from a config whose earlier derived parameters are known.
+    text : str
+        What it is, for help.
+    """
+
+    rule: Callable[[Any], Any]
+    text: str
+
+
 def parameter(default: Any, kind: Kind, *, tag: str, help: str) -> Any:
     """Declare a configuration parameter: a dataclass field that knows its ``kind``.
 
-    ``tag`` is the parameter's short name inside ``config.name``, ``help`` its text on the command
-    line.
+    ``default`` is a value, or :class:`Derived`: the field's own default is None then, for which the
+    config puts in what the rule gives. ``tag`` is the parameter's short name inside
+    ``config.name``, ``help`` its text on the command line.
     """
-    return dataclasses.field(default=default,
-                             metadata={"kind": kind, "tag": tag, "help": help})
+    derived = default if isinstance(default, Derived) else None
+    return dataclasses.field(default=None if derived else default, metadata={
+        "kind": kind, "tag": tag, "help": help, "derived": derived})
 
 
 def kind_of(field: dataclasses.Field) -> Kind:
     """Kind of the parameter that a dataclass field declares."""
     return field.metadata["kind"]
+
+
+def derived_of(field: dataclasses.Field) -> Derived | None:
+    """Rule of the parameter's default, if other parameters determine it."""
+    return field.metadata["derived"]

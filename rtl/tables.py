@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -31,6 +32,7 @@ def _round(value: Decimal, rounding: str) -> int:
     return int(value.to_integral_value(rounding=mode))
 
 
+@functools.cache
 def ln2() -> Fraction:
     """Natural logarithm of 2 as a 50-digit fraction."""
     return Fraction(_CONTEXT.ln(Decimal(2)))
@@ -55,13 +57,16 @@ def exp_words(exponents: Iterable[Number], scale: Number,
 
 def quotient_word(numerator: int | Fraction, denominator: int | Fraction) -> int:
     """``numerator / denominator`` of two integers or fractions, rounded half up."""
-    return half_up(Fraction(numerator) / denominator)
+    # In integers: fractions look for common divisors at each step.
+    over = numerator.numerator * denominator.denominator
+    under = numerator.denominator * denominator.numerator
+    return (2 * over + under) // (2 * under)
 
 
 def log2_ratio(numerator: int | Fraction, denominator: int | Fraction) -> Fraction:
     """``log2(numerator / denominator)`` as a 50-digit fraction."""
     value = _CONTEXT.divide(_CONTEXT.ln(_decimal(Fraction(numerator) / denominator)),
-                            _CONTEXT.ln(Decimal(2)))
+                            _decimal(ln2()))
     return Fraction(value)
 
 

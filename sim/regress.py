@@ -7,7 +7,7 @@ knows. Four kinds of configurations and inputs, which the provider of a unit's f
 =========== ====================================================================================
 directed    every preset, with inputs that go for weak points
 real        every preset, with data captured from a real Transformer
-throughput  every preset, with inputs of random lengths back to back
+throughput  every preset, back to back: the sequences of lengths that are hardest, random ones
 random      configurations drawn over every parameter, with directed and random inputs
 =========== ====================================================================================
 """
@@ -16,32 +16,35 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import dataclasses
 import math
 import multiprocessing
 import secrets
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
 from rtl import ConfigError, UnitConfig, unit, units
+from rtl.progress import Progress
 
-from . import soaking
+from . import fuzzing, soaking
 from .runner import SimulatorError, check_simulator
+from .shrinking import SECONDS, shrink_config
 from .stimuli.provider import KINDS
-from .tasks import DRIVERS, Outcome, Task, prepare_worker, random_config, run_task, tasks
+from .tasks import DRIVERS, ROWS, Outcome, Task, prepare_worker, run_task, tasks
 
-__all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "random_config", "run_task",
+__all__ = ["CONFIGS", "KINDS", "Outcome", "Task", "main", "parser", "run_task", "shrink_first",
            "tasks", "tell", "work_of"]
 
 # Values of the option --sim that stand for more than one.
 SEVERAL = {"both": ("icarus", "compiled"), "all": DRIVERS}
 
 # Random configurations of a unit: all units take half an hour of one core, or so.
-CONFIGS = 10
+CONFIGS = 6
 
 
 # Command line
@@ -54,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, SimulatorError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenProcessPool:
+        print("error: A process was ended from outside, or for want of memory", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("error: Interrupted", file=sys.stderr)
         return 130
@@ -80,13 +86,21 @@ def parser() -> argparse.ArgumentParser:
                         help="ports to test at with --config (default %(default)s)")
     parser.add_argument("--seed", type=_natural, default=argparse.SUPPRESS, metavar="S",
                         help="seed that repeats a run (default: a new one)")
-    parser.add_argument("--rows", type=_positive, default=1000, metavar="N",
-                        help="rows back to back of a throughput run (default %(default)s)")
+    parser.add_argument("--rows", type=_positive, metavar="N",
+                        help="rows back to back of a throughput run (default: "
+                             + ", ".join(f"{count} {name}" for name, count in ROWS.items()) + ")")
     parser.add_argument("--beats", type=_positive, metavar="N",
                         help="instead, so many beats of random traffic for each unit, compiled: "
                              "half for its presets, half for random configurations")
     parser.add_argument("--for", dest="duration", type=_duration, metavar="TIME",
                         help="instead, random traffic for all of them in turn, for 90s, 30m or 2h")
+    parser.add_argument("--fuzz", type=_positive, metavar="N",
+                        help="instead, so many random parameter sets for each unit: each must be "
+                             "refused in one line, or go through its model; with --config, the "
+                             "set of that file")
+    parser.add_argument("--shrink", type=_natural, default=int(SECONDS), metavar="SECONDS",
+                        help="time to make the first configuration of a unit that fails a small "
+                             "one; 0: none (default %(default)s)")
     parser.add_argument("--piece", type=_natural, default=0, metavar="N",
                         help="piece of the random traffic of --config to begin with")
     parser.add_argument("--dry-run", action="store_true",
@@ -119,6 +133,8 @@ def _main(args: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    if args.fuzz:
+        return _fuzz(args, seed, console)
     if args.beats or args.duration:
         return _soak(args, seed, console)
     work = work_of(args, simulators, seed)
@@ -128,7 +144,19 @@ def _main(args: argparse.Namespace) -> int:
         return _list(work, console)
     for simulator in simulators:
         check_simulator(simulator)
-    return _report(_run_all(work, args.jobs, console), seed, console)
+    outcomes = _run_all(work, args.jobs, console)
+    if args.shrink:
+        shrink_first(outcomes, console, args.shrink)
+    return _report(outcomes, seed, console)
+
+
+def _fuzz(args: argparse.Namespace, seed: int, console: Console) -> int:
+    if args.config is not None:
+        return fuzzing.repeat(args.config, console)
+    names = [unit(name).UNIT for name in args.unit] or list(units())
+    console.print(f"seed {seed}", highlight=False)
+    return fuzzing.run(names, args.fuzz, seed, args.out / "fuzz", args.jobs, console,
+                       seconds=args.shrink)
 
 
 def _duration(text: str) -> float:
@@ -148,7 +176,8 @@ def _soak(args: argparse.Namespace, seed: int, console: Console) -> int:
         names = [unit(name).UNIT for name in args.unit] or list(units())
         work = list(soaking.soak_tasks(names, beats, args.configs, seed, args.out))
     console.print(f"seed {seed}, {len(work)} configurations", highlight=False)
-    return soaking.run(work, args.jobs, console, seconds=args.duration)
+    return soaking.run(work, args.jobs, console, seconds=args.duration,
+                       shrink_seconds=args.shrink)
 
 
 def work_of(args: argparse.Namespace, simulators: Sequence[str], seed: int) -> list[Task]:
@@ -174,15 +203,12 @@ def _list(work: list[Task], console: Console) -> int:
 
 
 def _run_all(work: list[Task], jobs: int, console: Console) -> list[Outcome]:
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(),
-               bars.TimeElapsedColumn())
     outcomes = []
     # The progress bar is a thread, which forked processes would not survive.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
             min(jobs, len(work)), context, prepare_worker) as pool, \
-            bars.Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("simulating", total=len(work))
+            Progress("simulating", len(work), "configurations") as progress:
         futures = [pool.submit(run_task, task) for task in work]
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -190,7 +216,7 @@ def _run_all(work: list[Task], jobs: int, console: Console) -> list[Outcome]:
                     outcomes.append(outcome)
                     if outcome.failures:
                         tell(outcome, console)
-                progress.advance(bar)
+                progress.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -204,6 +230,29 @@ def tell(outcome: Outcome, console: Console) -> None:
                   f"{outcome.failure}", style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(f"  {task.command(outcome.simulator)}", markup=False, highlight=False,
                   soft_wrap=True)
+
+
+def shrink_first(outcomes: Sequence[Outcome], console: Console, seconds: float) -> None:
+    """Shrink the first outcome of each unit that differs from its model, and print it.
+
+    Not of captured inputs, which fit their own configuration.
+    """
+    first: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        if outcome.task.kind != "real" and any(r.failure for r in outcome.results):
+            first.setdefault(outcome.task.config.UNIT, outcome)
+    for outcome in first.values():
+        def again(config: UnitConfig, outcome: Outcome = outcome) -> Outcome:
+            task = outcome.task
+            folder = task.folder.parent / "shrunk" / f"{config.name}_{task.ports}"
+            return run_task(dataclasses.replace(task, config=config, folder=folder,
+                                                simulators=(outcome.simulator,)))[0]
+
+        config = shrink_config(outcome.task.config, lambda config, again=again: any(
+            result.failure for result in again(config).results), seconds)
+        if config != outcome.task.config:
+            console.print("Shrunk to a smaller configuration:", highlight=False)
+            tell(again(config), console)
 
 
 def _report(outcomes: list[Outcome], seed: int, console: Console) -> int:

@@ -14,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
 from rtl import UnitConfig, unit, units
+from rtl.progress import Progress
 
 from .compiled.soak import Soak, soak
-from .tasks import AXIS_PART, prepare_worker, random_config, told
+from .shrinking import SECONDS, shrink_config
+from .stimuli.provider import random_config
+from .tasks import AXIS_PART, prepare_worker, told
 
 __all__ = ["SoakTask", "run", "soak_tasks"]
 
@@ -84,21 +86,19 @@ def _sized(cls: type[UnitConfig], preset: str | None) -> UnitConfig:
 
 
 def run(tasks: Sequence[SoakTask], jobs: int, console: Console, *,
-        seconds: float | None = None) -> int:
+        seconds: float | None = None, shrink_seconds: float = SECONDS) -> int:
     """Run tasks, print what failed and a table; return the exit status.
 
-    With ``seconds`` the tasks are begun again and again, with other seeds, until they are over.
+    With ``seconds`` the tasks are begun again and again, with other seeds, until they are over. The
+    first failure of a unit is shrunk for up to ``shrink_seconds``.
     """
     start, found = time.monotonic(), []
     until = None if seconds is None else start + seconds
     work = iter(tasks) if until is None else _rounds(tasks, until)
     total = sum(task.beats for task in tasks) if until is None else None
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(),
-               bars.TextColumn("{task.completed:,} beats"), bars.TimeElapsedColumn())
     with concurrent.futures.ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), prepare_worker) as pool, \
-            bars.Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("soaking", total=total)
+            Progress("soaking", total, "beats") as progress:
         waiting = {pool.submit(_soak, task, until) for task in itertools.islice(work, 2 * jobs)}
         try:
             while waiting:
@@ -107,12 +107,13 @@ def run(tasks: Sequence[SoakTask], jobs: int, console: Console, *,
                 for task, result in (future.result() for future in done):
                     found.append((task, result))
                     _tell(task, result, console)
-                    progress.advance(bar, result.beats)
+                    progress.advance(result.beats)
                 waiting |= {pool.submit(_soak, task, until)
                             for task in itertools.islice(work, len(done))}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    _shrink(found, console, shrink_seconds)
     return _report(found, console, time.monotonic() - start)
 
 
@@ -132,6 +133,24 @@ def _soak(task: SoakTask, until: float | None) -> tuple[SoakTask, Soak]:
     except Exception as error:
         # One unit that fails must not end the others.
         return task, Soak(told(error), task.piece, 0, 0, 0, 0, 0.0, 0.0, 0.0)
+
+
+def _shrink(found: list[tuple[SoakTask, Soak]], console: Console, seconds: float) -> None:
+    """Shrink the first failure of each unit that differs from its model, and print it."""
+    first = {}
+    for task, result in found:
+        if result.mismatches and result.failure:
+            first.setdefault(task.config.UNIT, (task, result))
+    for task, result in first.values() if seconds else ():
+        def again(config: UnitConfig, task: SoakTask = task, piece: int = result.piece
+                  ) -> tuple[SoakTask, Soak]:
+            return _soak(dataclasses.replace(task, config=config, beats=1, piece=piece), None)
+
+        config = shrink_config(task.config, lambda config, again=again: bool(
+            again(config)[1].mismatches), seconds)
+        if config != task.config:
+            console.print("Shrunk to a smaller configuration:", highlight=False)
+            _tell(*again(config), console)
 
 
 def _tell(task: SoakTask, result: Soak, console: Console) -> None:

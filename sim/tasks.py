@@ -24,16 +24,16 @@ from .compiled.simulation import CompiledSimulation
 from .emission import emitted
 from .jobs import make_job
 from .runner import SIMULATORS, Design, Simulation, SimulatorError, TestResult
-from .stimuli.provider import KINDS, Case, Inputs, provider
+from .stimuli.provider import KINDS, Case, Inputs, provider, random_config
 
-__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "random_config",
-           "run_task", "tasks", "told"]
+__all__ = ["BEATS", "DRIVERS", "Outcome", "Task", "prepare_worker", "run_task", "tasks", "told"]
 
 # What runs a task: a simulator with its cocotb bench, or Verilator with a compiled driver.
 DRIVERS = (*SIMULATORS, "compiled")
 
-# Input beats of random inputs.
-BEATS = {"icarus": 1500, "verilator": 6000, "compiled": 20000}
+# Input beats of random inputs, and rows of a throughput run.
+BEATS = {"icarus": 1000, "verilator": 6000, "compiled": 20000}
+ROWS = {"icarus": 60, "verilator": 300, "compiled": 1000}
 
 # Part of the random configurations that are tested at their AXI4-Stream ports.
 AXIS_PART = 0.3
@@ -57,8 +57,8 @@ class Task:
         What to run on, of :data:`DRIVERS`.
     folder, store : path
         Where all files go, and what Verilator models share.
-    rows : int
-        Rows back to back of a throughput task.
+    rows : int or None
+        Rows back to back of a throughput task; None for as many as suit the simulator.
     keep : bool
         Keep the folder of a task that passes.
     """
@@ -70,7 +70,7 @@ class Task:
     simulators: tuple[str, ...]
     folder: Path
     store: Path
-    rows: int = 1000
+    rows: int | None = None
     keep: bool = False
 
     @property
@@ -87,13 +87,14 @@ class Task:
         """Return the task's inputs for a simulator, the same ones on every call."""
         random = np.random.default_rng([self.seed, 1])
         return provider(self.config.UNIT).inputs(self.config, self.kind, random,
-                                                 beats=BEATS[simulator], rows=self.rows)
+                                                 beats=BEATS[simulator],
+                                                 rows=self.rows or ROWS[simulator])
 
     def command(self, simulator: str) -> str:
         """Return the command that repeats the task on a simulator, from its file."""
         words = ["python", "-m", "sim.regress", "--config", str(self.file), "--kind", self.kind,
                  "--ports", self.ports, "--seed", str(self.seed), "--sim", simulator]
-        if self.kind == "throughput":
+        if self.kind == "throughput" and self.rows is not None:
             words += ["--rows", str(self.rows)]
         return shlex.join(words)
 
@@ -191,19 +192,8 @@ def prepare_worker() -> None:
     warnings.simplefilter("ignore", UnusedElaboratable)
 
 
-def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
-    """Return a config of class ``cls`` with every parameter drawn, by the provider of its family.
-
-    Raises
-    ------
-    ConfigError
-        If its family has no provider.
-    """
-    return provider(cls.UNIT).random_config(cls, random)
-
-
 def tasks(names: Sequence[str], *, kinds: Iterable[str] = KINDS, count: int = 10, seed: int = 0,
-          simulators: Sequence[str] = SIMULATORS, rows: int = 1000, keep: bool = False,
+          simulators: Sequence[str] = SIMULATORS, rows: int | None = None, keep: bool = False,
           folder: Path = Path("build/regress"), store: Path | None = None) -> list[Task]:
     """Return the tasks of a regression; equal arguments give equal tasks.
 

@@ -6,12 +6,14 @@ set, ``s`` dot product, ``x`` logit, ``w`` weight.
 
 import dataclasses
 import functools
+import inspect
 import math
 from fractions import Fraction
 
 from amaranth import signed
 
 from ..config import UnitConfig, register
+from ..data_sheet import DataSheet, Format
 from ..fixed import Requantiser, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..softmax.exponentials import ExponentialsConfig
@@ -20,7 +22,7 @@ from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .greedy.engine import GreedyAttention
 from .greedy.search import GreedySearch
-from .kinds import NameChoice, SoftmaxChoice
+from .kinds import SoftmaxChoice
 from .predict.engine import PredictiveAttention
 from .predict.predictors import PREDICTORS, predictor
 from .reuse.engine import ReuseAttention
@@ -29,6 +31,15 @@ from .reuse.row_division import RowDivision
 from .vector_beat import VectorLayout
 
 __all__ = ["AttentionConfig"]
+
+# Where the selections, the exponentials and the reuse of maps come from.
+SOURCES = ("greedy search, A3 (Ham et al., HPCA 2020); selection by predicted scores, AICAS 2022, "
+           "with a predictor and rules of this project's own; reuse of maps, Shim, Choi and Sung, "
+           "ICLR 2022")
+
+# Rows inside the unit of a reused map's exponentials: it has one lane, so that a set of a few keys
+# has few beats, but a query takes far longer.
+REUSE_ROWS = 32
 
 
 @register
@@ -104,14 +115,14 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", NameChoice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
                                       "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
                                    help="keys predicted per cycle")
-    rule: str = parameter("mean", NameChoice(("mean", "threshold", "top-k")), tag="r",
+    rule: str = parameter("mean", Choice(("mean", "threshold", "top-k")), tag="r",
                           help="what is kept: scores above a point between mean and maximum, "
                                "within a distance of the maximum, or so many of the largest")
     mean_shift: int = parameter(2, Integer(0, 6), tag="a",
@@ -192,7 +203,7 @@ class AttentionConfig(UnitConfig):
         if self.reuse:
             return ExponentialsConfig(
                 bits=self.logit_bits, input_scale=self.logit_scale, out_bits=self.code_bits,
-                lanes=1, max_length=self.max_keys)
+                lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, bits=self.logit_bits, input_scale=self.logit_scale,
             out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
@@ -363,6 +374,40 @@ class AttentionConfig(UnitConfig):
         In an idle engine with no more than ``lanes`` keys loaded (:meth:`query_latency`).
         """
         return self._engine.latency_of(self)
+
+    @classmethod
+    def algorithm(cls):
+        """Equations and sources of what the engine computes: the docstring of the class."""
+        return f"{inspect.cleandoc(cls.__doc__)}\n\nSources: {SOURCES}."
+
+    @property
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        formats = {"q": Format("element of a query", self.query_scale, "set"),
+                   "k": Format("element of a key", self.key_scale, "set"),
+                   "v": Format("element of a value", self.value_scale, "set"),
+                   "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
+                               "from bit 8 on", self.key_scale, "set"),
+                   "o": Format("element of an output", self.output_scale, "set")}
+        which = {"none": "", "predict": ", if the prediction keeps all of them",
+                 "greedy": ", if all of them are candidates"}[self.select]
+        return DataSheet(
+            formats={name: formats[name] for name in self.streams},
+            framing=f"A vector is {self.dim} elements in {self.vector_beats} beats, element 0 in "
+                    "lane 0 of the first one. TLAST is high in the last beat of a set's last "
+                    f"vector. A set is 1 to {self.max_keys} keys, as many values, and any number "
+                    "of queries; outputs come in the order of the queries.",
+            latency=f"from a query's last beat accepted to its output's first beat valid, in an "
+                    f"idle engine with no more than {self.lanes} keys",
+            throughput=f"one query in {self.query_cycles(self.max_keys)} cycles with "
+                       f"{self.max_keys} keys{which}",
+            ports={"error": "sticky until reset: a set was too long, last was within a vector, or "
+                            "keys and values were not as many",
+                   "adjust": "take iterations and distance for the queries whose last beat is "
+                             "accepted after this cycle",
+                   "iterations": f"iterations of the search; {self.iterations} after reset",
+                   "distance": f"distance of a candidate from the best logit, in logit steps; "
+                               f"{self.distance} after reset"})
 
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""

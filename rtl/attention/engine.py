@@ -243,7 +243,7 @@ class DenseAttention(wiring.Component):
     def _note_row(self, m, row, set_end):
         """FIFO that tells the weighted sums whether a row ends its set."""
         softmax = self.config.softmax_config
-        rows = softmax.max_rows + 2 * softmax.latency + 64
+        rows = softmax.most_rows + 2 * softmax.latency + 64
         m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 

@@ -4,12 +4,13 @@ import dataclasses
 import hashlib
 
 from ..config import UnitConfig, unit, units
-from ..parameter import Choice, ConfigError, kind_of
+from ..parameter import ConfigError, kind_of
 
-__all__ = ["NameChoice", "SoftmaxChoice"]
+__all__ = ["SoftmaxChoice"]
 
-# Parameters of the softmax that the engine sets.
-OWN = ("bits", "input_scale", "out_bits", "lanes", "max_length")
+# Parameters of the softmax that the engine sets, and its own that they are.
+OWN = {"bits": "logit_bits", "input_scale": "logit_scale", "out_bits": "weight_bits",
+       "lanes": "lanes", "max_length": "max_keys"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +72,25 @@ class SoftmaxChoice:
                 UnitConfig.from_dict({"unit": name, key: text})
             try:
                 values[key] = kind_of(known[key]).parse(text)
+            except ConfigError as error:
+                raise ConfigError(f"Parameter {key} of {name} must be {error}") from None
             except (ValueError, ArithmeticError):
                 raise ConfigError(f"Parameter {key} of {name} must be {kind_of(known[key]).allowed}"
                                   f", not {text!r}") from None
-        return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
+        try:
+            return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
+        except ConfigError as error:
+            raise _refusal(value, error, own) from None
 
 
-class NameChoice(Choice):
-    """One of several names that are no identifiers."""
-
-    def tag(self, value):
-        return value.replace("-", "")
+def _refusal(value, error, own):
+    """What a softmax that can not be built says of the engine's parameters."""
+    if error.parameter is None:
+        return error
+    if error.parameter in OWN:
+        return ConfigError.of(OWN[error.parameter], f"{error.allowed} for softmax {value!r}",
+                              error.value)
+    given = ", ".join(f"{name} {own[key]}" for key, name in OWN.items())
+    return ConfigError.of("softmax", f"one that can be built with {given}",
+                          f"{value!r}, whose {error.parameter} must be {error.allowed}, "
+                          f"not {error.value}")

@@ -11,19 +11,19 @@ import contextlib
 import gc
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-import amaranth
 from amaranth import ClockSignal, Instance, ResetSignal
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from .. import __version__
 from ..bus import AxiStream
 from ..config import UnitConfig
 from . import yosys
+from .header import header
+from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
 
-__all__ = ["BlackBox", "banner", "of_components", "of_unit"]
+__all__ = ["BlackBox", "of_components", "of_unit"]
 
 
 # Attributes of memories and top-level ports to keep: those that tools act on. (An `init` is no
@@ -33,6 +33,8 @@ PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
 
 # What Verilator warns of with -Wall, and why it stays.
 LINT_OFF = """\
+`timescale 1 ns / 1 ps
+
 /* verilator lint_save */
 /* verilator lint_off DECLFILENAME */  // One file holds all modules of a unit.
 /* verilator lint_off UNUSEDSIGNAL */  // Rounding and tables drop bits; synthesis removes them.
@@ -78,20 +80,11 @@ class BlackBox(wiring.Component):
 def of_unit(config: UnitConfig) -> str:
     """Verilog text of a unit: the core ``config.name`` and its shell ``<config.name>_axis``.
 
-    The core can be used without the shell.
+    The core can be used without the shell. The comment above them says how to use both.
     """
     core, name = config.create(), config.name
     shell = AxiStream(BlackBox(core, name))
-    return of_components({name: core, f"{name}_axis": shell}, header=banner(config))
-
-
-def banner(config: UnitConfig) -> str:
-    """Comment at the head of an emitted file: modules, configuration and tools, without a date."""
-    *streams, final = config.streams
-    return (f"// {config.name}: {config.UNIT}, streams {', '.join(streams)} and {final}\n"
-            f"// {config.name}_axis: the same behind AXI4-Stream ports\n"
-            f"// Configuration {config.hash}, rtl {__version__}, Amaranth {amaranth.__version__}, "
-            f"Yosys {yosys.version()}\n\n")
+    return of_components({name: core, f"{name}_axis": shell}, header=header(config, core, shell))
 
 
 def of_components(components: Mapping[str, wiring.Component], *, header: str = "") -> str:
@@ -114,10 +107,10 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
         If Yosys refuses the design.
     """
     with _no_garbage_collection():
-        designs = [_CELL.sub(_even, _rtlil(name, component))
+        designs = [_CELL.sub(_even, name_instances(name_ports(_rtlil(name, component))))
                    for name, component in components.items()]
-    rename = _plain_names("\n".join(designs))
-    files = {f"{n}.il": _NAME.sub(lambda m: "\\" + rename[m[1]], design)
+    rename = plain_names("\n".join(designs))
+    files = {f"{n}.il": NAME.sub(lambda m: "\\" + rename[m[1]], design)
              for n, design in enumerate(designs)}
     top = list(components)[-1]
     written = yosys.run([*(f"read_rtlil {file}" for file in files),
@@ -145,7 +138,6 @@ def _no_garbage_collection() -> Iterator[None]:
 
 # RTLIL ------------------------------------------------------------------------------------------
 
-_NAME = re.compile(r"\\([^\s\"\\]+)")
 _PORT = re.compile(r"(\s*wire width \d+ (?:input|output|inout)) \d+\s+((?:signed )?)\\(\S+)")
 
 
@@ -230,23 +222,6 @@ def _resized(operand: str, width: int, wanted: int, signed: int) -> str:
     return f"{{ {wanted - width}'{'0' * (wanted - width)} {operand} }}"
 
 
-def _plain_names(text: str) -> dict[str, str]:
-    """Verilog identifier for each name in a design: ``a.b[0]`` becomes ``a_b_0``."""
-    names = dict.fromkeys(_NAME.findall(text))
-    plain = {name: name for name in names if re.fullmatch(r"[A-Za-z_]\w*", name)}
-    taken = set(plain)
-    for name in names:
-        if name not in plain:
-            base = candidate = re.sub(r"\W+", "_", name).strip("_") or "unnamed"
-            number = 1
-            while candidate in taken:
-                number += 1
-                candidate = f"{base}_{number}"
-            plain[name] = candidate
-            taken.add(candidate)
-    return plain
-
-
 # Verilog ----------------------------------------------------------------------------------------
 
 _ATTRIBUTE = re.compile(r"\s*\(\* (\w+) .*\*\)")
@@ -254,8 +229,11 @@ _PORT_WIRE = re.compile(r"(  (?:input|output) )([^;]*;\n)((?:  \(\*[^\n]*\*\)\n)
 _INITIAL = re.compile(r"  initial begin\n((?:    \w+\[\d+\] = [^;]+;\n)+)  end\n")
 _MODULE = re.compile(r"(?ms)^module .*?^endmodule\n")
 _START = re.compile(r"(?m)^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?(\w+) = ([^;]+);$")
-_ESCAPED = re.compile(r"\\(\S+) ")
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_DECLARATION = re.compile(r"(?m)^  (?:input|output|wire|reg|output reg) (?:signed )?"
+                          r"(?:\[(\d+):0\] )?(\w+)(?: = [^;]+)?;$")
+# Connections, of which one side has several parts at least.
+_JOINT = re.compile(r"(?m)^  assign (?=.*\{)(?:\{ )?([^{}=]+?)(?: \})? = "
+                    r"(?:\{ )?([^{}?&|^~+<>-]+?)(?: \})?;\n")
 _WORD = re.compile(r"    (\w+)\[(\d+)\] = ([^;]+);")
 
 
@@ -270,29 +248,47 @@ def _tidy(text: str) -> str:
     text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
     # Yosys negates vectors logically, which is to say: none of their bits is set.
     text = text.replace(" = ! ", " = ~| ")
-    return _MODULE.sub(_initialise, _INITIAL.sub(_short_init, _unescaped(text)))
+    return _MODULE.sub(_module, _INITIAL.sub(_short_init, name_reads(unescaped(text))))
 
 
-def _unescaped(text: str) -> str:
-    """Plain names for escaped ones: those of ``autoname``, and keywords, with an underscore."""
-    taken = set(_IDENTIFIER.findall(text))
-    plain = {}
-    for name in dict.fromkeys(_ESCAPED.findall(text)):
-        candidate = re.sub(r"\W", "", name)
-        while candidate in taken or candidate == name:
-            candidate += "_"
-        taken.add(candidate)
-        plain[name] = candidate
-    return _ESCAPED.sub(lambda match: plain[match[1]], text)
+def _module(match: re.Match[str]) -> str:
+    """A module without assignments of vectors to themselves, and :func:`_initialised`."""
+    widths = {name: int(width or 0) + 1 for width, name in _DECLARATION.findall(match[0])}
+    return _initialised(_JOINT.sub(lambda joint: _separate(joint, widths), match[0]))
 
 
-def _initialise(match: re.Match[str]) -> str:
-    """A module whose registers start in a block of their own: a declaration is no assignment."""
-    values = _START.findall(match[0])
-    if not values:
+def _separate(match: re.Match[str], widths: Mapping[str, int]) -> str:
+    """An assignment of several parts as one of each bit, if a vector is on both of its sides.
+
+    Verilator takes ``{a[2], b} = {a[1], c}`` for a loop.
+    """
+    sides = [list(_bits(side.split(", "), widths)) for side in match.groups()]
+    names = [{bit.partition("[")[0] for bit in side} for side in sides]
+    if not names[0] & names[1]:
         return match[0]
+    return "".join(f"  assign {to} = {of};\n" for to, of in zip(*sides, strict=True))
+
+
+def _bits(parts: Iterable[str], widths: Mapping[str, int]) -> Iterator[str]:
+    """Bits of a concatenation, from the highest one on."""
+    for part in parts:
+        if constant := re.fullmatch(r"(\d+)'h([0-9a-f]+)", part):
+            yield from (f"1'h{bit}" for bit in f"{int(constant[2], 16):0{constant[1]}b}")
+        elif bits := re.fullmatch(r"(\w+)\[(\d+):(\d+)\]", part):
+            yield from (f"{bits[1]}[{k}]" for k in range(int(bits[2]), int(bits[3]) - 1, -1))
+        elif widths.get(part, 1) > 1:
+            yield from (f"{part}[{k}]" for k in range(widths[part] - 1, -1, -1))
+        else:
+            yield part
+
+
+def _initialised(text: str) -> str:
+    """A module whose registers start in a block of their own: a declaration is no assignment."""
+    values = _START.findall(text)
+    if not values:
+        return text
     body = "".join(f"    {name} = {value};\n" for name, value in values)
-    text = _START.sub(lambda start: start[0].replace(f" = {start[2]};", ";"), match[0])
+    text = _START.sub(lambda start: start[0].replace(f" = {start[2]};", ";"), text)
     return text.removesuffix("endmodule\n") + f"  initial begin\n{body}  end\nendmodule\n"
 
 

@@ -29,7 +29,7 @@ from ..blocks.lookup import lookup
 from ..blocks.pipeline import delays
 from ..config import register
 from ..fixed import half
-from ..parameter import Choice, Integer, parameter
+from ..parameter import Choice, Derived, Integer, parameter
 from ..tables import rsqrt_words
 from .beat_sum import BeatSum
 from .config import LayerNormConfig
@@ -60,14 +60,23 @@ class AILayerNormConfig(LayerNormConfig):
     PRESETS = {
         "paper": {},
         "rms": {"rms": True},
+        # Elements of 10 bits whose codes and mean are as fine as one DSP block a product takes.
+        "fine": {"bits": 10, "code_bits": 6, "mean_fraction_bits": 4},
     }
 
     bits: int = parameter(8, Integer(2, 10), tag="b", help="width of an element")
     code_bits: int = parameter(4, Integer(2, 6), tag="k", help="width of a compressed magnitude")
-    threshold: int = parameter(64, Integer(1, 1023), tag="t",
-                               help="magnitude from which on high_shift holds")
-    low_shift: int = parameter(2, Integer(0, 8), tag="ls", help="shift of magnitudes below")
-    high_shift: int = parameter(4, Integer(0, 8), tag="hs", help="shift of magnitudes from there")
+    low_shift: int = parameter(
+        Derived(lambda config: max(config.bits - 2 - config.code_bits, 0), "bits - 2 - code_bits"),
+        Integer(0, 8), tag="ls", help="shift of magnitudes below the threshold")
+    high_shift: int = parameter(
+        Derived(lambda config: max(config.bits - config.code_bits, config.low_shift),
+                "bits - code_bits"),
+        Integer(0, 8), tag="hs", help="shift of magnitudes from the threshold on")
+    threshold: int = parameter(
+        Derived(lambda config: min(1 << (config.code_bits + config.low_shift), 1023),
+                "the first magnitude whose code overflows with low_shift"),
+        Integer(1, 1023), tag="t", help="magnitude from which on high_shift holds")
     compression: str = parameter("half-even", Choice(("half-even", "half-up", "truncate")), tag="r",
                                  help="rounding of a magnitude to its code")
     rsqrt_index_bits: int = parameter(6, Integer(2, 10), tag="ri",
@@ -133,7 +142,7 @@ class AILayerNormConfig(LayerNormConfig):
     @property
     def largest_radicand(self):
         """All squares at their largest, and a mean of 0."""
-        return max(self.channels * self.top_square << self.square_shift, 1)
+        return max(self.largest_squares << self.square_shift, 1)
 
     @property
     def lowest_radicand(self):
@@ -218,17 +227,18 @@ class CodedSquares(wiring.Component):
                                              name=f"square_word_{k}"))
             with m.Else():
                 m.d.sync += square.eq(0)
-            high = alpha[1] if len(alpha) > 1 else Const(0, 1)
+            high = alpha[1:] if len(alpha) > 1 else Const(0, 1)
             late = BeatSum.delay(k, True)
             square, flag, high = (
                 delays(m, Cat(value), late + wait, name)[-1] for value, wait, name in (
                     (square, 0, f"square_{k}"), (flag, 1, f"flag_{k}"), (high, 1, f"alpha_{k}")))
-            # Each bit is a function of five others, if the shifts are equal.
-            term = Signal(len(square) + 2 * config.flag_shift + 4, name=f"term_{k}")
+            # Each bit is a function of five others, if the shifts are equal and alpha has two bits.
+            shifts = [2 * config.flag_shift * (case & 1) + 4 * (case >> 1)
+                      for case in range(2 << len(high))]
+            term = Signal(len(square) + max(shifts), name=f"term_{k}")
             with m.Switch(Cat(flag, high)):
-                for case in range(4):
+                for case, shift in enumerate(shifts):
                     with m.Case(case):
-                        shift = 2 * config.flag_shift * (case & 1) + 4 * (case >> 1)
                         m.d.comb += term.eq(square << shift)
             m.d.comb += self._sum.i[k].eq(term)
         m.d.comb += self.o.eq(self._sum.o)

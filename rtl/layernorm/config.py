@@ -6,6 +6,7 @@ Notation: ``x`` element in steps of the input, ``L`` length of a row, ``E`` sum 
 
 import dataclasses
 import functools
+import itertools
 import math
 from fractions import Fraction
 
@@ -13,9 +14,11 @@ from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..config import UnitConfig
+from ..data_sheet import DataSheet, Format
 from ..fixed import half_up, round_shift, signed_range, signed_width, unsigned_range
 from ..parameter import (
     Choice,
+    Derived,
     Flag,
     Integer,
     Integers,
@@ -24,6 +27,7 @@ from ..parameter import (
     parameter,
 )
 from ..stream.beat import BeatLayout
+from ..tables import quotient_word
 from .channels import ChannelWords
 from .core import LayerNorm
 from .lengths import LENGTH_BITS, Scale
@@ -35,8 +39,8 @@ __all__ = ["LayerNormConfig"]
 # Width of the wider operand of a DSP block's multiplier.
 OPERAND_BITS = 25
 
-# Rows that may be inside a unit at a time if their lengths vary, when none is long.
-MAX_ROWS = 32
+# Bits of a channel's parameters, if they are loaded.
+LOADED_BITS = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,13 +62,16 @@ class LayerNormConfig(UnitConfig):
 
     bits: int = parameter(8, Integer(2, 16), tag="b", help="width of an element")
     signed_input: bool = parameter(False, Flag(), tag="si", help="elements are signed")
-    zero_point: int = parameter(128, Integer(-(1 << 15), (1 << 16) - 1), tag="z",
-                                help="element that stands for zero")
-    alpha_bits: int = parameter(2, Integer(0, 2), tag="ab",
+    zero_point: int = parameter(
+        Derived(lambda config: 0 if config.signed_input else 1 << (config.bits - 1),
+                "the middle of the range"),
+        Integer(-(1 << 15), (1 << 16) - 1), tag="z", help="element that stands for zero")
+    alpha_bits: int = parameter(2, Integer(0, 3), tag="ab",
                                 help="width of a channel's power-of-two factor's exponent")
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
-    output_scale: float = parameter(2.0 ** -5, PositiveReal(), tag="os",
-                                    help="real value of one output step")
+    output_scale: float = parameter(
+        Derived(lambda config: 2.0 ** (3 - config.out_bits), "4 deviations are the range"),
+        PositiveReal(), tag="os", help="real value of one output step")
     lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
     channels: int = parameter(768, Integer(1, 4096), tag="c",
                               help="elements per row; at most, if row_length is variable")
@@ -75,13 +82,21 @@ class LayerNormConfig(UnitConfig):
                                help="added to the variance, in squared steps of the input")
     mean_fraction_bits: int = parameter(6, Integer(0, 8), tag="mf",
                                         help="fraction bits of the mean")
-    gamma_bits: int = parameter(8, Integer(2, 16), tag="gb", help="width of a gamma, signed")
+    gamma_bits: int = parameter(
+        Derived(lambda config: min(config.out_bits, 14 if config.loaded else 16),
+                "out_bits; 14 at most if parameters are loaded"),
+        Integer(2, 16), tag="gb", help="width of a gamma, signed")
     gamma_fraction_bits: int = parameter(
-        1, Integer(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
-    beta_bits: int = parameter(8, Integer(2, 20), tag="bb", help="width of a beta, signed")
+        Derived(lambda config: config.fraction_of_one(), "as many as a gamma of just below 2.0 has "
+                "room for"),
+        Integer(-12, 12), tag="gf", help="fraction bits of a gamma, in output steps")
+    beta_bits: int = parameter(
+        Derived(lambda config: min(config.out_bits, config.loaded_room() - config.gamma_bits),
+                "out_bits; if parameters are loaded, at most what is left of 32 bits a channel"),
+        Integer(2, 20), tag="bb", help="width of a beta, signed")
     beta_fraction_bits: int = parameter(
         0, Integer(0, 8), tag="bf", help="fraction bits of a beta, in output steps")
-    alpha: tuple = parameter((), Integers(0, 3), tag="al",
+    alpha: tuple = parameter((), Integers(0, 7), tag="al",
                              help="exponent of each channel's factor; none: all 0")
     gamma: tuple = parameter((), Integers(-(1 << 15), (1 << 15) - 1), tag="ga",
                              help="gamma of each channel; none: all 1.0, or the nearest")
@@ -110,9 +125,23 @@ class LayerNormConfig(UnitConfig):
         self._require("beta", not (self.rms and self.beta), "empty if rms is true",
                       f"{len(self.beta)} integers")
         width = self.load_layout.element.width
-        self._require("channel_parameters", not self.loaded or width <= 32,
-                      "fixed for parameters of more than 32 bits a channel", f"loaded for {width}")
+        self._require("channel_parameters", not self.loaded or width <= LOADED_BITS,
+                      f"fixed for parameters of more than {LOADED_BITS} bits a channel",
+                      f"loaded for {width}")
         self._check_fractions()
+
+    # Defaults ----------------------------------------------------------------------------------
+
+    def fraction_of_one(self):
+        """Fraction bits with which a gamma of 1.0 has the second bit of its range."""
+        octave = math.frexp(self.output_scale)[1] - 1
+        return min(max(self.gamma_bits - 2 + octave, -12), 12)
+
+    def loaded_room(self):
+        """Bits that gamma and beta of a channel may have together."""
+        return LOADED_BITS - self.alpha_bits if self.loaded else 2 * LOADED_BITS
+
+    # Checks ------------------------------------------------------------------------------------
 
     def _check_fractions(self):
         """Check that gamma and beta fit the fraction that the second pass works with."""
@@ -151,11 +180,6 @@ class LayerNormConfig(UnitConfig):
         return -(-self.channels // self.lanes)
 
     @property
-    def max_rows(self):
-        """Rows that may be inside the unit at a time. Rows of fixed length are never held back."""
-        return MAX_ROWS if self.variable else self.max_beats + self.latency
-
-    @property
     def input_layout(self):
         """Layout of one input beat: ``data``, ``keep`` and ``last``."""
         return BeatLayout(Shape(self.bits, self.signed_input), self.lanes)
@@ -180,6 +204,34 @@ class LayerNormConfig(UnitConfig):
         """Layout of the beats of each stream, by its name; the output comes last."""
         load = {"load": self.load_layout} if self.loaded else {}
         return {"i": self.input_layout, **load, "o": self.output_layout}
+
+    @property
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        value = f"element - {self.zero_point}"
+        if self.top_alpha:
+            value = f"({value}) << alpha of its channel"
+        length = f"1 to {self.channels}" if self.variable else f"exactly {self.channels}"
+        load = {"load": Format(self._load_meaning, packet="load")} if self.loaded else {}
+        return DataSheet(
+            formats={"i": Format(f"x = {value}, in steps of any size, which cancels"),
+                     **load, "o": Format("y", self.output_scale)},
+            framing=f"A row is {length} channels, {self.lanes} a beat, channel 0 in lane 0 of the "
+                    "first beat. A row of another length is an error; it touches no other row." +
+                    (f" A load is the parameters of all channels, {self.max_beats} beats."
+                     if self.loaded else ""),
+            ports={"error": "sticky until reset: a row or a load was too long or too short, or "
+                            "its keep malformed"})
+
+    @property
+    def _load_meaning(self):
+        """Parameters in an element of a load, with their bits."""
+        channel = self.load_layout.channel
+        fractions = {"gamma": self.gamma_fraction_bits, "beta": self.beta_fraction_bits}
+        return "; ".join(
+            f"{name} in bits {field.offset + field.width - 1}..{field.offset}" +
+            (f", signed, in 2^{-fractions[name]} output steps" if name in fractions else "")
+            for name, field in channel)
 
     # Channels ----------------------------------------------------------------------------------
 
@@ -267,12 +319,22 @@ class LayerNormConfig(UnitConfig):
     @property
     def squares_shape(self):
         """Shape of ``Q``, in units of the method's squares."""
-        return Shape.cast(range(self.top_square * self.channels + 1))
+        return Shape.cast(range(self.largest_squares + 1))
 
     @property
     def top_square(self):
         """Largest square of an element, in the same units."""
         raise NotImplementedError
+
+    @functools.cached_property
+    def largest_squares(self):
+        """Upper bound of ``Q``: of channels with the largest factor only those that have it.
+
+        Where lengths vary, all count: a short row may be made of these alone.
+        """
+        if self.loaded or self.variable:
+            return self.channels * self.top_square
+        return sum(self.top_square >> 2 * (self.top_alpha - alpha) for alpha in self.alphas)
 
     # Mean --------------------------------------------------------------------------------------
 
@@ -299,16 +361,48 @@ class LayerNormConfig(UnitConfig):
     def _mean_error(self):
         """Steps by which a mean can exceed the elements, since the reciprocal is rounded."""
         most = max(abs(value) for value in self.value_range) << self.mean_bits
-        return (most >> LENGTH_BITS) + 1
+        return (most >> self.reciprocal_bits) + 1
 
     @property
     def length_bits(self):
-        """Fraction bits of the reciprocal and of the root of a row's length."""
+        """Fraction bits of the root of a row's length."""
         return LENGTH_BITS
+
+    @functools.cached_property
+    def reciprocal_bits(self):
+        """Fraction bits of the reciprocal of a row's length: 16, or as many as equal elements need.
+
+        A row whose elements ``x`` are all equal has a mean that is exact, and so gives beta. With
+        the reciprocal ``(2**(bits + shift) + d) / L``, what the mean of ``L`` elements ``x`` is off
+        by is ``x * d * 2**(mean_bits - bits - shift)``, which has to round to nothing. 16 bits do
+        for ``abs(x) < 2**(16 - mean_bits)``, whatever the length.
+        """
+        if self.rms:
+            return LENGTH_BITS
+        return next(bits for bits in itertools.count(LENGTH_BITS)
+                    if all(self._equal_mean_is_exact(bits, *row) for row in self._equal_rows))
+
+    def _equal_mean_is_exact(self, bits, length, low, high):
+        """Whether rows of one element from ``low`` to ``high`` have an exact mean."""
+        power = bits + (length - 1).bit_length()
+        excess = length * quotient_word(1 << power, length) - (1 << power)
+        half_step = 1 << (power - self.mean_bits - 1)
+        return all(-half_step <= -x * excess < half_step for x in (low, high))
+
+    @property
+    def _equal_rows(self):
+        """Length of each row, and the least and largest ``x`` that all its channels can have."""
+        low, high = self.centred_range
+        if self.loaded:
+            alphas = [self.top_alpha] * self.channels
+        else:
+            alphas = itertools.accumulate(self.alphas, min)
+        rows = ((length, low << alpha, high << alpha) for length, alpha in enumerate(alphas, 1))
+        return rows if self.variable else list(rows)[-1:]
 
     def negated_mean(self, total, scale):
         """``-E / L`` with :attr:`mean_fraction_bits`, rounded half up."""
-        shift = LENGTH_BITS + scale.shift - self.mean_bits
+        shift = self.reciprocal_bits + scale.shift - self.mean_bits
         return round_shift(-total * scale.reciprocal, shift)
 
     # Radicand ----------------------------------------------------------------------------------
@@ -362,8 +456,8 @@ class LayerNormConfig(UnitConfig):
         return {length: self._scale(length) for length in lengths}
 
     def _scale(self, length):
-        return Scale.of(length, self.variance_weight(length), self.radicand_bits,
-                        self._epsilon(length))
+        return Scale.of(length, self.variance_weight(length), self.reciprocal_bits,
+                        self.radicand_bits, self._epsilon(length))
 
     @functools.cached_property
     def epsilon_bits(self):

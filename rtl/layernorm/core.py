@@ -1,11 +1,12 @@
 """Hardware that all LayerNorm units share: two passes over a row, and the streams around them."""
 
-from amaranth import Cat, Const, Module, Signal, unsigned
+from amaranth import Cat, Const, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from ..stream.row_store import RowStore
 from ..stream.row_unit import RowDatapath, RowUnit
+from ..stream.row_words import RowWord, RowWords
 from .affine import Affine
 from .channels import ChannelTable
 from .elements import Elements
@@ -28,10 +29,11 @@ class LayerNorm(RowUnit):
 
     Where the channels' parameters are loaded, a load is ``config.max_beats`` beats of ``load``, the
     last one with ``last``. The parameters hold from the first row on that begins after the load's
-    last beat, as a whole; rows that have begun keep theirs. The next load is taken up once no row
-    needs the parameters before. ``load`` moves with the unit: nothing is taken from it while the
-    output is stalled. A load of another number of beats is ignored and raises ``error``. Reset
-    drops a load that is under way or has not met a row yet; the parameters in use hold on.
+    last beat, as a whole; rows that have begun keep theirs. The next load is taken while no row
+    that has begun needs the parameters that it replaces: at once if none has since the last load
+    but one. ``load`` moves with the unit: nothing is taken from it while the output is stalled. A
+    load of another number of beats is ignored and raises ``error``. Reset drops a load that is
+    under way; the parameters of the last whole one stay.
 
     Members
     -------
@@ -90,7 +92,9 @@ class Datapath(RowDatapath):
         m = Module()
         config = self.config
         if config.loaded:
-            m.submodules.loader = Loader(config.load_layout, config.max_beats)
+            # Every row but the one that enters has its last beat in the pipeline or in the store.
+            m.submodules.loader = Loader(config.load_layout, config.max_beats,
+                                         config.max_beats + config.latency)
         line = Timeline(m)
         self._first_pass(m, line)
         read = self._read_rows(m, line)
@@ -163,7 +167,9 @@ class Datapath(RowDatapath):
         if config.loaded:
             members["bank"] = unsigned(1)
         layout = data.StructLayout(members)
-        m.submodules.store = store = RowStore(layout, config.max_beats, memory=config.memory)
+        words = self._words_of_rows(m) if config.variable else None
+        m.submodules.store = store = RowStore(layout, config.max_beats, memory=config.memory,
+                                              ages=words.ages if config.variable else 0)
         end = line.at("end", at.write)
         m.d.comb += [
             store.i.value.eq(line.at("value", at.write)),
@@ -189,21 +195,42 @@ class Datapath(RowDatapath):
         read.add("valid", valid, 0)
         for name in layout.members:
             read.add(name, beat[name], 0)
-        rows = config.max_rows if config.variable else 1
+        starts = store.valid & first
+        m.d.comb += self.leaving.eq(valid & begins)
+        if config.variable:
+            m.d.comb += [
+                words.end.eq(store.write & end), words.row_i.eq(store.row_i),
+                words.row_o.eq(store.row_o), words.first.eq(starts),
+                words.factor_i.eq(line.at("factor", at.factor)),
+            ]
+            if words.ages:
+                m.d.comb += words.age.eq(store.age)
+            if not config.rms:
+                m.d.comb += words.mean_i.eq(line.at("mean", max(at.mean, at.write)))
+                read.add("mean", words.mean, 0)
+            read.add("factor", words.factor, 1)
+            return read
         if not config.rms:
-            # One register must not be overwritten before the row before has been read.
-            stage = at.mean if config.variable else at.read - 2
-            mean = line.at("mean", stage)
-            m.submodules.held_mean = held = RowValue(mean.shape(), rows)
-            m.d.comb += [held.i.eq(mean), held.push.eq(line.at("end", stage)),
-                         held.pop.eq(store.valid & first)]
+            # The register must not be overwritten before the row before has been read.
+            m.submodules.held_mean = held = RowValue(line.at("mean", at.mean).shape())
+            m.d.comb += [held.i.eq(line.at("mean", at.read - 2)), held.pop.eq(starts),
+                         held.push.eq(line.at("end", at.read - 2))]
             read.add("mean", held.o, 0)
-        m.submodules.held_factor = held = RowValue(config.factor_width, rows, bypass=True)
-        m.d.comb += [held.i.eq(line.at("factor", at.factor)),
-                     held.push.eq(line.at("end", at.factor)),
-                     held.pop.eq(valid & begins), self.leaving.eq(held.pop)]
+        m.submodules.held_factor = held = RowValue(config.factor_width)
+        m.d.comb += [held.i.eq(line.at("factor", at.factor)), held.pop.eq(valid & begins),
+                     held.push.eq(line.at("end", at.factor))]
         read.add("factor", held.o, 1)
         return read
+
+    def _words_of_rows(self, m):
+        """Mean and factor of rows of any length, beside their store."""
+        config, at = self.config, self.config.schedule
+        words = {"factor": RowWord(config.factor_width, at.factor - at.write, late=True)}
+        if not config.rms:
+            words["mean"] = RowWord(signed(config.mean_width), max(at.mean - at.write, 0))
+        m.submodules.words = words = RowWords(words, RowStore.depth_of(config.max_beats),
+                                              memory=config.memory)
+        return words
 
     # Second pass --------------------------------------------------------------------------------
 
@@ -244,7 +271,8 @@ class Datapath(RowDatapath):
             loader.load.eq(self.load), loader.load_valid.eq(self.load_valid),
             self.load_ready.eq(loader.load_ready), self.load_error.eq(loader.error),
             loader.begin.eq(self.valid & self.first),
-            loader.reading.eq(read.at("valid", 0)), loader.read_bank.eq(read.at("bank", 0)),
+            loader.done.eq(read.at("valid", 0) & read.at("last", 0)),
+            loader.done_bank.eq(read.at("bank", 0)),
         ]
         for table in [m.submodules.channels, *([m.submodules.alpha] if self.config.alpha_bits
                                                else [])]:

@@ -29,7 +29,6 @@ from ..parameter import Integer, parameter
 from ..tables import newton_words
 from .beat_sum import BeatSum
 from .config import LayerNormConfig
-from .lengths import LENGTH_BITS
 from .method import Method
 from .normaliser import root_index
 
@@ -56,6 +55,8 @@ class ExactLayerNormConfig(LayerNormConfig):
     PRESETS = {
         "standard": {},
         "rms": {"rms": True},
+        # Elements of 10 bits, with a mean that leaves a lane's products one DSP block each.
+        "fine": {"bits": 10, "mean_fraction_bits": 3},
     }
 
     mean_fraction_bits: int = parameter(5, Integer(0, 8), tag="mf",
@@ -98,7 +99,7 @@ class ExactLayerNormConfig(LayerNormConfig):
     @property
     def largest_radicand(self):
         """All squares at their largest, and a mean of 0."""
-        return max(self.channels * self.top_square * (1 if self.rms else self.channels), 1)
+        return max(self.largest_squares * (1 if self.rms else self.channels), 1)
 
     @property
     def factor_bits(self):
@@ -114,7 +115,7 @@ class ExactLayerNormConfig(LayerNormConfig):
         rounded = 0
         if not self.rms:
             mean = max(map(abs, self.value_range))
-            error = Fraction(1, 2 << self.mean_bits) + Fraction(mean, 1 << LENGTH_BITS)
+            error = Fraction(1, 2 << self.mean_bits) + Fraction(mean, 1 << self.reciprocal_bits)
             rounded = error * Fraction(2) ** (1 + self.top_exponent - self.base_exponent)
         bound = math.isqrt(self.channels) + 2 + math.ceil(rounded)
         return min(super().normal_integer_bits, bound.bit_length() + 1)

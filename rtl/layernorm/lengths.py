@@ -14,7 +14,7 @@ from ..tables import quotient_word, root
 
 __all__ = ["LENGTH_BITS", "LengthTable", "Scale", "length_layout"]
 
-# Fraction bits of reciprocals and square roots of the length, which are 1.0 up to 2.0.
+# Fraction bits of square roots of the length, and the fewest of reciprocals: 1.0 up to 2.0.
 LENGTH_BITS = 16
 
 # Lengths from which on their table is worth a block RAM.
@@ -28,7 +28,7 @@ class Scale:
     Attributes
     ----------
     reciprocal, shift : int
-        ``1 / L`` is ``reciprocal * 2**-(LENGTH_BITS + shift)``, rounded half up.
+        ``1 / L`` is ``reciprocal * 2**-(config.reciprocal_bits + shift)``, rounded half up.
     root : Fraction
         Mantissa, at least 1 and less than 2, of what the root of the radicand is divided into.
     exponent : int
@@ -45,7 +45,7 @@ class Scale:
     epsilon: int
 
     @classmethod
-    def of(cls, length, weight, radicand_bits, epsilon):
+    def of(cls, length, weight, reciprocal_bits, radicand_bits, epsilon):
         """Scale of a length whose radicand is the variance times ``weight``."""
         shift = (length - 1).bit_length()
         mantissa = root(weight / Fraction(4) ** (radicand_bits // 2 - 1))
@@ -54,8 +54,8 @@ class Scale:
             mantissa, exponent = 2 * mantissa, exponent + 1
         while mantissa >= 2:
             mantissa, exponent = mantissa / 2, exponent - 1
-        return cls(quotient_word(1 << (LENGTH_BITS + shift), length), shift, mantissa, exponent,
-                   epsilon)
+        return cls(quotient_word(1 << (reciprocal_bits + shift), length), shift, mantissa,
+                   exponent, epsilon)
 
     @property
     def root_word(self):
@@ -66,7 +66,7 @@ class Scale:
 def length_layout(config):
     """Layout of what the table holds of a length; the reciprocal is negated, as the mean is."""
     return data.StructLayout({
-        "reciprocal": signed(LENGTH_BITS + 2), "shift": 4, "root": LENGTH_BITS + 1,
+        "reciprocal": signed(config.reciprocal_bits + 2), "shift": 4, "root": LENGTH_BITS + 1,
         "offset": max((config.largest_offset - config.least_offset).bit_length(), 1),
         "epsilon": config.epsilon_bits, "length": config.channels.bit_length()})
 

@@ -1,6 +1,6 @@
 """Parameters of the channels that are loaded at run time: their beats, and what takes them."""
 
-from amaranth import Module, Shape, Signal, unsigned
+from amaranth import Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -50,11 +50,12 @@ class Loader(wiring.Component):
     """Takes loads into one of two banks while the rows use the other one.
 
     A load is ``max_beats`` beats, the last one with ``last``; one of another number of beats is
-    ignored. A whole load waits for the next row, which begins to use its bank; the other bank is
-    busy until the first beat of that row is read in the second pass.
+    ignored. Its bank is that of the rows that begin after its last beat; a row keeps its bank to
+    its end. The next load goes to the other bank, and is taken while no row that has begun needs
+    that: two loads without a row in between are taken back to back.
 
-    Throughput one beat per cycle while no load waits and no bank is busy. The bank in use survives
-    reset; a load that is under way or waits does not.
+    Throughput one beat per cycle. The bank in use survives reset, a load that is under way does
+    not.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ class Loader(wiring.Component):
         Layout of a beat.
     max_beats : int
         Beats of a load.
+    max_rows : int
+        Upper bound of the rows that have begun and that the second pass has not read to the end.
 
     Members
     -------
@@ -75,10 +78,10 @@ class Loader(wiring.Component):
         Pulses when a row's first beat enters.
     bank : Out(1)
         Bank of the row whose beat enters.
-    reading : In(1)
-        The second pass reads a beat.
-    read_bank : In(1)
-        Bank of that beat's row.
+    done : In(1)
+        Pulses when the second pass reads a row's last beat.
+    done_bank : In(1)
+        Bank of that row.
     write : Out(1)
         ``load`` is to be written.
     write_bank : Out(1)
@@ -89,32 +92,30 @@ class Loader(wiring.Component):
         A load had the wrong number of beats. Sticky.
     """
 
-    def __init__(self, layout, max_beats):
+    def __init__(self, layout, max_beats, max_rows):
         self.max_beats = max_beats
+        self.max_rows = max_rows
         super().__init__({
             "load": In(layout), "load_valid": In(1), "load_ready": Out(1),
-            "begin": In(1), "bank": Out(1), "reading": In(1), "read_bank": In(1),
+            "begin": In(1), "bank": Out(1), "done": In(1), "done_bank": In(1),
             "write": Out(1), "write_bank": Out(1), "write_index": Out(range(max(max_beats, 2))),
             "error": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        active = Signal(reset_less=True)
-        waiting, busy = Signal(), Signal()
+        # Bank of the rows to come, and of the row that is entering.
+        active, entering = Signal(reset_less=True), Signal()
         ignoring = Signal()
         final = Signal()
         m.d.comb += [
-            self.load_ready.eq(~waiting & ~busy),
+            self.load_ready.eq(Mux(active, *(self._free(m, bank) for bank in (0, 1)))),
             self.write.eq(self.load_valid & self.load_ready),
             self.write_bank.eq(~active),
-            self.bank.eq(active ^ (self.begin & waiting)),
+            self.bank.eq(Mux(self.begin, active, entering)),
             final.eq(self.write_index == self.max_beats - 1),
         ]
-        with m.If(self.reading & (self.read_bank == active)):
-            m.d.sync += busy.eq(0)
-        with m.If(self.begin & waiting):
-            m.d.sync += [active.eq(~active), waiting.eq(0), busy.eq(1)]
+        m.d.sync += entering.eq(self.bank)
         with m.If(self.write):
             m.d.sync += self.write_index.eq(self.write_index + 1)
             with m.If(self.load.last | final):
@@ -124,7 +125,19 @@ class Loader(wiring.Component):
             with m.Elif(final):
                 m.d.sync += ignoring.eq(1)
             with m.If(self.load.last & final & ~ignoring):
-                m.d.sync += waiting.eq(1)
+                m.d.sync += active.eq(~active)
             with m.Elif(self.load.last != final):
                 m.d.sync += self.error.eq(1)
         return m
+
+    def _free(self, m, bank):
+        """Whether no row that has begun needs a bank."""
+        rows = Signal(range(self.max_rows + 1), name=f"rows_of_{bank}")
+        begins, done = Signal(name=f"begins_{bank}"), Signal(name=f"done_{bank}")
+        m.d.comb += [begins.eq(self.begin & (self.bank == bank)),
+                     done.eq(self.done & (self.done_bank == bank))]
+        with m.If(begins & ~done):
+            m.d.sync += rows.eq(rows + 1)
+        with m.Elif(done & ~begins):
+            m.d.sync += rows.eq(rows - 1)
+        return ~rows.any()

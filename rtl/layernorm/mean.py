@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..fixed import half
-from .lengths import LENGTH_BITS, length_layout
+from .lengths import length_layout
 
 __all__ = ["Mean"]
 
@@ -13,6 +13,7 @@ __all__ = ["Mean"]
 class Mean(wiring.Component):
     """``-E / L``, rounded half up to ``config.mean_bits`` fraction bits: a product and a shift.
 
+    Exact where all elements of the row are equal (:attr:`config.reciprocal_bits`).
     Latency :meth:`latencies`, throughput one mean per cycle. No overflow.
 
     Parameters
@@ -24,8 +25,9 @@ class Mean(wiring.Component):
     -------
     total : In(config.total_shape)
         ``E``.
-    reciprocal : In(signed(18))
-        ``-1 / L``, with ``LENGTH_BITS + shift`` fraction bits; of rows of variable length only.
+    reciprocal : In(signed(config.reciprocal_bits + 2))
+        ``-1 / L``, with ``config.reciprocal_bits + shift`` fraction bits; of rows of variable
+        length only.
     shift : In(4)
         See ``reciprocal``; of rows of variable length only.
     o : Out(signed(config.mean_width))
@@ -48,8 +50,9 @@ class Mean(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        shift = LENGTH_BITS - config.mean_bits
-        product = Signal(signed(len(self.total) + LENGTH_BITS + 3), reset_less=True)
+        bits = config.reciprocal_bits
+        shift = bits - config.mean_bits
+        product = Signal(signed(len(self.total) + bits + 3), reset_less=True)
         late = Signal.like(product, name="product_late", reset_less=True)
         if config.variable:
             shifted = Signal(signed(config.mean_width + 2))
@@ -62,7 +65,7 @@ class Mean(wiring.Component):
         else:
             scale = config.scales[config.channels]
             shift += scale.shift
-            reciprocal = Const(-scale.reciprocal, signed(LENGTH_BITS + 2))
+            reciprocal = Const(-scale.reciprocal, signed(bits + 2))
             m.d.sync += [product.eq(self.total * reciprocal), late.eq(product + half(shift))]
             m.d.comb += self.o.eq(late[shift:].as_signed())
         return m

@@ -5,6 +5,7 @@ import dataclasses
 from amaranth import signed, unsigned
 
 from ..config import UnitConfig
+from ..data_sheet import DataSheet, Format
 from ..parameter import Choice, Integer, PositiveReal, parameter
 from ..stream.beat import BeatLayout
 from ..stream.row_unit import RowUnit
@@ -40,9 +41,13 @@ class SoftmaxConfig(UnitConfig):
     max_length: int = parameter(512, Integer(1, 4096), tag="n", help="elements per row at most")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory that holds the rows; auto takes block RAM above 4096 bits")
-    max_rows: int = parameter(32, Integer(32, 4096), tag="r",
-                              help="rows that may be inside the unit at a time; further ones "
-                                   "wait at the input")
+    max_rows: int = parameter(0, Integer(0, 4096), tag="r",
+                              help="rows that may be inside the unit at a time, 32 or more: "
+                                   "further ones wait at the input; 0: any number, none waits")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._require("max_rows", self.max_rows == 0 or self.max_rows >= 32, "0 or at least 32")
 
     @property
     def max_beats(self):
@@ -63,6 +68,20 @@ class SoftmaxConfig(UnitConfig):
     def output_layout(self):
         """Layout of one output beat: ``data``, ``keep`` and ``last``."""
         return BeatLayout(unsigned(self.out_bits), self.lanes)
+
+    @property
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        waits = "" if self.row_interval == 1 else (
+            f"; a row of fewer than {self.row_interval} beats waits until the unit is empty")
+        return DataSheet(
+            formats={"i": Format("logit", self.input_scale),
+                     "o": Format("probability", self.output_scale)},
+            framing=f"A row is 1 to {self.max_length} elements, {self.lanes} a beat, the first one "
+                    "in lane 0 of the first beat; rows of any lengths follow each other. An "
+                    "element that is masked counts as minus infinity, and its output is 0. A "
+                    "longer row is cut.",
+            throughput=DataSheet.throughput + waits)
 
     # Hardware ------------------------------------------------------------------------------------
 

@@ -47,6 +47,10 @@ LOG2_E = Fraction(23, 16)
 # SOLE's two constants of the division, for a sum just above and well above a power of two.
 PAPER_CONSTANTS = (Fraction(818, 1000), Fraction(568, 1000))
 
+# Right shift that leaves nothing of a logit of 16 bits times a coefficient of 10; a larger one
+# gives the same codes.
+LARGEST_SHIFT = 40
+
 # Fraction bits of the division constants: enough for the widest output.
 CONSTANT_BITS = 16
 
@@ -66,33 +70,36 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     UNIT = "softmax-e2"
     PRESETS = {
-        "paper": {},
-        "plus": {"codes": "input", "code_bits": 6, "code_fraction_bits": 2, "sum_fraction_bits": 8,
-                 "divider_constants": 0, "correction": "absolute", "output_rounding": "round"},
+        "plus": {},
+        "paper": {"codes": "octave", "code_bits": 4, "code_fraction_bits": 0,
+                  "sum_fraction_bits": 15, "divider_constants": 2, "correction": "incremental",
+                  "output_rounding": "truncate"},
     }
 
-    codes: str = parameter("octave", Choice(("octave", "input")), tag="g",
+    codes: str = parameter("input", Choice(("octave", "input")), tag="g",
                            help="what a code counts: octaves as published, or steps of the input")
-    code_bits: int = parameter(4, Integer(2, 10), tag="k", help="width of a code")
+    code_bits: int = parameter(6, Integer(2, 10), tag="k", help="width of a code")
     code_fraction_bits: int = parameter(
-        0, Integer(0, 4), tag="kf",
+        2, Integer(0, 4), tag="kf",
         help="input codes: log2 of the codes per octave, to the nearest")
     code_rounding: str = parameter("round", Choice(("round", "truncate")), tag="kr",
                                    help="rounding of a logit to its code")
     correction: str = parameter(
-        "incremental", Choice(("incremental", "absolute")), tag="c",
+        "absolute", Choice(("incremental", "absolute")), tag="c",
         help="order of correction: rounded rises of the maximum as published, or telescoping codes")
-    sum_fraction_bits: int = parameter(15, Integer(4, 24), tag="f", help="fraction bits of the sum")
+    sum_fraction_bits: int = parameter(8, Integer(4, 24), tag="f", help="fraction bits of the sum")
     divider_constants: int = parameter(
-        2, Choice((0, 2, 4, 8)), tag="d",
+        0, Choice((0, 2, 4, 8)), tag="d",
         help="constants of the division; 0 subtracts logarithms (input codes)")
     partial_sums: int = partial_sums()
     pipeline: str = pipeline()
-    output_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="or",
+    output_rounding: str = parameter("round", Choice(("truncate", "round")), tag="or",
                                      help="rounding of the output")
 
     def __post_init__(self):
         super().__post_init__()
+        # A step of more than 16 octaves would need references wider than any real logit.
+        self._require("input_scale", self.input_scale <= 16.0, "at most 16")
         if self.codes == "octave":
             self._require("code_bits", self.code_bits <= 5, "2..5 for octave codes")
             self._require("code_fraction_bits", self.code_fraction_bits == 0,
@@ -105,8 +112,6 @@ class E2SoftmaxConfig(SoftmaxConfig):
                           f"{self.code_fraction_bits} fraction bits")
             self._require("divider_constants", self.divider_constants == 0, "0 for input codes")
             self._require("correction", self.correction == "absolute", "absolute for input codes")
-            # A step of more than 16 octaves would need references wider than any real logit.
-            self._require("input_scale", self.input_scale <= 16.0, "at most 16 for input codes")
 
     # Numbers -----------------------------------------------------------------------------------
 
@@ -134,10 +139,10 @@ class E2SoftmaxConfig(SoftmaxConfig):
         octaves = Fraction(self.input_scale) * LOG2_E
         if math.frexp(self.input_scale)[0] == 0.5:
             multiplier, shift = octaves.numerator, octaves.denominator.bit_length() - 1
-            return multiplier, shift
+            return multiplier, min(shift, LARGEST_SHIFT)
         shift = 9 - (math.frexp(float(octaves))[1] - 1)
         multiplier = half_up(octaves * Fraction(2) ** shift)
-        return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)
+        return (multiplier, min(shift, LARGEST_SHIFT)) if shift >= 0 else (multiplier << -shift, 0)
 
     @functools.cached_property
     def grid(self):

@@ -12,6 +12,7 @@ Notation: ``U`` the word that stands for 1 (:attr:`ExponentTable.one`).
 
 import dataclasses
 import functools
+import inspect
 import math
 from fractions import Fraction
 
@@ -57,22 +58,22 @@ class ExponentTable:
 
     out_bits: int = parameter(8, Integer(2, 16), tag="o",
                               help="width of an output, unsigned, and precision of the tables")
-    exp_step: float = parameter(1.0, PositiveReal(), tag="es",
+    exp_step: float = parameter(0.03125, PositiveReal(), tag="es",
                                 help="distance of two entries of the exponent table")
     exp_entries: int = parameter(0, Integer(0, 1024), tag="en",
                                  help="entries of the exponent table; 0: until it has run out")
     exp_words: tuple = parameter((), Words(), tag="ew",
                                  help="contents of the exponent table; computed if empty")
-    exp_index: str = parameter("truncate", Choice(("truncate", "round")), tag="ei",
+    exp_index: str = parameter("round", Choice(("truncate", "round")), tag="ei",
                                help="index of the exponent table: top bits as published, or "
                                     "rounded")
-    sum_index: str = parameter("linear", Choice(("linear", "floating")), tag="si",
+    sum_index: str = parameter("floating", Choice(("linear", "floating")), tag="si",
                                help="index of the sum: linear as published, or floating-point")
     sum_rounding: str = parameter("truncate", Choice(("truncate", "round")), tag="sr",
                                   help="linear index of the sum: top bits as published, or rounded")
     sum_fraction_bits: int = parameter(0, Integer(0, 8), tag="sf",
                                        help="linear index of the sum: fraction bits")
-    sum_mantissa_bits: int = parameter(0, Integer(0, 6), tag="sm",
+    sum_mantissa_bits: int = parameter(4, Integer(0, 6), tag="sm",
                                        help="floating index of the sum: bits below the leading one")
 
     reference: str = parameter("final", Choice(("final", "running")), tag="re",
@@ -99,6 +100,8 @@ class ExponentTable:
             self._require("exp_words", 2 <= len(self.exp_words) <= 1024, "a list of 2..1024 words")
             self._require("exp_words", self.exp_words[0] <= self.one,
                           f"a list of words of at most {self.one}")
+            # The largest element of a row has the first word, and its sum is not to be 0.
+            self._require("exp_words", any(self.exp_words), "a list of words that are not all 0")
             falling = tuple(sorted(self.exp_words, reverse=True))
             self._require("exp_words", self.exp_words == falling,
                           "a list of words that do not rise")
@@ -128,6 +131,11 @@ class ExponentTable:
                       "floating for a running reference")
         # A step of more than 16 octaves would need references wider than any real logit.
         self._require("input_scale", self.input_scale <= 16.0, "at most 16 for a running reference")
+
+    @classmethod
+    def algorithm(cls):
+        """Equations of the method, and those that this module has of both."""
+        return f"{super().algorithm()}\n\n{inspect.cleandoc(__doc__)}"
 
     @property
     def running(self):

@@ -5,6 +5,7 @@ from amaranth.lib import data
 
 from ..blocks.pipeline import delays
 from ..stream.row_buffer import LATENCY, RowBuffer
+from ..stream.row_words import RowWord
 from .search import MaximumSearch
 
 __all__ = ["FinalMaximum", "beat_buffer"]
@@ -54,12 +55,13 @@ class FinalMaximum:
             Distance of each lane of that beat to its row's maximum; undefined where not live.
         """
         config = self.config
-        late = max(self.write, self.maximum)
+        late = max(self.write, self.search.latency)
         valids = delays(m, beat.valid, late, "valid")
-        ends = delays(m, beat.valid & beat.end, late, "end")
+        ends = delays(m, beat.valid & beat.end, self.write, "end")
         m.submodules.logits = rows = beat_buffer(
             config, {"data": data.ArrayLayout(unsigned(config.bits), config.lanes),
-                     "live": config.lanes}, maximum=config.bits)
+                     "live": config.lanes},
+            maximum=RowWord(config.bits, self.maximum - self.write, short_path=True))
         # Offset binary orders the logits without a sign.
         sign = 1 << (config.bits - 1)
         logits = [(x.as_unsigned() ^ sign)[:config.bits] for x in beat.data]
@@ -73,7 +75,7 @@ class FinalMaximum:
             rows.i.data.as_value().eq(data_late), rows.i.live.eq(live_late),
             rows.i.keep.eq(kept_late),
             rows.i.last.eq(ends[self.write]), rows.write.eq(valids[self.write]),
-            rows.maximum_i.eq(maximum.o), rows.maximum_push.eq(ends[self.maximum]),
+            rows.maximum_i.eq(maximum.o),
         ]
         distances = []
         for k in range(config.lanes):
@@ -83,6 +85,7 @@ class FinalMaximum:
 
 
 def beat_buffer(config, members, **words):
-    """:class:`RowBuffer` of beats with these ``members``, and with ``words`` of their row."""
+    """:class:`RowBuffer` of beats with these ``members``, and with each RowWord of ``words``."""
     layout = data.StructLayout({**members, "keep": config.lanes, "last": 1})
-    return RowBuffer(layout, config.max_beats, config.max_rows, words=words, memory=config.memory)
+    return RowBuffer(layout, config.max_beats, words, max_rows=config.max_rows,
+                     memory=config.memory)

@@ -15,10 +15,12 @@ import dataclasses
 import functools
 from fractions import Fraction
 
+from amaranth import Cat, Const
+
 from ..blocks.pipeline import delays
 from ..config import register
 from ..fixed import half
-from ..parameter import Choice, Integer, PositiveReal, Words, parameter
+from ..parameter import Choice, Integer, Words, parameter
 from ..tables import quotient_word
 from .config import SoftmaxConfig
 from .exponent_table import ExponentLookup, ExponentTable, SumIndex
@@ -49,27 +51,22 @@ class Lut2dSoftmaxConfig(ExponentTable, SoftmaxConfig):
 
     UNIT = "softmax-lut2d"
     PRESETS = {
-        "paper": {},
-        "plus": {"exp_step": 0.03125, "exp_entries": 0, "exp_index": "round", "rows": 16,
-                 "row_index": "round", "row_spacing": "logarithmic", "columns": 0,
-                 "sum_index": "floating", "sum_mantissa_bits": 3},
-        "online": {"reference": "running", "code_fraction_bits": 2, "exp_entries": 0,
-                   "exp_index": "round", "rows": 16, "row_index": "round",
-                   "row_spacing": "logarithmic", "columns": 0,
-                   "sum_index": "floating", "sum_mantissa_bits": 3},
+        "plus": {},
+        "online": {"reference": "running", "code_fraction_bits": 2},
+        "paper": {"exp_step": 0.1, "exp_entries": 101, "exp_index": "truncate", "rows": 11,
+                  "row_index": "truncate", "row_spacing": "linear", "columns": 60,
+                  "sum_index": "linear", "sum_mantissa_bits": 0},
     }
 
-    exp_step: float = parameter(0.1, PositiveReal(), tag="es",
-                                help="distance of two entries of the exponent table")
-    exp_entries: int = parameter(101, Integer(0, 1024), tag="en",
-                                 help="entries of the exponent table; 0: until it has run out")
-    rows: int = parameter(11, Integer(2, 32), tag="ro",
+    sum_mantissa_bits: int = parameter(3, Integer(0, 6), tag="sm",
+                                       help="floating index of the sum: bits below the leading one")
+    rows: int = parameter(16, Integer(2, 32), tag="ro",
                           help="rows of the two-dimensional table: values of the exponential")
-    row_index: str = parameter("truncate", Choice(("truncate", "round")), tag="ri",
+    row_index: str = parameter("round", Choice(("truncate", "round")), tag="ri",
                                help="row of an exponential: top bits as published, or the nearest")
-    row_spacing: str = parameter("linear", Choice(("linear", "logarithmic")), tag="rs",
+    row_spacing: str = parameter("logarithmic", Choice(("linear", "logarithmic")), tag="rs",
                                  help="values of rows: equal steps as published, or equal ratios")
-    columns: int = parameter(60, Integer(0, 1024), tag="co",
+    columns: int = parameter(0, Integer(0, 1024), tag="co",
                              help="columns of the two-dimensional table: values of the sum; 0: as "
                                   "many as the longest row needs")
     sigma_memory: str = parameter(
@@ -210,5 +207,8 @@ class _LateWords:
         config, table = self.config, self.table
         rows = [table.code(r) for r in config.row_numbers][:config.zero_code]
         codes = corrected_words(m, config, beat.codes_later(m, 1), beat.late, rows, "row")
+        # Codes are narrower where no exponential reaches a row but 0.
+        spare = Const(0, table.code_bits)
+        codes = [code if len(code) >= len(spare) else Cat(code, spare) for code in codes]
         return table(m, [code[:table.code_bits] for code in codes],
                      delays(m, beat.result, 1, "column")[-1])

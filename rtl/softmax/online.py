@@ -10,6 +10,7 @@ from ..blocks.online_sum import OnlineSum
 from ..blocks.pipeline import delays
 from ..stream.row_buffer import LATENCY, RowBuffer
 from ..stream.row_unit import RowDatapath
+from ..stream.row_words import RowWord
 from .row_sum import RowSum
 
 __all__ = ["CodedBeat", "OnlineDatapath", "OnlineMethod", "Reference", "Schedule", "StoredBeat"]
@@ -207,9 +208,11 @@ class OnlineDatapath(RowDatapath):
         result = method.result(m, RowSum(total.o, ends[at.sum:]))
 
         # Beats wait for the end of their row.
-        rows = RowBuffer(
-            self._stored_layout, config.max_beats, config.max_rows, memory=config.memory,
-            words={"reference": codes.stored_bits}, late={"result": len(result)})
+        words_of_row = {
+            "reference": RowWord(codes.stored_bits, 0, short_path=config.pipeline == "deep"),
+            "result": RowWord(len(result), at.result - at.write, late=True)}
+        rows = RowBuffer(self._stored_layout, config.max_beats, words_of_row,
+                         max_rows=config.max_rows, memory=config.memory)
         m.submodules.rows = rows
         m.d.comb += [
             rows.i.code.as_value().eq(delays(m, Cat(words), at.write - at.code, "codes")[-1]),
@@ -217,8 +220,8 @@ class OnlineDatapath(RowDatapath):
                 delays(m, reference.stored, at.write - at.reference, "references")[-1]),
             rows.i.keep.eq(delays(m, self.kept, at.write, "kept")[-1]),
             rows.i.last.eq(ends[at.write]), rows.write.eq(valids[at.write]),
-            rows.reference_i.eq(reference.stored), rows.reference_push.eq(ends[at.reference]),
-            rows.result_i.eq(result), rows.result_push.eq(ends[at.result]),
+            # The last beat's reference is the row's.
+            rows.reference_i.eq(rows.i.reference), rows.result_i.eq(result),
         ]
         if codes.flagged:
             m.d.comb += rows.i.dead.eq(

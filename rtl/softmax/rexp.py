@@ -53,19 +53,17 @@ class RexpSoftmaxConfig(ExponentTable, SoftmaxConfig):
 
     UNIT = "softmax-rexp"
     PRESETS = {
-        "paper": {},
-        "plus": {"exp_step": 0.03125, "exp_index": "round", "exp_guard_bits": 1,
-                 "sum_index": "floating", "sum_mantissa_bits": 4, "alpha_entries": 0},
-        "online": {"reference": "running", "code_fraction_bits": 2, "exp_index": "round",
-                   "exp_guard_bits": 1, "sum_index": "floating", "sum_mantissa_bits": 4,
-                   "alpha_entries": 0},
+        "plus": {},
+        "online": {"reference": "running", "code_fraction_bits": 2},
+        "paper": {"exp_step": 1.0, "exp_index": "truncate", "exp_guard_bits": 0,
+                  "sum_index": "linear", "sum_mantissa_bits": 0, "alpha_entries": 16},
     }
 
     exp_guard_bits: int = parameter(
-        0, Integer(0, 4), tag="eg",
+        1, Integer(0, 4), tag="eg",
         help="floating index: bits of the exponent table beyond those of the output")
     alpha_entries: int = parameter(
-        16, Integer(0, 4096), tag="an",
+        0, Integer(0, 4096), tag="an",
         help="entries of the table of reciprocals; 0: as many as the longest row needs")
     alpha_words: tuple = parameter((), Words(), tag="aw",
                                    help="contents of the table of reciprocals; computed if empty")

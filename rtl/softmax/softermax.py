@@ -49,29 +49,30 @@ RADIX_LANES = 4
 class SoftermaxConfig(SoftmaxConfig):
     """Softermax: base 2, online, with an integer maximum (Stevens et al., DAC 2021).
 
-    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``.
-    The reciprocal is linear in each of ``reciprocal_segments`` segments, and rounded to
-    ``reciprocal_fraction_bits``. An output above 1, which truncated sums can lead to, becomes 1.
+    An exponential is truncated to ``exp_fraction_bits``, each beat's sum to ``sum_fraction_bits``,
+    the mantissa of a row's sum to ``reciprocal_fraction_bits + 1``. The reciprocal is linear in
+    each of ``reciprocal_segments`` segments, and rounded to ``reciprocal_fraction_bits``. An output
+    above 1, which truncated sums can lead to, becomes 1.
     """
 
     running = True
 
     UNIT = "softmax-softermax"
     PRESETS = {
-        "paper": {},
-        "plus": {"position_fraction_bits": 4, "sum_fraction_bits": 15,
-                 "reciprocal_fraction_bits": 12, "reciprocal_segments": 16},
+        "plus": {},
+        "paper": {"position_fraction_bits": 2, "sum_fraction_bits": 6,
+                  "reciprocal_fraction_bits": 7, "reciprocal_segments": 4},
     }
 
-    position_fraction_bits: int = parameter(2, Integer(0, 6), tag="pf",
+    position_fraction_bits: int = parameter(4, Integer(0, 6), tag="pf",
                                             help="fraction bits of a position")
     exp_fraction_bits: int = parameter(15, Integer(6, 20), tag="ef",
                                        help="fraction bits of an unnormalised exponential")
-    sum_fraction_bits: int = parameter(6, Integer(2, 20), tag="sf",
+    sum_fraction_bits: int = parameter(15, Integer(2, 20), tag="sf",
                                        help="fraction bits of the sum")
-    reciprocal_fraction_bits: int = parameter(7, Integer(4, 16), tag="rf",
+    reciprocal_fraction_bits: int = parameter(12, Integer(4, 16), tag="rf",
                                               help="fraction bits of the reciprocal")
-    reciprocal_segments: int = parameter(4, Choice((2, 4, 8, 16)), tag="rs",
+    reciprocal_segments: int = parameter(16, Choice((2, 4, 8, 16)), tag="rs",
                                          help="segments of the reciprocal")
     partial_sums: int = partial_sums()
     pipeline: str = pipeline()

@@ -31,6 +31,9 @@ from .two_pass import TwoPassMethod
 __all__ = ["SplitSoftmaxConfig"]
 
 
+# Output bits up to which a block RAM can hold all reciprocals.
+TABLE_BITS = 12
+
 # Steps of the division of 1 between two registers.
 STEPS = 2
 
@@ -50,18 +53,19 @@ class SplitSoftmaxConfig(SoftmaxConfig):
 
     UNIT = "softmax-split"
     PRESETS = {
-        "paper": {},
-        "plus": {"guard_bits": 2, "order": "lazy", "reciprocal": "table"},
+        "plus": {},
+        "paper": {"guard_bits": 0, "order": "weight"},
     }
 
-    guard_bits: int = parameter(0, Integer(0, 8), tag="g",
+    guard_bits: int = parameter(2, Integer(0, 8), tag="g",
                                 help="bits of an exponential beyond those of the output")
-    order: str = parameter("weight", Choice(("weight", "lazy")), tag="or",
+    order: str = parameter("lazy", Choice(("weight", "lazy")), tag="or",
                            help="division of every exponential, or of 1 once a row")
 
     reciprocal: str = parameter(
-        "divider", Choice(("divider", "table")), tag="re",
-        help="what makes the reciprocals of the lazy order: a divider, or a block RAM of all")
+        "auto", Choice(("auto", "divider", "table")), tag="re",
+        help="what makes the reciprocals of the lazy order: a divider, or a block RAM of all; "
+             "auto takes the block RAM for up to 12 output bits and a min_length of 1")
 
     min_length: int = parameter(
         1, Integer(1, 4096), tag="ml",
@@ -71,7 +75,7 @@ class SplitSoftmaxConfig(SoftmaxConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.min_length > 1:
-            self._require("min_length", self.order == "lazy" and self.reciprocal == "divider",
+            self._require("min_length", self.order == "lazy" and self.reciprocal != "table",
                           "1 where no divider makes reciprocals")
             least = self.reciprocal_bits * self.lanes + 1
             self._require("min_length", self.min_length >= least,
@@ -80,7 +84,15 @@ class SplitSoftmaxConfig(SoftmaxConfig):
                           f"at most max_length, {self.max_length}")
         if self.reciprocal == "table":
             self._require("reciprocal", self.order == "lazy", "divider for the order weight")
-            self._require("reciprocal", self.out_bits <= 12, "divider for more than 12 output bits")
+            self._require("reciprocal", self.out_bits <= TABLE_BITS,
+                          f"divider for more than {TABLE_BITS} output bits")
+
+    @property
+    def tabled(self):
+        """Whether a block RAM has the reciprocals of the lazy order."""
+        if self.reciprocal != "auto":
+            return self.reciprocal == "table"
+        return self.order == "lazy" and self.out_bits <= TABLE_BITS and self.min_length == 1
 
     @property
     def output_scale(self):
@@ -161,7 +173,7 @@ class _Reciprocal:
 
     def __init__(self, config):
         self.config = config
-        if config.reciprocal == "table":
+        if config.tabled:
             cycles = BlockTable.latency
         elif config.min_length > 1:
             cycles = config.row_interval
@@ -175,7 +187,7 @@ class _Reciprocal:
         place, mantissa = (delays(m, value, 1, name)[-1] for value, name in zip(
             normalised(m, row.total, config.fraction_bits, bits), ("place", "mantissa"),
             strict=True))
-        if config.reciprocal == "table":
+        if config.tabled:
             words = [config.reciprocal_of(i) for i in range(1 << bits)]
             m.submodules.reciprocals = table = BlockTable(words, bits + 1, 1)
             m.d.comb += table.index[0].eq(mantissa)

@@ -9,6 +9,7 @@ from ..blocks.adder_tree import AdderTree
 from ..blocks.pipeline import delays
 from ..stream.row_buffer import LATENCY
 from ..stream.row_unit import RowDatapath
+from ..stream.row_words import RowWord
 from .final_maximum import FinalMaximum, beat_buffer
 from .row_sum import RowSum
 
@@ -109,13 +110,12 @@ class TwoPassDatapath(RowDatapath):
         result = method.result(m, RowSum(total, ends[at.sum - at.read:]))
         m.submodules.codes = late = beat_buffer(
             config, {"code": data.ArrayLayout(method.terms.code_shape, config.lanes)},
-            result=len(result))
+            result=RowWord(len(result), at.result - at.late_write, short_path=True))
         m.d.comb += [
             late.i.code.as_value().eq(delays(m, Cat(codes), at.late_write - at.term, "codes")[-1]),
             late.i.keep.eq(keeps[-1]),
             late.i.last.eq(ends[at.late_write - at.read]),
-            late.write.eq(valids[at.late_write - at.read]),
-            late.result_i.eq(result), late.result_push.eq(ends[at.result - at.read]),
+            late.write.eq(valids[at.late_write - at.read]), late.result_i.eq(result),
             self.leaving.eq(late.leaving),
         ]
 

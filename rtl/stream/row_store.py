@@ -5,8 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.memory import ram
+from ..blocks.pipeline import delays
 
 __all__ = ["RowStore"]
+
 
 class RowStore(wiring.Component):
     """Ring of beats: a row leaves once its last beat is written, while later rows enter.
@@ -26,6 +28,8 @@ class RowStore(wiring.Component):
         Beats of the longest row.
     memory : "auto", "block" or "distributed"
         Kind of memory: block RAM, LUT RAM, or block RAM above 4096 bits.
+    ages : int
+        Largest ``age`` to tell; 0 for none.
 
     Members
     -------
@@ -39,24 +43,40 @@ class RowStore(wiring.Component):
         Beat read.
     valid : Out(1)
         ``o`` holds a beat.
+    row_i : Out(range(depth))
+        Slot of the first beat of the row that is written.
+    row_o : Out(range(depth))
+        Slot that is read: that of ``o`` in the next cycle.
+    age : Out(range(ages + 1))
+        Cycles since the row whose first beat is read has ended, 0 for more than ``ages``;
+        undefined with another beat. Only if ``ages`` is not 0.
     """
 
-    def __init__(self, layout, max_beats, *, memory="auto"):
+    def __init__(self, layout, max_beats, *, memory="auto", ages=0):
         self.layout = layout
         self.max_beats = max_beats
         self.memory = memory
+        self.ages = ages
         super().__init__({
             "i": In(layout),
             "write": In(1),
             "last": In(1),
             "o": Out(layout),
             "valid": Out(1),
+            "row_i": Out(range(self.depth)),
+            "row_o": Out(range(self.depth)),
+            **({"age": Out(range(ages + 1))} if ages else {}),
         })
+
+    @staticmethod
+    def depth_of(max_beats):
+        """Slots of the ring for rows of up to ``max_beats`` beats, a power of two."""
+        return 1 << max(max_beats - 1, 1).bit_length()
 
     @property
     def depth(self):
         """Beats that the ring holds, a power of two."""
-        return 1 << max(self.max_beats - 1, 1).bit_length()
+        return self.depth_of(self.max_beats)
 
     def elaborate(self, platform):
         m = Module()
@@ -73,6 +93,7 @@ class RowStore(wiring.Component):
             following.eq(tail + self.write),
             write.addr.eq(tail), write.data.eq(self.i), write.en.eq(self.write),
             read.addr.eq(head), read.en.eq(1), self.o.eq(read.data),
+            self.row_i.eq(end), self.row_o.eq(head),
         ]
         m.d.sync += [tail.eq(following), self.valid.eq(waiting)]
         # `waiting` and the next address are registers, which keeps comparators out of the path to
@@ -81,4 +102,13 @@ class RowStore(wiring.Component):
             m.d.sync += [head.eq(ahead), ahead.eq(ahead + 1), waiting.eq(ahead != end)]
         with m.If(self.write & self.last):
             m.d.sync += [end.eq(following), waiting.eq(1)]
+        if self.ages:
+            # `end` is the slot of a row's first beat until the row has ended.
+            ended = delays(m, self.write & self.last, self.ages - 1, "ended")
+            starts = delays(m, end, self.ages - 1, "start")
+            m.d.sync += self.age.eq(0)
+            for cycles in range(self.ages):
+                next_read = ahead == starts[cycles]
+                with m.If(ended[cycles] & (next_read if cycles else next_read | ~waiting)):
+                    m.d.sync += self.age.eq(cycles + 1)
         return m

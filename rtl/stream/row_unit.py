@@ -65,8 +65,8 @@ class RowUnit(wiring.Component):
 
     Back-pressure stalls the whole datapath: its clock enable is ``o.ready | ~o.valid``. ``i.ready``
     follows ``o.ready`` combinationally; ``o.valid`` and ``o.payload`` come from registers. The
-    input stalls while ``config.max_rows`` rows are inside, and, with a ``config.row_interval``
-    above 1, at the end of a row of fewer beats until the unit is empty.
+    input stalls while ``config.max_rows`` rows are inside, if that is not 0, and, with a
+    ``config.row_interval`` above 1, at the end of a row of fewer beats until the unit is empty.
 
     Latency ``config.latency`` cycles from a row's last beat accepted to its first beat valid, if
     the output is idle; throughput one beat per cycle. Reset empties the unit.
@@ -131,24 +131,24 @@ class RowUnit(wiring.Component):
         if "mask" in config.input_layout.members:
             m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
 
-        # A pipeline that holds fewer beats than `max_rows` needs no bound.
-        if waiting or config.max_rows < config.max_beats + config.row_latency(config.max_beats):
-            # The counters wrap at twice the bound or more, so their difference is unambiguous.
-            entered = Signal(range(2 << (config.max_rows - 1).bit_length()))
+        bounded = config.max_rows == config.most_rows
+        if waiting or bounded:
+            # The counters wrap at twice the rows inside or more, so their difference is
+            # unambiguous.
+            entered = Signal(range(2 << (config.most_rows - 1).bit_length()))
             left = Signal.like(entered)
             enters, leaves = Signal(), Signal()
-            inside = (entered - left)[:len(entered)]
             m.d.comb += [enters.eq(rows.valid & rows.end), leaves.eq(datapath.leaving & enable)]
             with m.If(enters):
                 m.d.sync += entered.eq(entered + 1)
             with m.If(leaves):
                 m.d.sync += left.eq(left + 1)
+        if bounded:
             # `full` is registered, one row ahead, which keeps the counters out of the handshake.
             with m.If(enters & ~leaves):
-                m.d.sync += full.eq(inside == config.max_rows - 1)
+                m.d.sync += full.eq((entered - left)[:len(entered)] == config.max_rows - 1)
             with m.Elif(leaves & ~enters):
                 m.d.sync += full.eq(0)
-
         if waiting:
             # Beats of the row so far, saturating at one less than the interval.
             beats = Signal(range(config.row_interval))

@@ -105,6 +105,19 @@ class RowJob(Job):
         return dataclasses.replace(self.rows, values=self.expected,
                                    mask=np.zeros(len(self.expected), bool))
 
+    @property
+    def waits(self) -> np.ndarray:
+        """Rows inside the unit from which on it may let each input beat wait; most are infinite.
+
+        ``max_rows``, where it bounds the rows. One, for the last beat of a row of fewer beats than
+        ``row_interval``.
+        """
+        config = self.config
+        beats = self.rows.beats(config.lanes)
+        waits = np.full(beats.sum(), config.max_rows or np.inf)
+        waits[(np.cumsum(beats) - 1)[beats < config.row_interval]] = 1
+        return waits
+
     def arrays(self) -> dict[str, object]:
         return {**_arrays_of_rows(self.rows), "expected": self.expected}
 

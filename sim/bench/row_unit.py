@@ -6,7 +6,6 @@ Run inside the simulator by :mod:`sim.runner`, once for each :class:`~sim.bench.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import cocotb
@@ -54,16 +53,18 @@ def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int) -> np
 
 
 def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
-                 max_rows: float) -> np.ndarray:
+                 waits: float | np.ndarray) -> np.ndarray:
     """Return the cycles in which a beat without a gap before it had to wait without need.
 
-    There is need while ``max_rows`` rows are inside: their last beat is accepted, but has not left.
+    A beat may wait while ``waits`` rows are inside, a number for all or of each beat: their last
+    beat is accepted, but has not left.
     """
     waited = np.setdiff1d(np.arange(accepted[0], accepted[-1]), accepted)
     ends = np.cumsum(beats) - 1
     inside = (np.searchsorted(accepted[ends], waited, "left")
               - np.searchsorted(schedule[ends], waited, "left"))
-    return waited[inside < max_rows]
+    waits = np.broadcast_to(waits, len(accepted))[np.searchsorted(accepted, waited)]
+    return waited[inside < waits]
 
 
 # Bench
@@ -163,13 +164,11 @@ async def rows_back_to_back(bench):
     accepted, cycles = await bench.exchange(rows, bench.job.outputs)
     _check_schedule(bench, rows, accepted, cycles)
     beats = rows.beats(bench.config.lanes)
-    # Where rows may have to wait, they wait for an empty unit at most.
-    limit = (getattr(bench.config, "max_rows", math.inf) if bench.config.row_interval == 1 else 1)
-    early = early_stalls(accepted, cycles, beats, limit)
+    early = early_stalls(accepted, cycles, beats, bench.job.waits)
     if len(early):
         beat = np.searchsorted(accepted, early[0])
         raise AssertionError(f"input beat {beat} had to wait in cycle {early[0]}, with fewer than "
-                             f"{limit} rows inside")
+                             f"{bench.job.waits[beat]:g} rows inside")
     bench.error(0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -118,15 +117,13 @@ class RowComparison(Comparison):
 
     def rows_back_to_back(self) -> None:
         """No gaps, no stalls: exact, one beat per cycle, every output beat in its cycle."""
-        config, rows = self.config, self.job.rows
+        rows = self.job.rows
         result = self.exchange(rows, self.job.outputs)
         self.check_schedule(rows, result)
-        # Where rows may have to wait, they wait for an empty unit at most.
-        limit = getattr(config, "max_rows", math.inf) if config.row_interval == 1 else 1
         waits = needless_waits(result.offered["i"], result.moved["i"], result.moved["o"],
-                               rows.beats(config.lanes), limit)
-        require(not len(waits), f"input beat {waits[:1]} had to wait, with fewer than {limit} rows "
-                                f"inside")
+                               rows.beats(self.config.lanes), self.job.waits)
+        require(not len(waits), f"input beat {waits[:1]} had to wait, with fewer than "
+                                f"{self.job.waits[waits[:1]]} rows inside")
 
     def rows_with_gaps(self) -> None:
         """Gaps before input beats, no stalls: exact, every output beat in its cycle."""

@@ -35,8 +35,8 @@ def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int,
 
 
 def needless_waits(offered: np.ndarray, accepted: np.ndarray, moved: np.ndarray,
-                   beats: np.ndarray, max_rows: float) -> np.ndarray:
-    """Return the input beats that had to wait though less than ``max_rows`` rows were inside.
+                   beats: np.ndarray, waits: float | np.ndarray) -> np.ndarray:
+    """Return the input beats that had to wait though less than ``waits`` rows were inside.
 
     A row is inside from the cycle in which its last beat is accepted to that in which it leaves.
 
@@ -48,14 +48,16 @@ def needless_waits(offered: np.ndarray, accepted: np.ndarray, moved: np.ndarray,
         Cycle in which each output beat left.
     beats : int array (rows,)
         Beats of each row.
+    waits : float, or float array (input beats,)
+        Rows inside from which on a beat may have to wait.
     """
-    waits = accepted - offered
-    number = np.repeat(np.arange(len(offered)), waits)
-    cycles = accepted[number] - 1 - (np.cumsum(waits)[number] - 1 - np.arange(len(number)))
+    waited = accepted - offered
+    number = np.repeat(np.arange(len(offered)), waited)
+    cycles = accepted[number] - 1 - (np.cumsum(waited)[number] - 1 - np.arange(len(number)))
     ends = np.cumsum(beats) - 1
     inside = (np.searchsorted(accepted[ends], cycles, "left")
               - np.searchsorted(moved[ends], cycles, "left"))
-    return np.unique(number[inside < max_rows])
+    return np.unique(number[inside < np.broadcast_to(waits, len(offered))[number]])
 
 
 def longest_pause(pattern: np.ndarray | None) -> int:

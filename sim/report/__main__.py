@@ -12,8 +12,11 @@ import argparse
 import pathlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from rtl.progress import Progress
+
+from ..accuracy.capture import CaptureError
 from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
@@ -34,8 +37,10 @@ TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION
 
 # Files -------------------------------------------------------------------------------------------
 
-def update(text: str, made: dict[str, str]) -> str:
+def update(text: str, made: dict[str, str], told: Callable[[], object] = lambda: None) -> str:
     """Return a text with the tables between its markers made anew; ``made`` keeps them by name.
+
+    ``told`` is called after each table.
 
     Raises
     ------
@@ -48,6 +53,7 @@ def update(text: str, made: dict[str, str]) -> str:
             raise ValueError(f"Table must be one of {', '.join(TABLES)}, not {name!r}")
         if name not in made:
             made[name] = TABLES[name]()
+            told()
         return f"<!-- begin {name} -->\n{made[name]}\n<!-- end {name} -->"
     return re.sub(r"<!-- begin ([\w-]+) -->\n.*?<!-- end \1 -->", replace, text, flags=re.DOTALL)
 
@@ -60,17 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                         + ", ".join(FILES) + ")")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     args = parser.parse_args(argv)
+    with Progress("making tables", unit="tables") as progress:
+        return _update_all(args.file or FILES, args.check, progress)
+
+
+def _update_all(names: Sequence[str], check: bool, progress: Progress) -> int:
     made, stale = {}, []
-    for name in args.file or FILES:
+    for name in names:
         path = pathlib.Path(name)
         try:
             before = path.read_text(encoding="utf-8")
-            after = update(before, made)
-            if args.check and after != before:
+            after = update(before, made, progress.advance)
+            if check and after != before:
                 stale.append(name)
             elif after != before:
                 path.write_text(after, encoding="utf-8")
-        except (OSError, ValueError) as error:
+        except (CaptureError, OSError, ValueError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
     if stale:

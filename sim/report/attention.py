@@ -382,7 +382,7 @@ def error_parts() -> str:
 
 
 COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
-         {"softmax": "softmax-split"}, {"select": "predict"},
+         {"softmax": "softmax-split:paper"}, {"select": "predict"},
          {"select": "predict", "predictor": "sign"}, {"select": "predict", "predictor": "4-bit"},
          {"select": "predict", "rule": "threshold"}, {"select": "predict", "rule": "top-k"},
          {"select": "predict", "predictor": "prefix"},

@@ -41,10 +41,10 @@ def exactness() -> str:
     cls = unit("softmax-e2")
     common = {"lanes": 16, "max_length": 1024}
     variants = [
-        ("`paper`", cls(**common)),
-        ("`paper`, absolute codes", cls(correction="absolute", **common)),
-        ("`paper`, 8 constants, rounded", cls(divider_constants=8, output_rounding="round",
-                                              **common)),
+        ("`paper`", cls.preset("paper", **common)),
+        ("`paper`, absolute codes", cls.preset("paper", correction="absolute", **common)),
+        ("`paper`, 8 constants, rounded",
+         cls.preset("paper", divider_constants=8, output_rounding="round", **common)),
         ("`plus`", cls.preset("plus", **common)),
     ]
     rows = []

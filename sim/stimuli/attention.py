@@ -6,22 +6,23 @@ alone, which reuse the map of a set before. Captured sets are heads of a real Tr
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from rtl import ConfigError
+from rtl import ConfigError, unit
 from rtl.attention import AttentionConfig
-from rtl.parameter import kind_of
+from rtl.attention.kinds import OWN, SoftmaxChoice
+from rtl.parameter import Choice, Integer, kind_of
 
 from ..bench.attention import KeySet
 from ..data import captured, sample, synthetic
+from . import draw
 from .provider import Case, preset, presets
 
-__all__ = ["cases", "directed", "inputs", "random_config", "random_set", "random_sets", "tests",
-           "use_of", "with_reuse"]
+__all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
+           "tests", "use_of", "with_reuse"]
 
 Vectors = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -30,6 +31,11 @@ CAPTURE = sample("heads")
 # Input beats that a set of random length stands for, and rows of a throughput run.
 BEATS_OF_SET = 150
 ROWS_OF_SET = 25
+
+# Sizes of what is to be simulated.
+SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12), "lanes": Integer(1, 4),
+         "predict_lanes": Choice((1, 2, 4, 8)), "scan_lanes": Choice((2, 4, 8)),
+         "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8)}
 
 
 # Provider
@@ -62,45 +68,44 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
     return {"lanes": 2}, {"lanes": 3, "causal": True}
 
 
-def random_config(cls: type[AttentionConfig], random: np.random.Generator) -> AttentionConfig:
-    """Return a small config with every parameter drawn, those of what is not in use as well.
-
-    Combinations that the class refuses are drawn again.
-    """
-    while True:
-        with contextlib.suppress(ConfigError):
-            return cls(**_parameters(cls, random))
+def random_parameters(cls: type[AttentionConfig], random: np.random.Generator,
+                      bounds: Mapping[str, object]) -> dict[str, object]:
+    """Return a random set of parameters, those of what is not in use as well."""
+    return draw.parameters(cls, random, bounds=bounds, narrow=_narrowed,
+                           first=("select", "reuse"))
 
 
-def _parameters(cls: type[AttentionConfig], random: np.random.Generator) -> dict[str, object]:
-    def draw(*values: object) -> object:
-        return values[int(random.integers(len(values)))]
+def _narrowed(name: str, kind: object, values: dict) -> object:
+    """Kind of a parameter: what one way to select keys needs, and sizes that divide others."""
+    if name == "reuse" and values["select"] != "none":
+        return draw.Only(False)
+    if name == "lanes" and (values["reuse"] or values["select"] != "none"):
+        return draw.Only(1)
+    if name == "causal" and values["select"] == "greedy":
+        return draw.Only(False)
+    if name == "io_lanes":
+        return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
+    if name == "start_lanes" and values["io_lanes"] % 2:
+        return draw.Only(1)
+    if name == "prefix_dims":
+        return Integer(1, max(values["dim"] - 1, 1))
+    if name in ("iterations_per_key", "percent"):
+        return draw.UpTo(values["dim"] if name == "iterations_per_key" else 100)
+    return kind
 
-    kind = draw("dense", "predict", "predict", "predict", "greedy", "greedy", "reuse")
-    io_lanes = int(random.integers(1, 5))
-    dim = io_lanes * int(random.integers(1, 4))
-    bits = int(random.integers(4, 9))
-    scales = {f"{name}_scale": float(2.0 ** random.integers(-5, 1)) * draw(1.0, 1.0, 0.7)
-              for name in ("query", "key", "value", "output")}
-    predictor = draw(*kind_of(cls.parameters()["predictor"]).values)
-    return dict(
-        bits=bits, **scales, max_keys=int(random.integers(1, 30)), dim=dim, io_lanes=io_lanes,
-        lanes=int(random.integers(1, 5)) if kind == "dense" else 1,
-        logit_bits=int(random.integers(4, 12)), logit_scale=float(2.0 ** random.integers(-4, 1)),
-        softmax=draw("softmax-e2:plus", "softmax-split:plus", "softmax-rexp:paper"),
-        weight_bits=int(random.integers(6, 13)), out_bits=int(random.integers(4, 13)),
-        causal=draw(False, kind != "greedy"), memory=draw("auto", "block", "distributed"),
-        select=kind if kind in ("predict", "greedy") else "none", reuse=kind == "reuse",
-        predictor="sign" if predictor == "prefix" and dim == 1 else predictor,
-        prefix_dims=int(random.integers(1, max(dim, 2))), predict_lanes=draw(1, 2, 4, 8),
-        rule=draw("mean", "threshold", "top-k"), mean_shift=int(random.integers(0, 5)),
-        threshold=int(random.integers(0, 300)), top_k=int(random.integers(1, 20)),
-        iterations_per_key=float(random.uniform(0.01, dim)),
-        percent=float(random.uniform(0.001, 100)),
-        min_skip=draw(False, True), empty=draw("all", "first"), sort=draw("hardware", "host"),
-        start_lanes=1 if io_lanes % 2 else draw(1, 2), scan_lanes=draw(2, 4, 8),
-        maps=draw(1, 2, 4), map_queries=draw(0, int(random.integers(1, 9))),
-        code_bits=int(random.integers(4, 13)))
+
+@draw.value.register
+def _softmax(kind: SoftmaxChoice, default: str, random: np.random.Generator) -> str:
+    """Any softmax unit; any preset; up to three parameters besides."""
+    name = str(random.choice(kind.values))
+    cls = unit(name)
+    options = [str(random.choice(["", *(f":{preset}" for preset in cls.PRESETS)]))]
+    for key, field in cls.parameters().items():
+        if random.random() < 1 / len(cls.parameters()) and key not in OWN:
+            text = draw.value(kind_of(field), field.default, random)
+            if not isinstance(text, tuple):
+                options.append(f",{key}={text}")
+    return name + "".join(options)
 
 
 def inputs(config: AttentionConfig, kind: str, random: np.random.Generator, *, beats: int,

@@ -6,15 +6,15 @@ of the LayerNorms of a real Transformer.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from rtl import ConfigError
+from rtl.fixed import signed_range, unsigned_range
 from rtl.layernorm.config import LayerNormConfig
-from rtl.parameter import Choice, Flag, Integer, kind_of
+from rtl.parameter import Integer
 
 from ..accuracy import calibrate
 from ..bench.jobs import Loads, load_beats
@@ -23,8 +23,8 @@ from ..data import captured, sample
 from . import draw
 from .provider import Case, preset, presets
 
-__all__ = ["cases", "channel_parameters", "directed", "inputs", "lengths", "load_beats",
-           "random_config", "random_rows", "tests"]
+__all__ = ["SMALL", "cases", "channel_parameters", "directed", "inputs", "lengths", "load_beats",
+           "random_parameters", "random_rows", "tests"]
 
 Row = tuple[str, np.ndarray, None]
 
@@ -35,6 +35,9 @@ NORMS = (0, 6, 12)
 
 # Loads of parameters that a run has.
 LOADS = 5
+
+# Sizes of what is to be simulated.
+SMALL = {"channels": Integer(1, 400)}
 
 
 # Provider
@@ -59,7 +62,8 @@ def cases(cls: type[LayerNormConfig], kind: str) -> Iterator[Case]:
         elif kind == "real":
             for norm in np.array(captured.load_norms(CAPTURE), object)[list(NORMS)]:
                 yield Case(calibrate.calibrate(cls.UNIT, norm.inputs, norm.gamma, norm.beta,
-                                               epsilon=norm.epsilon, preset=name, lanes=16).config)
+                                               epsilon=norm.epsilon, preset=name, lanes=16,
+                                               fewest_tokens=1).config)
 
 
 def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, beats: int,
@@ -70,6 +74,9 @@ def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, b
         found = _captured(config)
     elif kind == "throughput":
         found = random_rows(config, random, rows * config.max_beats).take(range(rows))
+        if config.variable:
+            found = Rows.of(_random_row(config, random, length)
+                            for length in draw.hard_lengths(config, random)) + found
     else:
         found = Rows.of(directed(config))
         # Loads are drawn on top, and the directed rows of a long row are many beats.
@@ -96,8 +103,8 @@ def _captured(config: LayerNormConfig) -> Rows:
     for norm in captured.load_norms(CAPTURE):
         if norm.inputs.shape[1] != config.channels:
             continue
-        scale, zero_point, alphas = calibrate.input_factors(norm.inputs, config.raw_range,
-                                                            config.alpha_bits)
+        scale, zero_point, alphas = calibrate.input_factors(
+            norm.inputs, config.raw_range, config.alpha_bits, weights=np.square(norm.gamma))
         if (zero_point, alphas) == (config.zero_point, config.alphas):
             values = calibrate.quantise_input(norm.inputs, scale, zero_point, alphas,
                                               config.raw_range)
@@ -125,36 +132,23 @@ def channel_parameters(config: LayerNormConfig, random: np.random.Generator) -> 
         beta=() if config.rms else draw(-beta, beta - 1))
 
 
-def random_config(cls: type[LayerNormConfig], random: np.random.Generator, *,
-                  max_channels: int = 400) -> LayerNormConfig:
-    """Return a config of class ``cls`` with every parameter drawn at random, channels' included.
-
-    Combinations that the class refuses are drawn again.
-    """
-    while True:
-        values = {name: _draw(kind_of(field), random) for name, field in cls.parameters().items()}
-        values = {name: value for name, value in values.items() if value is not None}
-        bits = values["bits"]
-        low = -(1 << (bits - 1)) if values["signed_input"] else 0
-        high = low + (1 << bits) - 1
-        values |= {
-            "zero_point": int(random.choice([low, high, random.integers(low, high + 1)])),
-            "channels": int(random.integers(1, max_channels + 1)),
-            "epsilon": float(random.choice([0.0, 1.0, random.uniform(0, 100)])),
-            "output_scale": float(2.0 ** random.uniform(-8, 0))}
-        with contextlib.suppress(ConfigError):
-            return channel_parameters(cls(**values), random)
+def random_parameters(cls: type[LayerNormConfig], random: np.random.Generator,
+                      bounds: Mapping[str, object]) -> dict[str, object]:
+    """Return a random set of parameters, the channels' included."""
+    return draw.parameters(cls, random, bounds=bounds, narrow=_narrowed)
 
 
-def _draw(kind: object, random: np.random.Generator) -> object:
-    if isinstance(kind, Integer):
-        return int(random.choice([kind.low, kind.high, *random.integers(
-            kind.low, kind.high + 1, 4)]))
-    if isinstance(kind, Choice):
-        return kind.values[random.integers(len(kind.values))]
-    if isinstance(kind, Flag):
-        return bool(random.integers(2))
-    return None
+def _narrowed(name: str, kind: object, values: dict) -> object:
+    """Kind of a parameter: what is said of raw elements and channels fits their widths."""
+    if name == "zero_point":
+        ends = signed_range if values["signed_input"] else unsigned_range
+        return Integer(*ends(values["bits"]))
+    if name in ("alpha", "gamma", "beta"):
+        if name == "beta" and values["rms"]:
+            return draw.Each(0, 0, 0)
+        ends, width = unsigned_range if name == "alpha" else signed_range, values[f"{name}_bits"]
+        return kind if width is None else draw.Each(*ends(width), values["channels"])
+    return kind
 
 
 # Rows

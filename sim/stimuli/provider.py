@@ -8,10 +8,11 @@ so that a new unit of a known family is tested by being registered; it has the f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,8 @@ from ..bench.attention import KeySet
 from ..bench.jobs import Loads
 from ..bench.rows import Rows
 
-__all__ = ["KINDS", "Case", "Inputs", "Provider", "family", "preset", "presets", "provider"]
+__all__ = ["KINDS", "Case", "Inputs", "Provider", "family", "preset", "presets", "provider",
+           "random_config"]
 
 KINDS = ("directed", "real", "throughput", "random")
 
@@ -55,8 +57,15 @@ class Provider(Protocol):
         There are some for each kind; for "real", where there is captured data for the unit.
         """
 
-    def random_config(self, cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
-        """Return a configuration with every parameter drawn at random, small enough to simulate."""
+    #: Kinds from which parameters are drawn for a configuration to be small enough to simulate.
+    SMALL: Mapping[str, object]
+
+    def random_parameters(self, cls: type[UnitConfig], random: np.random.Generator,
+                          bounds: Mapping[str, object]) -> dict[str, object]:
+        """Return a random set of parameters, with ``bounds`` in place of their own kinds.
+
+        Not every set makes a configuration.
+        """
 
     def inputs(self, config: UnitConfig, kind: str, random: np.random.Generator, *, beats: int,
                rows: int) -> Inputs:
@@ -73,7 +82,8 @@ class Provider(Protocol):
         beats : int
             About how many beats random inputs may have, at a usual width.
         rows : int
-            How many rows a throughput run has; sets take the place of rows where there are none.
+            How many random rows a throughput run has beside the hardest sequences; sets take the
+            place of rows where there are none.
 
         Raises
         ------
@@ -114,3 +124,23 @@ def preset(cls: type[UnitConfig], name: str | None, **values: object) -> UnitCon
     """Return a preset with those of ``values`` that the unit has as parameters."""
     values = {key: value for key, value in values.items() if key in cls.parameters()}
     return cls(**values) if name is None else cls.preset(name, **values)
+
+
+def random_config(cls: type[UnitConfig], random: np.random.Generator,
+                  **bounds: object) -> UnitConfig:
+    """Return a config of class ``cls`` with every parameter drawn, small enough to simulate.
+
+    Sets that the class refuses are drawn again. ``bounds`` are kinds of parameters, on top of the
+    provider's ``SMALL``.
+
+    Raises
+    ------
+    ConfigError
+        If its family has no provider, or the class refuses every set.
+    """
+    source = provider(cls.UNIT)
+    bounds = {**source.SMALL, **bounds}
+    for _ in range(10_000):
+        with contextlib.suppress(ConfigError):
+            return cls(**source.random_parameters(cls, random, bounds))
+    raise ConfigError(f"Unit {cls.UNIT!r} refuses every combination of parameters that was tried")

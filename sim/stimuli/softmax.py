@@ -7,26 +7,30 @@ real Transformer.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from rtl import ConfigError, UnitConfig
-from rtl.parameter import kind_of
 
 from ..bench.rows import Rows
 from ..data import captured, sample
 from . import draw
 from .provider import Case, preset, presets
 
-__all__ = ["back_to_back", "cases", "directed", "inputs", "random_config", "random_rows", "tests"]
+__all__ = ["SMALL", "back_to_back", "cases", "directed", "inputs", "random_parameters",
+           "random_rows", "tests"]
 
 Row = tuple[str, np.ndarray, np.ndarray | None]
 
 LENGTHS = (1, 2, 8, 255, 256, 257)
 
 CAPTURE = sample("logits")
+
+# Every size can be simulated.
+SMALL = {}
 
 
 # Provider
@@ -44,25 +48,25 @@ def cases(cls: type[UnitConfig], kind: str) -> Iterator[Case]:
                 yield Case(preset(cls, name, input_scale=scale, bits=8, max_length=256))
 
 
-def random_config(cls: type[UnitConfig], random: np.random.Generator) -> UnitConfig:
-    """Return a config of class ``cls`` with every parameter drawn at random.
+def random_parameters(cls: type[UnitConfig], random: np.random.Generator,
+                      bounds: Mapping[str, object]) -> dict[str, object]:
+    """Return a random set of parameters."""
+    return draw.parameters(cls, random, bounds=bounds, narrow=functools.partial(_narrowed, cls))
 
-    Values of a parameter are drawn by its kind or are those of a preset; combinations that the
-    class refuses are drawn again.
-    """
-    known = [{}, *cls.PRESETS.values()]
-    for _ in range(10_000):
-        # Some parameters only have an effect together, as in a preset.
-        near = known[random.integers(len(known))] if random.random() < 0.7 else None
-        values = {}
-        for name, field in cls.parameters().items():
-            if near is not None and random.random() < 0.6:
-                values[name] = near.get(name, field.default)
-            else:
-                values[name] = draw.value(kind_of(field), field.default, random)
-        with contextlib.suppress(ConfigError):
-            return cls(**values)
-    raise ConfigError(f"Unit {cls.UNIT!r} refuses every combination of parameters that was tried")
+
+def _narrowed(cls: type[UnitConfig], name: str, kind: object, values: dict) -> object:
+    """Kind of a parameter: a table's contents fit the other parameters."""
+    if name == "exp_words":
+        table = values["exp_entries"] == 0
+        return draw.Table((1 << values["out_bits"]) - 1, 40, order=-1) if table else kind
+    if name in ("alpha_words", "sigma_words"):
+        # What is wrong with the values so far is said where all are put together.
+        with contextlib.suppress(Exception):
+            config = cls(**values)
+            if name == "alpha_words":
+                return draw.Table(config.largest_alpha, config.alpha_count)
+            return draw.Table(config.one, config.column_count, config.rows, order=1)
+    return kind
 
 
 def inputs(config: UnitConfig, kind: str, random: np.random.Generator, *, beats: int,
@@ -71,7 +75,9 @@ def inputs(config: UnitConfig, kind: str, random: np.random.Generator, *, beats:
     if kind == "real":
         return _captured(config)
     if kind == "throughput":
-        return back_to_back(config, random, rows)
+        hard = Rows.of(_random_row(config, random, length)
+                       for length in draw.hard_lengths(config, random))
+        return hard + back_to_back(config, random, rows)
     beats = draw.budget(beats, config.lanes)
     named = Rows.of(directed(config))
     if kind == "random":

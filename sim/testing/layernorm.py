@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from amaranth.lib import wiring
 
 from rtl.layernorm.config import LayerNormConfig
 
@@ -17,7 +18,8 @@ __all__ = ["simulate"]
 
 def simulate(config: LayerNormConfig, rows: Sequence[np.ndarray], *, gaps: float = 0.0,
              stalls: float = 0.0, seed: int = 0, loads: Sequence[LayerNormConfig] = (),
-             load_gaps: float = 0.0, ignore_short: bool = False) -> dict[str, object]:
+             load_gaps: float = 0.0, ignore_short: bool = False,
+             dut: wiring.Component | None = None) -> dict[str, object]:
     """Stream rows through a unit, and loads meanwhile, and compare with the model.
 
     Parameters
@@ -46,7 +48,7 @@ def simulate(config: LayerNormConfig, rows: Sequence[np.ndarray], *, gaps: float
     sent = {"i": row_beats(config, rows, None, seed)}
     if loads:
         sent["load"] = [beat for other in loads for beat in load_beats(other)]
-    traffic = exchange(config.create(), sent, len(rows), stalls=stalls, seed=seed,
+    traffic = exchange(dut or config.create(), sent, len(rows), stalls=stalls, seed=seed,
                        gaps={"i": gaps, "load": load_gaps}, patience=1000 + 4 * config.max_length)
     starts, ends = ends_of(sent["i"], traffic.cycles["i"])
     firsts, _ = ends_of(traffic.beats, traffic.cycles["o"])

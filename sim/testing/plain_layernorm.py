@@ -65,6 +65,10 @@ class Normaliser:
         top = (1 << p.alpha_bits) - 1 if p.channel_parameters == "loaded" else max(self.alpha)
         self.top_alpha = top
         self.least_x, self.most_x = ((v - p.zero_point) << top for v in (self.low, self.high))
+        self.inverse_bits = 16
+        while not p.rms and not all(map(self.equal_mean, range(1 if variable else length,
+                                                               length + 1))):
+            self.inverse_bits += 1
         self.beta = p.beta or (0,) * length
         # 1.0 in steps of the output, or the largest there is.
         unit = plain.half_up(Fraction(2) ** p.gamma_fraction_bits / Fraction(p.output_scale))
@@ -80,6 +84,22 @@ class Normaliser:
         self.words = plain.table("root", tuple(self.root_words(1 if variable else scale)))
         self.set_fractions()
 
+    def inverse(self, length):
+        """``1 / L``, of as many bits below its leading one."""
+        power = 1 << self.inverse_bits + (length - 1).bit_length()
+        return Fraction(plain.half_up(Fraction(power, length)), power)
+
+    def equal_mean(self, length):
+        """Whether the mean of elements that are all equal is exact, at both ends of their range."""
+        alpha = self.top_alpha if self.p.channel_parameters == "loaded" else \
+            min(self.alpha[:length])
+        for raw in self.low, self.high:
+            x = (raw - self.p.zero_point) << alpha
+            mean = plain.half_up(-length * x * self.inverse(length) * (1 << self.mean_bits))
+            if mean != -x << self.mean_bits:
+                return False
+        return True
+
     def epsilon(self, length):
         """What epsilon comes to in W."""
         return plain.half_up(Fraction(self.p.epsilon) * self.unit(length))
@@ -90,6 +110,13 @@ class Normaliser:
         exponent = -math.floor(plain.log2(value))
         exponent += (value * Fraction(2) ** exponent < 1) - (value * Fraction(2) ** exponent >= 2)
         return value * Fraction(2) ** exponent, exponent
+
+    def largest_row(self, square):
+        """Largest sum of squares of a row, from the largest square without a factor."""
+        p = self.p
+        if p.row_length == "variable" or p.channel_parameters == "loaded":
+            return p.channels * square * 4 ** self.top_alpha
+        return sum(square * 4 ** alpha for alpha in self.alpha)
 
     def largest_x(self):
         """Largest magnitude of an element."""
@@ -104,8 +131,8 @@ class Normaliser:
         if p.rms:
             difference = width_of(self.least_x, self.most_x)
         else:
-            # What 16 bits of 1 / L leave a mean to be off by, and a step of rounding.
-            error = ((self.largest_x() << shift) >> 16) + 1
+            # What the bits of 1 / L leave a mean to be off by, and a step of rounding.
+            error = ((self.largest_x() << shift) >> self.inverse_bits) + 1
             span = ((self.most_x - self.least_x) << shift) + error
             difference = width_of(-span, span)
         self.product_fraction = shift + self.base + p.rsqrt_bits
@@ -123,10 +150,7 @@ class Normaliser:
         x = [(v - p.zero_point) << a for v, a in zip(raw, self.alpha, strict=False)]
         negated_mean = 0
         if not p.rms:
-            # 1 / L has 16 bits below its leading one.
-            power = 1 << 16 + (length - 1).bit_length()
-            inverse = Fraction(plain.half_up(Fraction(power, length)), power)
-            negated_mean = plain.half_up(-sum(x) * inverse * (1 << self.mean_bits))
+            negated_mean = plain.half_up(-sum(x) * self.inverse(length) * (1 << self.mean_bits))
         w = self.variance(raw, x, negated_mean) + self.epsilon(length)
         w = max(w, self.least)
         pairs = plain.leading_one(w) // 2

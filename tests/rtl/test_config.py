@@ -76,7 +76,7 @@ def test_divider_constants():
 ])
 def test_octave_codes(parameters, message):
     with refused(message):
-        E2(**parameters)
+        E2.preset("paper", **parameters)
 
 
 @pytest.mark.parametrize("parameters, message", [
@@ -85,7 +85,7 @@ def test_octave_codes(parameters, message):
     ({"divider_constants": 4}, "Parameter divider_constants must be 0 for input codes, not 4"),
     ({"correction": "incremental"}, "Parameter correction must be absolute for input codes, not "
                                     "'incremental'"),
-    ({"input_scale": 17}, "Parameter input_scale must be at most 16 for input codes, not 17.0"),
+    ({"input_scale": 17}, "Parameter input_scale must be at most 16, not 17.0"),
 ])
 def test_input_codes(parameters, message):
     with refused(message):
@@ -93,8 +93,8 @@ def test_input_codes(parameters, message):
 
 
 def test_presets():
-    assert E2() == E2.preset("paper")
-    assert list(E2.PRESETS)[0] == "paper"
+    assert E2() == E2.preset("plus")
+    assert list(E2.PRESETS)[0] == "plus"
     with refused("Preset 'plsu' of softmax-e2 does not exist; did you mean 'plus'?"):
         E2.preset("plsu")
 
@@ -118,34 +118,58 @@ def test_numpy_integers_are_integers():
     assert json.loads(config.to_json())["bits"] == 6
 
 
+@pytest.mark.parametrize("correction", ["incremental", "absolute"])
+def test_octave_codes_of_coarse_steps(correction):
+    """Codes of a step of more octaves than any logit has were wrong, or no integers at all."""
+    for scale in (17.0, 2.0 ** 20, 2.0 ** 55, 2.0 ** 64):
+        with refused(f"Parameter input_scale must be at most 16, not {scale}"):
+            E2.preset("paper", correction=correction, input_scale=scale)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"correction": "absolute"}])
+def test_octave_codes_of_fine_steps(parameters):
+    """All logits of the least scale there is are alike."""
+    import numpy as np
+
+    from sim import model
+    for bits in 2, 16:
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        for scale in 2.0 ** -64, 1.5 * 2.0 ** -64, 2.0 ** -45:
+            config = E2.preset("paper", bits=bits, input_scale=scale, **parameters)
+            assert len(set(model.run(config, np.array([low, high, 0])).tolist())) == 1
+
+
 # Names and hashes ------------------------------------------------------------------------------
 
 def test_names():
-    assert E2().name == "softmax_e2_b8o8l8n512_paper"
-    assert E2.preset("plus", lanes=16).name == "softmax_e2_b8o8l16n512_plus"
-    assert E2(divider_constants=8, input_scale=0.25).name == "softmax_e2_b8o8l8n512_paper_s2em2_d8"
-    assert E2(input_scale=0.1).name == "softmax_e2_b8o8l8n512_paper_s0p1"
+    assert E2().name == "softmax_e2_b8o8l8n512_plus"
+    assert E2.preset("paper", lanes=16).name == "softmax_e2_b8o8l16n512_paper"
+    assert E2.preset("paper", divider_constants=8, input_scale=0.25).name == \
+        "softmax_e2_b8o8l8n512_paper_s2em2_d8"
+    assert E2(input_scale=0.1).name == "softmax_e2_b8o8l8n512_plus_s0p1"
 
 
 def test_names_are_unique_identifiers():
-    values = {"bits": (7, 9), "lanes": (3,), "input_scale": (0.1, 1e-7, 3.0, 2.0 ** 40, 12.5),
+    values = {"bits": (7, 9), "lanes": (3,), "input_scale": (0.1, 1e-7, 3.0, 2.0 ** -40, 12.5),
               "memory": ("block", "distributed"), "max_rows": (64,), "code_bits": (3, 5),
               "code_rounding": ("truncate",), "correction": ("absolute",),
               "sum_fraction_bits": (12,), "divider_constants": (4, 8),
               "output_rounding": ("round",)}
-    configs = [E2(), E2.preset("plus")]
-    configs += [E2(**{name: value}) for name, options in values.items() for value in options]
+    configs = [E2.preset("paper"), E2.preset("plus")]
+    configs += [E2.preset("paper", **{name: value}) for name, options in values.items()
+                for value in options]
     configs += [E2.preset("plus", **{name: value}) for name, options in values.items()
                 if name not in ("correction", "divider_constants", "code_bits", "output_rounding")
-                for value in options if not (name == "input_scale" and value > 16)]
+                for value in options]
     assert len({config.name for config in configs}) == len(configs)
     assert len({config.hash for config in configs}) == len(configs)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", config.name) for config in configs)
 
 
 def test_long_names_end_in_a_hash():
-    config = E2(bits=16, lanes=64, max_length=4096, input_scale=0.0123456789, max_rows=4096,
-                memory="distributed", correction="absolute", code_rounding="truncate")
+    config = E2.preset("paper", bits=16, lanes=64, max_length=4096, input_scale=0.0123456789,
+                       max_rows=4096, memory="distributed", correction="absolute",
+                       code_rounding="truncate")
     assert config.name == f"softmax_e2_b16o8l64n4096_paper_x{config.hash}"
 
 
@@ -157,7 +181,8 @@ def test_hash_does_not_change():
 
 # Files -----------------------------------------------------------------------------------------
 
-CONFIGS = [E2(), E2.preset("plus", lanes=5, input_scale=1 / 3), E2(max_length=1, memory="block")]
+CONFIGS = [E2.preset("paper"), E2.preset("plus", lanes=5, input_scale=1 / 3),
+           E2(max_length=1, memory="block")]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

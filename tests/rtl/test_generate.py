@@ -1,9 +1,12 @@
 """The command line: what it writes, and the one line that it says of each mistake."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -61,13 +64,19 @@ def test_one_unit(run, out, tmp_path):
     status, printed, error = run("passthrough", "--bits", 5)
     assert (status, error) == (0, "")
     assert folders(out) == [config.name]
-    assert folders(out / config.name) == ["config.json", f"{config.name}.v"]
+    assert folders(out / config.name) == ["config.json", "manifest.json", f"{config.name}.v"]
     text = (out / config.name / f"{config.name}.v").read_text()
     assert text == verilog.of_unit(config)
+    files = json.loads((out / config.name / "manifest.json").read_text())["files"]
+    assert files == {name: {"sha256": hashlib.sha256((out / config.name / name).read_bytes())
+                            .hexdigest()} for name in ("config.json", f"{config.name}.v")}
     iverilog(text, tmp_path)
     assert UnitConfig.load(out / config.name / "config.json") == config
     lines = printed.splitlines()
-    assert [line.split() for line in lines[:-1]] == [["module", "latency"], [config.name, "1"]]
+    # Latency at the AXI ports.
+    assert [re.split("  +", line) for line in lines[:-1]] == [
+        ["module", "preset", "latency", "output scale", "mean error"],
+        [config.name, "plain", "2", "-", "-"]]
     assert lines[-1].startswith(f"1 unit written to {out}/ in ")
 
 
@@ -87,6 +96,15 @@ def test_units_between_options(run, out):
     assert run("--bits", 5, "passthrough", "--lanes", 1, "pass-other")[0] == 0
     assert folders(out) == sorted([PassthroughConfig(bits=5, lanes=1).name,
                                    OtherConfig(bits=5, lanes=1).name])
+
+
+def test_unit_that_does_not_take_a_value(run, out):
+    """It is left out and named, if it was not asked for by name."""
+    status, printed, error = run("--bits", 12)
+    assert (status, error) == (
+        0, "pass-other is left out: Parameter bits must be an integer in 2..10, not 12\n")
+    assert folders(out) == [PassthroughConfig(bits=12).name]
+    assert "1 unit written" in printed
 
 
 def test_unit_named_twice(run):
@@ -131,7 +149,8 @@ def test_written_again(run, out):
     (folder / "notes.txt").write_text("mine")
     (folder / "config.json").write_text("old")
     run("passthrough")
-    assert folders(folder) == ["config.json", "notes.txt", f"{folder.name}.v"]
+    assert folders(folder) == ["config.json", "manifest.json", "notes.txt",
+                               f"{folder.name}.v"]
     assert (folder / "notes.txt").read_text() == "mine"
     assert UnitConfig.load(folder / "config.json") == PassthroughConfig()
 
@@ -156,11 +175,11 @@ def test_nothing_half_written(run, out, monkeypatch):
 
 def test_synth(run):
     status, printed, _ = run("passthrough", "--synth", "--bits", 4)
-    header, row = (line.split() for line in printed.splitlines()[:2])
+    header, row = (re.split("  +", line) for line in printed.splitlines()[:2])
     assert status == 0
-    assert header == ["module", "latency", "LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
+    assert header[5:] == ["LUT", "FF", "CARRY4", "MUXF", "DSP", "BRAM", "ps"]
     # The core alone: two elements, two bits of keep, last, valid; beats and error.
-    assert row[3] == str(8 + 2 + 1 + 1 + 3 + 1)
+    assert row[6] == str(8 + 2 + 1 + 1 + 3 + 1)
 
 
 # What it prints ---------------------------------------------------------------------------------
@@ -187,14 +206,23 @@ def test_print_json(run):
 
 def test_help_tells_parameters_by_unit(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as exit:
-        generate.main(["--help"])
-    assert exit.value.code == 0
+    assert generate.main(["--help"]) == 0
     text = capsys.readouterr().out
     assert "parameters of passthrough, pass-other:\n" in text
     assert "parameters of pass-other:\n  --depth VALUE" in text
     assert "width of an element, 100 % of it (an integer in 2..32; default depends on unit)" in text
     assert "elements per beat (an integer in 1..64; default 2)" in text
+
+
+def test_help_of_a_unit(capsys, monkeypatch):
+    """Its parameters only, with its own defaults; the value of an option is no unit."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert generate.main(["--preset", "pass-other", "passthrough", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "parameters of passthrough:\n  --bits VALUE" in text
+    assert "--depth" not in text and "pass-other:" not in text
+    assert "(an integer in 2..32; default 8)" in text
+    assert "presets of passthrough: plain, wide" in text
 
 
 # What it says no to -----------------------------------------------------------------------------
@@ -219,6 +247,10 @@ def test_help_tells_parameters_by_unit(capsys, monkeypatch):
     (["--print-config"], "Option --print-config must be used with one unit, not with 2"),
     (["--print-config=yaml"],
      "Argument --print-config: invalid choice: 'yaml' (choose from 'toml', 'json')"),
+    (["--bits=--"], "Option --bits must have a value, not '--'"),
+    (["--out=--"], "Option --out must have a value, not '--'"),
+    (["passthrough", "pass-other", "--bits", "11"],
+     "Parameter bits must be an integer in 2..10, not 11"),
     (["--config", "missing.toml"],
      "Configuration file 'missing.toml' can not be read: No such file or directory"),
     (["--config", "my.yaml"], "Configuration file 'my.yaml' can not be read: "
@@ -242,6 +274,14 @@ def test_wrong_request(run, out, argv, message):
     ("a.toml", 'unit = "passthrough"', ["--preset", "wide"],
      "Option --preset must not be given together with --config; write preset = 'wide' into "
      "{path!r}"),
+    ("a.toml", 'unit = ["passthrough"]', [],
+     "Unit ['passthrough'] does not exist; did you mean 'passthrough'?"),
+    ("a.json", '{"unit": 5}', [], "Unit 5 does not exist; known are: passthrough, pass-other"),
+    ("a.json", '{"unit": "passthrough", "preset": {"wide": 1}}', [],
+     "Preset {{'wide': 1}} of passthrough does not exist; did you mean 'wide'?"),
+    ("a.toml", 'unit = "passthrough"\npreset = 1979-05-27', [],
+     "Preset datetime.date(1979, 5, 27) of passthrough does not exist; known are: plain, wide"),
+    ("a.json", "[" * 100_000, [], "Configuration is not valid JSON: it is nested too deeply"),
     ("a.json", "[1, 2]", [], "A configuration must be a table of parameters, not [1, 2]"),
     ("a.txt", "", [], "Configuration file must end in .toml or .json, not {path!r}"),
 ])
@@ -259,6 +299,34 @@ def test_broken_file(run, tmp_path, name, language):
     assert (status, printed) == (2, "")
     assert error.startswith(f"error: Configuration is not valid {language}: ")
     assert error.count("\n") == 1
+
+
+def test_full_disk(run, out, monkeypatch):
+    """A write that fails has no file name."""
+    write = pathlib.Path.write_text
+
+    def fail(path, *arguments, **options):
+        if path.is_relative_to(out):
+            raise OSError(28, "No space left on device")
+        return write(path, *arguments, **options)
+    monkeypatch.setattr(pathlib.Path, "write_text", fail)
+    folder = out / PassthroughConfig().name
+    assert run("passthrough") == (
+        1, "", f"error: File {str(folder)!r} can not be written: No space left on device\n")
+    assert folders(out) == []
+
+
+def test_file_in_place_of_a_folder(run, out):
+    """In place of the output folder, or of the unit's own in it."""
+    own = out / PassthroughConfig().name
+    for path in own, out:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        assert run("passthrough") == (1, "", f"error: File {str(path)!r} can not be written: "
+                                             "A file is in place of the folder\n")
+        assert path.read_text() == "mine"
+        path.unlink()
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def test_unwritable_output(capsys, tmp_path):
@@ -282,6 +350,25 @@ def python(*argv):
     return subprocess.run([sys.executable, *argv], cwd=ROOT, capture_output=True, text=True)
 
 
+def test_nobody_reads_the_list():
+    """As with ``--list | head -1``: no message, and the status that a shell gives SIGPIPE."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "rtl.generate", "--list"], cwd=ROOT,
+                          stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+def test_list_to_a_full_disk():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "rtl.generate", "--list"], cwd=ROOT,
+                              stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        1, "error: Output or a temporary file can not be written: No space left on device\n")
+
+
 def test_module_is_a_command():
     done = python("-m", "rtl.generate", "--bits", "0")
     assert (done.returncode, done.stdout) == (2, "")
@@ -297,7 +384,9 @@ def test_import_is_light():
 def test_every_unit(tmp_path):
     """The default run over the units that there are."""
     done = python("-m", "rtl.generate", "--bits", "8", "--out", str(tmp_path / "out"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    # How far it is, on a slow machine.
+    assert all(line.startswith("Generating: ") for line in done.stderr.splitlines())
     folders = list((tmp_path / "out").iterdir())
     assert folders
     for folder in folders:

@@ -14,7 +14,7 @@ from rtl.parameter import Words, kind_of
 from sim import regress
 from sim.jobs import make_job
 from sim.runner import Design
-from sim.stimuli.provider import KINDS, provider
+from sim.stimuli.provider import KINDS, provider, random_config
 from sim.testing.passthrough import PassthroughConfig, only_units
 
 
@@ -61,7 +61,7 @@ def test_random_configs(name):
 
     def draw(seed, count=40):
         random = np.random.default_rng(seed)
-        return [regress.random_config(cls, random) for _ in range(count)]
+        return [random_config(cls, random) for _ in range(count)]
 
     assert draw(1) == draw(1) != draw(2)
     first = draw(1, 250)

@@ -97,7 +97,7 @@ class GreedyAttention(SelectiveAttention):
     def _note_row(self, m, row, set_end):
         # Rows wait for the selection, too.
         softmax = self.config.softmax_config
-        rows = softmax.max_rows + 2 * softmax.latency + 64 + PostScore.ROWS + 1
+        rows = softmax.most_rows + 2 * softmax.latency + 64 + PostScore.ROWS + 1
         m.submodules.set_ends = self._set_ends = FifoStorage(1, 1 << (rows - 1).bit_length())
         m.d.comb += [self._set_ends.i.eq(set_end), self._set_ends.push.eq(row)]
 

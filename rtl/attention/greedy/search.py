@@ -194,7 +194,9 @@ class GreedySearch(wiring.Component):
         m.d.sync += loaded.eq((loaded & ~start) | prepared)
         loads = [Signal(merge.load_layout, name=f"load_{side}")
                  for side, merge in enumerate(self._merges)]
-        behind = Mux(count > ColumnMerge.HEAD, count - ColumnMerge.HEAD, 0)
+        # A comparison with a constant beyond the count is none.
+        more = [count > k if k < config.max_keys else 0 for k in range(ColumnMerge.HEAD + 1)]
+        behind = Mux(more[-1], count - ColumnMerge.HEAD, 0)
         for side in range(2):
             m.d.comb += [loads[side].group.eq(groups[4]), loads[side].left.eq(behind)]
         for number in range(lanes):
@@ -226,7 +228,7 @@ class GreedySearch(wiring.Component):
                         value.eq(Mux(factor < 0, low[k].value, high[k].value)),
                         multiplier.eq(factor), product.eq(value * multiplier),
                         row.eq(Mux(factor < 0, low[k].key, high[k].key)),
-                        key.eq(Mux(~product[-1] & (count > k), product, 0)),
+                        key.eq(Mux(~product[-1] & more[k], product, 0)),
                     ]
                     m.d.comb += [column["keys"][k].eq(key),
                                  column.rows[k].eq(delays(m, row, 2, f"row_{at}")[2])]

@@ -75,7 +75,7 @@ class ReuseAttention(DenseAttention):
     def _note_row(self, m, row, set_end):
         # Rows that wait for their values, in the softmax unit and before it.
         softmax = self.config.softmax_config
-        rows = softmax.max_rows + 2 * softmax.latency + 64
+        rows = softmax.most_rows + 2 * softmax.latency + 64
         place = self._keys.end.word
         m.submodules.set_ends = self._set_ends = FifoStorage(
             1 + len(place), 1 << (rows - 1).bit_length())

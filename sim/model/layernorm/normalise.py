@@ -12,6 +12,12 @@ __all__ = ["normalise"]
 # Elements that are worked on at a time.
 CHUNK = 1 << 15
 
+# Magnitude bits of an int64.
+INT_BITS = 63
+
+# Leading bits of a radicand that its root is made from, at least.
+LEADING_BITS = 40
+
 
 def normalise(config: UnitConfig, raw: np.ndarray, mask: np.ndarray | None, squares_of: Callable,
               mantissa_of: Callable) -> np.ndarray:
@@ -68,11 +74,12 @@ def _rows(config, raw, squares_of, mantissa_of):
     # First pass: mean and reciprocal of the deviation.
     total = value.sum(-1)
     squares = squares_of(raw, value).sum(-1)
+    if _exceeds_int64(config):
+        total, squares = total.astype(object), squares.astype(object)
     negated_mean = config.negated_mean(total, scale)
     radicand = config.radicand(total, squares, negated_mean, length) + scale.epsilon
-    radicand = np.maximum(radicand, config.least_radicand)
-    place = _place(radicand)
-    mantissa = mantissa_of(radicand, place)
+    radicand, place = _leading_bits(np.maximum(radicand, config.least_radicand))
+    mantissa = mantissa_of(radicand, np.minimum(place, LEADING_BITS + (place & 1)))
     if config.variable:
         mantissa = np.minimum(round_shift(mantissa * scale.root_word, config.length_bits),
                               (2 << config.root_bits) - 1)
@@ -82,18 +89,36 @@ def _rows(config, raw, squares_of, mantissa_of):
     # Second pass.
     centred = value << config.mean_bits
     if not config.rms:
-        centred += negated_mean[:, None]
+        centred += negated_mean[:, None].astype(np.int64)
     normal = round_shift(centred * factor[:, None], config.normal_shift)
     shift = config.output_shift
     y = round_shift(normal * gamma + (beta << (shift - config.beta_fraction_bits)), shift)
     return clip(y, *signed_range(config.out_bits))
 
 
-def _place(values):
-    """Place of the leading one of positive integers."""
-    place = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
-    # A float may have been rounded up to the next power of two.
-    return place - ((np.int64(1) << place) > values)
+def _exceeds_int64(config):
+    """Whether what is made of the sums of a row can be too large for an int64.
+
+    It is a value a row, so that Python's own integers cost little.
+    """
+    mean = config.total_shape.width + config.reciprocal_bits + 2
+    # An epsilon for itself, and the product of the squares that a square is subtracted from.
+    return max(config.radicand_shape.width + 1, mean) > INT_BITS
+
+
+def _leading_bits(values):
+    """Leading bits of positive integers, and the place of the leading one of each.
+
+    Values are shifted to the right, by an even number of places, until the leading one is at
+    ``LEADING_BITS`` or one place above.
+    """
+    if values.dtype == object:
+        place = np.array([value.bit_length() - 1 for value in values.tolist()], np.int64)
+    else:
+        place = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+        # A float may have been rounded up to the next power of two.
+        place -= (np.int64(1) << place) > values
+    return (values >> (np.maximum(place - LEADING_BITS, 0) & ~1)).astype(np.int64), place
 
 
 def _check(config, raw, mask):

@@ -1,6 +1,7 @@
 """Configuration of the attention engine, and the blocks that it is built of."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -209,3 +210,27 @@ def test_axi_port_of_the_values_says_what_they_are_for():
 def test_every_parameter_is_in_the_hash():
     assert len({Attention().hash, *(dataclasses.replace(Attention(), **change).hash for change in (
         {"query_scale": 0.5}, {"memory": "block"}, {"weight_bits": 9}))}) == 4
+
+
+# What the documentation says ---------------------------------------------------------------------
+
+def test_codes_are_at_most_one_off():
+    """Products of two rounded words: of the default codes two are higher and one is lower."""
+    config = Attention.preset("reuse")
+    codes = config.softmax_config.codes
+    nearest = [min(255, math.floor(256 * math.exp(-d * config.logit_scale) + 0.5))
+               for d in range(len(codes))]
+    differences = [code - exact for code, exact in zip(codes, nearest, strict=True)]
+    assert len(codes) == 200 and sorted(d for d in differences if d) == [-1, 1, 1]
+
+
+@pytest.mark.parametrize("preset, keys", [("aggressive", 72), ("conservative", 160)])
+def test_break_even_of_a_greedy_search(preset, keys):
+    """With as many queries as keys, hardware sorting included, and one candidate a query."""
+    dense, greedy = Attention(), Attention.preset(preset)
+
+    def faster(n):
+        return max(greedy.sort_cycles(n), n * greedy.query_cycles(n, kept=1)) < \
+            n * dense.query_cycles(n)
+    assert not any(faster(n) for n in range(8, keys + 1))
+    assert all(faster(n) for n in range(keys + 1, 321))

@@ -1,6 +1,8 @@
 """Hardware of A3's search: its rooms against plain Python, and the engine in corner cases."""
 
+import os
 import random
+import subprocess
 
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from rtl.attention.greedy.post_score import PostScore
 from rtl.attention.greedy.sorted_columns import SortedColumns
 from rtl.attention.greedy.sorted_queue import SortedQueue
 from rtl.bus import AxiStream
-from sim import model
+from rtl.emit import verilog
+from sim import model, runner
 from sim.data.columns import sort
 from sim.model.attention import greedy
 from sim.model.attention import selection as attention
@@ -585,3 +588,17 @@ def test_axi_ports():
 def test_wrong_parameter(parameters, message):
     with refused(message):
         engine(**parameters)
+
+
+def test_one_key_compares_with_no_constant(tmp_path, require_simulator):
+    """A count of one bit is not asked whether it is above 1, which Verilator warns of."""
+    require_simulator("verilator")
+    config = Attention.preset("conservative", bits=4, max_keys=1, dim=2, io_lanes=2, scan_lanes=2)
+    source = tmp_path / "design.v"
+    source.write_text(verilog.of_unit(config))
+    done = subprocess.run(
+        [runner.verilator_home() / "bin" / "verilator", "--quiet", "--lint-only", "--top-module",
+         config.name, *(f"-Wno-{name}" for name in runner.WAIVERS), source],
+        env={**os.environ, "VERILATOR_ROOT": str(runner.verilator_home())}, text=True,
+        capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,7 +5,7 @@ import pytest
 
 import rtl
 from rtl.attention.predict.predictors import PREDICTORS
-from sim.stimuli.attention import random_config
+from sim.stimuli.provider import random_config
 from sim.testing.attention import random_set, random_sets, run_sets
 
 Attention = rtl.unit("attention")
@@ -26,7 +26,7 @@ def test_equals_the_model(seed):
 
 
 def test_every_kind_is_drawn():
-    configs = [random_config(Attention, np.random.default_rng([seed, 1])) for seed in range(48)]
+    configs = [random_config(Attention, np.random.default_rng([seed, 1])) for seed in range(150)]
     assert {config.rule for config in configs if config.select == "predict"} == {
         "mean", "threshold", "top-k"}
     assert {config.predictor for config in configs if config.select == "predict"} == {*PREDICTORS}

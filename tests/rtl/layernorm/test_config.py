@@ -21,11 +21,12 @@ def test_registered():
     ({"bits": 1}, r"bits must be an integer in 2..1[06], not 1"),
     ({"bits": 8.0}, r"bits must be an integer in 2..1[06], not 8.0"),
     ({"signed_input": 1}, "signed_input must be true or false, not 1"),
+    ({"bits": 6, "zero_point": 64}, "zero_point must be an integer in 0..63, not 64"),
     ({"zero_point": 256}, "zero_point must be an integer in 0..255, not 256"),
     ({"zero_point": 1 << 20}, "zero_point must be an integer in -32768..65535, not 1048576"),
     ({"zero_point": 128, "signed_input": True},
      "zero_point must be an integer in -128..127, not 128"),
-    ({"alpha_bits": 3}, "alpha_bits must be an integer in 0..2, not 3"),
+    ({"alpha_bits": 4}, "alpha_bits must be an integer in 0..3, not 4"),
     ({"out_bits": 3}, "out_bits must be an integer in 4..16, not 3"),
     ({"output_scale": 0}, "output_scale must be a positive number .* not 0"),
     ({"lanes": 65}, "lanes must be an integer in 1..64, not 65"),
@@ -51,7 +52,8 @@ def test_registered():
     ({"channels": 4, "alpha": (0, 1, 2)}, "alpha must be 4 integers, one per channel, not 3"),
     ({"channels": 2, "gamma": (1, 2, 3)}, "gamma must be 2 integers, one per channel, not 3"),
     ({"channels": 2, "beta": (1,)}, "beta must be 2 integers, one per channel, not 1"),
-    ({"channels": 2, "alpha": (0, 4)}, r"alpha must be a list of integers in 0..3, not \(0, 4\)"),
+    ({"channels": 2, "alpha": (0, 8)}, r"alpha must be a list of integers in 0..7, not \(0, 8\)"),
+    ({"channels": 2, "alpha": (0, 4)}, "alpha must be integers in 0..3, not 4"),
     ({"channels": 2, "alpha": (0, 2), "alpha_bits": 1}, "alpha must be integers in 0..1, not 2"),
     ({"channels": 2, "gamma": (127, 128)}, "gamma must be integers in -128..127, not 128"),
     ({"channels": 2, "beta": (-129, 0)}, "beta must be integers in -128..127, not -129"),
@@ -139,6 +141,44 @@ def test_streams():
     assert layout.size == 8 * (8 + 8 + 2) + 1
     element = layout.pack(gamma=-1, beta=5, alpha=2)
     assert element == 0xff | 5 << 8 | 2 << 16
+
+
+# Defaults that follow other parameters
+
+@pytest.mark.parametrize("cls", [AI, Exact])
+def test_derived_defaults(cls):
+    assert [cls(bits=bits).zero_point for bits in (2, 6, 8, 10)] == [2, 32, 128, 512]
+    signed = cls(signed_input=True)
+    assert (signed.zero_point, signed.raw_range) == (0, (-128, 127))
+    for bits in 4, 8, 12, 16:
+        config = cls(out_bits=bits)
+        # The range is that of 4 deviations, and 1.0 is exact.
+        assert config.output_scale * 2 ** (bits - 1) == 4
+        assert config.gammas[0] * 2.0 ** -config.gamma_fraction_bits == 1 / config.output_scale
+        assert config.gammas[0] == 1 << (config.gamma_bits - 2)
+        loaded = cls(out_bits=bits, channel_parameters="loaded")
+        assert loaded.load_layout.element.width <= 32
+    fine = cls(output_scale=2.0 ** -9)
+    assert fine.gammas[0] * 2.0 ** -fine.gamma_fraction_bits == 512
+    # A value that is given stays, and the name says it.
+    assert cls(bits=6, zero_point=5).zero_point == 5
+    assert cls(bits=6, zero_point=32) == cls(bits=6)
+    assert "_z" not in cls(bits=6).name and "_z5" in cls(bits=6, zero_point=5).name
+    assert UnitConfig.from_dict({"unit": cls.UNIT, "bits": 6}).zero_point == 32
+    assert UnitConfig.from_json(cls(bits=6).to_json()) == cls(bits=6)
+
+
+def test_derived_compression():
+    """Four bits of code reach the same part of the range at every width; the published at 8."""
+    shifts = {bits: (AI(bits=bits).low_shift, AI(bits=bits).high_shift, AI(bits=bits).threshold)
+              for bits in (4, 6, 8, 10)}
+    assert shifts == {4: (0, 0, 16), 6: (0, 2, 16), 8: (2, 4, 64), 10: (4, 6, 256)}
+    for bits in 5, 6, 8, 10:
+        config = AI(bits=bits)
+        # None is clipped by more than a rounding.
+        assert config.compressed((1 << bits) - 1)[0] << config.high_shift >= \
+            (1 << (bits - 1)) - (1 << config.high_shift)
+    assert (AI(code_bits=6).low_shift, AI(low_shift=5).high_shift) == (0, 5)
 
 
 # Tables

@@ -32,7 +32,7 @@ def differs(config, built, rows):
 
 
 def test_swapped_constants_are_found():
-    config = E2(lanes=4, max_length=16)
+    config = E2.preset("paper", lanes=4, max_length=16)
     rows = [np.zeros(n, int) for n in (2, 3, 6)]
 
     class Swapped(E2):

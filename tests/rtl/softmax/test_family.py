@@ -8,7 +8,8 @@ import pytest
 import rtl
 from sim import model
 from sim.data import captured
-from sim.stimuli.softmax import CAPTURE, random_config
+from sim.stimuli.provider import random_config
+from sim.stimuli.softmax import CAPTURE
 
 METHODS = [name for name in rtl.units() if name.startswith("softmax-")]
 PRESETS = [(name, preset) for name in METHODS for preset in rtl.unit(name).PRESETS]
@@ -130,7 +131,7 @@ EXPECTED = [
 
 @pytest.mark.parametrize("name, parameters, l1, tolerance, worst, least, most", EXPECTED)
 def test_expected_figures(name, parameters, l1, tolerance, worst, least, most):
-    got = figures(rtl.unit(name)(**parameters))
+    got = figures(rtl.unit(name).preset("paper", **parameters))
     assert got[0] == pytest.approx(l1, abs=tolerance)
     assert got[1] <= worst
     assert least <= got[2] <= got[3] <= most

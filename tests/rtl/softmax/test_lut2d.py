@@ -7,6 +7,7 @@ import rtl
 from rtl import UnitConfig
 from rtl.softmax.sigma_table import places
 from sim import model
+from sim.testing.pysim import run_rows
 from sim.testing.refusal import refused
 
 LUT2D = rtl.unit("softmax-lut2d")
@@ -22,7 +23,7 @@ def real(config, x):
 # Tables ------------------------------------------------------------------------------------------
 
 def test_published_tables_take_761_bytes():
-    config = LUT2D()
+    config = LUT2D.preset("paper")
     assert len(config.exponentials) == 101
     assert (len(config.sigma), len(config.sigma[0])) == (11, 60)
     words = [*config.exponentials, *(word for row in config.sigma for word in row)]
@@ -30,7 +31,7 @@ def test_published_tables_take_761_bytes():
 
 
 def test_contents():
-    config = LUT2D()
+    config = LUT2D.preset("paper")
     assert config.exponentials[:4] == (255, 231, 209, 189)
     assert [row[0] for row in config.sigma] == [0, 26, 51, 77, 102, 128, 153, 179, 204, 230, 255]
     assert config.sigma[10][1:5] == (128, 85, 64, 51)
@@ -63,11 +64,11 @@ def test_places_of_words(count):
 ])
 def test_refused(parameters, message):
     with refused(message):
-        LUT2D(**parameters)
+        LUT2D.preset("paper", **parameters)
 
 
 def test_words_in_files():
-    config = LUT2D(rows=2, columns=1, row_index="round", sigma_words=[0, 99])
+    config = LUT2D.preset("paper", rows=2, columns=1, row_index="round", sigma_words=[0, 99])
     assert UnitConfig.from_toml(config.to_toml()) == config
     assert real(config, [1, 1]).tolist() == [99 / 255] * 2
 
@@ -81,17 +82,18 @@ def test_two_equal_maxima():
     row = np.full(64, -128)
     row[:2] = 127
     # The largest exponential does not reach the last row, nor their sum the second column.
-    assert real(LUT2D(), row).sum() == pytest.approx(1.804, abs=1e-3)
-    assert real(LUT2D(**ROUNDED), row).sum() == pytest.approx(1.004, abs=1e-3)
+    assert real(LUT2D.preset("paper"), row).sum() == pytest.approx(1.804, abs=1e-3)
+    assert real(LUT2D.preset("paper", **ROUNDED), row).sum() == pytest.approx(1.004, abs=1e-3)
     assert real(PLUS, row).sum() == pytest.approx(1.0, abs=0.08)
 
 
 @pytest.mark.parametrize("length, total", [(128, 2.008), (256, 4.016), (1024, 16.06)])
 def test_rows_longer_than_the_table(length, total):
     row = np.zeros(length, np.int64)
-    assert real(LUT2D(max_length=1024, **ROUNDED), row).sum() == pytest.approx(total, abs=0.01)
+    config = LUT2D.preset("paper", max_length=1024, **ROUNDED)
+    assert real(config, row).sum() == pytest.approx(total, abs=0.01)
     if length <= 256:
-        whole = LUT2D(max_length=1024, columns=0, **ROUNDED)
+        whole = LUT2D.preset("paper", max_length=1024, columns=0, **ROUNDED)
         assert real(whole, row).sum() == pytest.approx(1.004, abs=0.01)
         assert real(PLUS, row).sum() == pytest.approx(1.0, abs=0.08)
     wide = LUT2D.preset("plus", max_length=1024, out_bits=16)
@@ -101,7 +103,7 @@ def test_rows_longer_than_the_table(length, total):
 def test_coarse_scales_end_in_zero():
     """The last of 101 entries is 0, so that far elements weigh nothing."""
     row = np.r_[127, np.full(63, -128)]
-    for config in LUT2D(**ROUNDED), PLUS:
+    for config in LUT2D.preset("paper", **ROUNDED), PLUS:
         assert real(config, row).tolist() == [1.0] + [0.0] * 63
 
 
@@ -109,7 +111,17 @@ def test_masked_tail_is_not_there():
     random = np.random.default_rng(3)
     x = random.integers(-60, 60, 100)
     mask = np.arange(100) >= 40
-    for config in LUT2D(), PLUS:
+    for config in LUT2D.preset("paper"), PLUS:
         y = model.run(config, x, mask)
         assert y[:40].tolist() == model.run(config, x[:40]).tolist()
         assert not y[40:].any()
+
+
+def test_rows_that_no_exponential_reaches():
+    """Two truncated rows: every element has row 0, and a code of no place."""
+    config = LUT2D.preset("online", rows=2, row_index="truncate", row_spacing="linear",
+                          sigma_memory="lut", lanes=2, max_length=4)
+    assert not any(config.row_numbers)
+    rows = [np.array([3, -9, 100]), np.array([-128])]
+    got, _ = run_rows(config.create(), rows, [np.zeros(len(x), bool) for x in rows])
+    assert got == [model.run(config, x).tolist() for x in rows] == [[0, 0, 0], [0]]

@@ -21,7 +21,7 @@ def real(config, x):
 
 
 def test_published_tables():
-    config = SOFTERMAX(input_scale=QUARTER)
+    config = SOFTERMAX.preset("paper", input_scale=QUARTER)
     assert config.position_factors == (1, 0)
     assert config.fractions == (32768, 38968, 46341, 55109)
     assert config.exponentials[:5] == (32768, 55109 >> 1, 46341 >> 1, 38968 >> 1, 16384)
@@ -36,12 +36,12 @@ def test_published_tables():
 ])
 def test_refused(parameters, message):
     with refused(message):
-        SOFTERMAX(**parameters)
+        SOFTERMAX.preset("paper", **parameters)
 
 
 def test_reciprocals():
     for segments, worst in (2, 0.045), (4, 0.014), (8, 0.004), (16, 0.0012):
-        config = SOFTERMAX(reciprocal_fraction_bits=12, sum_fraction_bits=15,
+        config = SOFTERMAX.preset("paper", reciprocal_fraction_bits=12, sum_fraction_bits=15,
                            reciprocal_segments=segments)
         exact = 1 / (1 + np.arange(len(config.reciprocals)) / len(config.reciprocals))
         error = np.array(config.reciprocals) / 4096 * (1 / exact) - 1
@@ -53,7 +53,7 @@ def test_reciprocals():
 def test_maximum_does_not_drift():
     """Rises of an integer maximum are exact shifts, in any number of beats."""
     ramp = np.arange(64) - 64
-    results = [model.run(SOFTERMAX(lanes=lanes, sum_fraction_bits=15), ramp)
+    results = [model.run(SOFTERMAX.preset("paper", lanes=lanes, sum_fraction_bits=15), ramp)
                for lanes in (1, 4, 16, 64)]
     assert np.ptp(results, axis=0).max() <= 1
 
@@ -62,21 +62,22 @@ def test_tails_of_long_rows():
     """A sum of 6 fraction bits loses small exponentials; with 15 they count."""
     row = np.r_[127, np.full(511, 127 - 64)]
     exact = 1 / (1 + 511 * np.exp(-8.0))
-    paper, plus = SOFTERMAX(lanes=1), SOFTERMAX.preset("plus", lanes=1)
+    paper, plus = SOFTERMAX.preset("paper", lanes=1), SOFTERMAX.preset("plus", lanes=1)
     assert real(paper, row)[0] - exact > 0.1
     assert abs(real(plus, row)[0] - exact) < 0.02
 
 
 def test_outputs_are_coarse():
-    assert real(SOFTERMAX(), np.zeros(384, np.int64)).sum() == 0
-    assert real(SOFTERMAX(), np.zeros(197, np.int64)).sum() == pytest.approx(1.539, abs=1e-3)
+    paper = SOFTERMAX.preset("paper")
+    assert real(paper, np.zeros(384, np.int64)).sum() == 0
+    assert real(paper, np.zeros(197, np.int64)).sum() == pytest.approx(1.539, abs=1e-3)
     wide = SOFTERMAX.preset("plus", out_bits=16)
     assert real(wide, np.zeros(384, np.int64)).sum() == pytest.approx(1.0, abs=0.01)
 
 
 def test_one_is_not_passed():
     """A truncated sum may be less than its only exponential."""
-    for config in SOFTERMAX(), SOFTERMAX.preset("plus"):
+    for config in SOFTERMAX.preset("paper"), SOFTERMAX.preset("plus"):
         x = np.arange(-128, 128)[:, None]
         y = real(config, x)
         assert (y <= 1).all() and (y > 0.97).all()

@@ -25,7 +25,7 @@ PLUS = SPLIT.preset("plus")
 ])
 def test_refused(parameters, message):
     with refused(message):
-        SPLIT(**parameters)
+        SPLIT.preset("paper", **parameters)
 
 
 # Exponentials ------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def test_refused(parameters, message):
 @pytest.mark.parametrize("guard", [0, 4])
 def test_exponentials(bits, scale, guard):
     """Within one unit of the last place, and never rising with the distance."""
-    config = SPLIT(bits=bits, input_scale=scale, guard_bits=guard)
+    config = SPLIT.preset("paper", bits=bits, input_scale=scale, guard_bits=guard)
     words = np.array(config.exponentials)
     exact = np.exp(-scale * np.arange(len(words))) * (1 << config.fraction_bits)
     assert words[0] == 1 << config.fraction_bits
@@ -67,7 +67,7 @@ def test_mean_error_is_that_of_rounding(length):
 @pytest.mark.parametrize("out_bits", [4, 8, 12, 16])
 def test_one_output_step(out_bits):
     """With guard bits, no output is wrong by more than a step and a half of its own size."""
-    config = SPLIT(out_bits=out_bits, guard_bits=4, max_length=64)
+    config = SPLIT.preset("paper", out_bits=out_bits, guard_bits=4, max_length=64)
     x = np.random.default_rng(6).integers(-60, 60, (200, 64))
     p = np.exp((x - x.max(1, keepdims=True)) * config.input_scale)
     p /= p.sum(1, keepdims=True)
@@ -75,6 +75,6 @@ def test_one_output_step(out_bits):
 
 
 def test_one_is_the_largest_output():
-    for config in SPLIT(), PLUS:
+    for config in SPLIT.preset("paper"), PLUS:
         assert model.run(config, np.array([3])).tolist() == [255]
         assert model.run(config, np.array([3, 3])).tolist() == [128, 128]

@@ -220,7 +220,7 @@ def test_lanes_that_are_not_kept():
     {"input_scale": 2.0 ** 40, "max_length": 300},
 ], ids=str)
 def test_directed_rows_fit(parameters):
-    config = E2(**parameters)
+    config = E2.preset("paper", **parameters)
     rows = Rows.of(directed(config))
     low = -(1 << config.bits - 1)
     assert low <= rows.values.min() <= rows.values.max() < -low

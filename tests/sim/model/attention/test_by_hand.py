@@ -176,7 +176,7 @@ def weighed(p):
     preset, *options = preset.split(",")
     options = {key: int(value) for key, _, value in (o.partition("=") for o in options)}
     unit = rtl.unit(name).preset(
-        preset or "paper", bits=p.logit_bits, input_scale=p.logit_scale, out_bits=p.weight_bits,
+        preset or "plus", bits=p.logit_bits, input_scale=p.logit_scale, out_bits=p.weight_bits,
         lanes=p.lanes, max_length=p.max_keys, **options)
     worth = WEIGHT_SCALES[name.removeprefix("softmax-")](p.weight_bits)
     output = requantiser((worth * Fraction(p.value_scale) / Fraction(p.output_scale)) ** 2,
@@ -283,7 +283,7 @@ CASES = [
         {"query_scale": 1e-4, "key_scale": 3.0}, {"bits": 8, "dim": 12, "lanes": 2},
         *({"softmax": name, "weight_bits": 9, **SOFT} for name in (
             "softmax-e2:paper", "softmax-rexp:plus", "softmax-rexp:online,partial_sums=2",
-            "softmax-lut2d", "softmax-split:plus", "softmax-softermax:plus")))),
+            "softmax-lut2d:paper", "softmax-split:plus", "softmax-softermax:plus")))),
     *(("predict", {"predictor": name, "rule": rule, "top_k": 5, "threshold": 20, **change})
       for name in ("leading-one", "4-bit", "sign", "prefix")
       for rule in ("mean", "threshold", "top-k")

@@ -15,6 +15,8 @@ PAPER = {**normalise.COMMON, "mean_fraction_bits": 6, "code_bits": 4, "threshold
          "low_shift": 2, "high_shift": 4, "compression": "half-even", "rsqrt_index_bits": 6,
          "rsqrt_bits": 8}
 PRESETS = {"paper": PAPER, "rms": {**PAPER, "rms": True}}
+FINE = {**PAPER, "bits": 10, "zero_point": 512, "code_bits": 6, "threshold": 256,
+        "mean_fraction_bits": 4}
 
 
 class ByThePaper(normalise.Normaliser):
@@ -31,10 +33,10 @@ class ByThePaper(normalise.Normaliser):
         return (code << shift - p.low_shift) ** 2
 
     def largest(self):
-        square = max(map(self.square, range(self.low, self.high + 1))) << 2 * self.top_alpha
+        square = max(map(self.square, range(self.low, self.high + 1)))
         self.squares = plain.table("squares", tuple(
             self.square(raw) for raw in range(self.low, self.high + 1)))
-        self.largest_sum = self.p.channels * square
+        self.largest_sum = self.largest_row(square)
         return max(self.largest_sum * self.per_square(), 1)
 
     def per_square(self):
@@ -71,6 +73,7 @@ CASES = [(preset, change) for preset in PRESETS for change in (
     {}, {"channels": 1}, {"channels": 7, "lanes": 8}, {"row_length": "variable"},
     {"row_length": "variable", "channels": 100, "epsilon": 3.3}, {"epsilon": 100.0},
     {"signed_input": True, "zero_point": 0}, {"zero_point": 255}, {"alpha_bits": 0},
+    {"alpha_bits": 3},
     {"compression": "half-up"}, {"compression": "truncate"}, {"channel_parameters": "loaded"},
     {"bits": 10, "zero_point": 3, "threshold": 200, "high_shift": 6, "code_bits": 6},
     {"out_bits": 12, "gamma_bits": 12, "gamma_fraction_bits": 3, "beta_fraction_bits": 2},
@@ -86,9 +89,10 @@ def test_by_the_paper(preset, changes):
     assert plain.mismatch(config, wanted) is None
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "fine"])
 def test_presets_as_they_are(preset):
-    config, parameters = normalise.made(AI, preset, PRESETS[preset], {"channels": 768}, None)
+    literal = PRESETS.get(preset, FINE)
+    config, parameters = normalise.made(AI, preset, literal, {"channels": 768}, None)
     wanted = plain.expected(ByThePaper(**parameters), normalise.rows("ai", parameters))
     assert plain.mismatch(config, wanted) is None
 

@@ -13,13 +13,14 @@ Exact = rtl.unit("layernorm-exact")
 
 STANDARD = {**normalise.COMMON, "mean_fraction_bits": 5, "rsqrt_index_bits": 7, "rsqrt_bits": 12}
 PRESETS = {"standard": STANDARD, "rms": {**STANDARD, "rms": True}}
+FINE = {**STANDARD, "bits": 10, "zero_point": 512, "mean_fraction_bits": 3}
 
 
 class ByDefinition(normalise.Normaliser):
     """Exact sums, exact variance, and one step of Newton's from a guess for the root."""
 
     def largest(self):
-        self.largest_sum = self.p.channels * self.largest_x() ** 2
+        self.largest_sum = self.largest_row(self.largest_x() ** 2 >> 2 * self.top_alpha)
         return max(self.largest_sum * (1 if self.p.rms else self.p.channels), 1)
 
     def unit(self, length):
@@ -33,7 +34,8 @@ class ByDefinition(normalise.Normaliser):
         """No element is further from the mean than the root of the length; with what is rounded."""
         p, rounded = self.p, 0
         if not p.rms:
-            error = Fraction(1, 2 << self.mean_bits) + Fraction(self.largest_x(), 1 << 16)
+            error = (Fraction(1, 2 << self.mean_bits)
+                     + Fraction(self.largest_x(), 1 << self.inverse_bits))
             rounded = error * Fraction(2) ** (1 + self.octaves - self.base)
         return (math.isqrt(p.channels) + 2 + math.ceil(rounded)).bit_length() + 1
 
@@ -65,8 +67,11 @@ CASES = [(preset, change) for preset in PRESETS for change in (
     {}, {"channels": 1}, {"channels": 7, "lanes": 8}, {"row_length": "variable"},
     {"row_length": "variable", "channels": 100, "epsilon": 3.3}, {"epsilon": 100.0},
     {"signed_input": True, "zero_point": 0}, {"zero_point": 255}, {"alpha_bits": 0},
+    {"alpha_bits": 3},
     {"channel_parameters": "loaded"}, {"bits": 12, "zero_point": 3, "alpha_bits": 0},
     {"out_bits": 16, "gamma_bits": 16, "gamma_fraction_bits": 3, "beta_fraction_bits": 2},
+    {"bits": 16, "channels": 47, "zero_point": 0, "channel_parameters": "loaded"},
+    {"bits": 16, "zero_point": 9, "channels": 60, "row_length": "variable", "epsilon": 2.0 ** 60},
     {"rsqrt_index_bits": 3, "rsqrt_bits": 15}, {"bits": 3, "zero_point": 2},
     {"rsqrt_index_bits": 2, "rsqrt_bits": 4}, {"gamma_fraction_bits": -3, "output_scale": 1.0})]
 CASES += [("standard", {"mean_fraction_bits": 0}), ("standard", {"mean_fraction_bits": 8})]
@@ -79,9 +84,10 @@ def test_by_definition(preset, changes):
     assert plain.mismatch(config, wanted) is None
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "fine"])
 def test_presets_as_they_are(preset):
-    config, parameters = normalise.made(Exact, preset, PRESETS[preset], {"channels": 768}, None)
+    literal = PRESETS.get(preset, FINE)
+    config, parameters = normalise.made(Exact, preset, literal, {"channels": 768}, None)
     wanted = plain.expected(ByDefinition(**parameters), normalise.rows("exact", parameters))
     assert plain.mismatch(config, wanted) is None
 

@@ -1,6 +1,7 @@
 """The model of E2Softmax: against the published equations, against float64, and its properties."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from sim.metrics import softmax_errors
 from sim.reference import softmax
 
 E2 = rtl.unit("softmax-e2")
+made = functools.partial(E2.preset, "paper")
 
 
 # The published algorithm, as it is written down, in Python integers ------------------------
@@ -43,7 +45,7 @@ def published(x, fraction_bits, lanes, *, constants=(0.818, 0.568), sum_bits=15,
 @pytest.mark.parametrize("out_bits", [8, 16])
 def test_paper_is_the_published_algorithm(lanes, fraction_bits, bits, out_bits):
     rng = np.random.default_rng(lanes)
-    config = E2(bits=bits, input_scale=2.0 ** -fraction_bits, lanes=lanes, max_length=200,
+    config = made(bits=bits, input_scale=2.0 ** -fraction_bits, lanes=lanes, max_length=200,
                 out_bits=out_bits)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     for length in (1, 2, 7, 64, 200):
@@ -108,7 +110,7 @@ def errors(config, length, rows, sigma=3.0):
 
 
 def test_paper_figures():
-    e = errors(E2(lanes=32), 64, 4000)
+    e = errors(made(lanes=32), 64, 4000)
     assert e.l1 == pytest.approx(0.166, abs=0.005)
     assert e.largest <= 0.21
     assert 0.73 <= e.sum_low and e.sum_high <= 1.20
@@ -118,20 +120,20 @@ def test_paper_figures():
 @pytest.mark.parametrize("length, l1, kl", [
     (8, 0.1261, 0.0087), (256, 0.2265, 0.0971), (1024, 0.3141, 0.2053)])
 def test_paper_figures_at_other_lengths(length, l1, kl):
-    e = errors(E2(lanes=32, max_length=1024), length, 1000)
+    e = errors(made(lanes=32, max_length=1024), length, 1000)
     assert e.l1 == pytest.approx(l1, rel=0.04)
     assert e.kl == pytest.approx(kl, rel=0.06)
 
 
 def test_paper_figures_with_16_bits_offline():
     # One beat holds the row, so that nothing is corrected.
-    e = errors(E2(lanes=64, out_bits=16), 64, 4000)
+    e = errors(made(lanes=64, out_bits=16), 64, 4000)
     assert e.l1 == pytest.approx(0.138, abs=0.004)
     assert 0.817 <= e.sum_low and e.sum_high <= 1.228
 
 
 def test_absolute_figures():
-    e = errors(E2(lanes=32, correction="absolute"), 64, 4000)
+    e = errors(made(lanes=32, correction="absolute"), 64, 4000)
     assert e.l1 == pytest.approx(0.1822, abs=0.005)
     assert e.largest <= 0.28
     assert 0.73 <= e.sum_low and e.sum_high <= 1.20
@@ -145,13 +147,13 @@ def test_absolute_figures():
     ({"output_rounding": "round"}, 0.1562),
     ({"code_rounding": "truncate"}, 0.2147)])
 def test_figures_of_options(parameters, l1):
-    assert errors(E2(lanes=64, **parameters), 64, 4000).l1 == pytest.approx(l1, rel=0.03)
+    assert errors(made(lanes=64, **parameters), 64, 4000).l1 == pytest.approx(l1, rel=0.03)
 
 
 @pytest.mark.parametrize("length", [8, 64, 512])
 @pytest.mark.parametrize("sigma", [1.0, 3.0])
 def test_plus_is_better_on_every_figure(length, sigma):
-    paper = errors(E2(lanes=16), length, 1000, sigma)
+    paper = errors(made(lanes=16), length, 1000, sigma)
     plus = errors(E2.preset("plus", lanes=16), length, 1000, sigma)
     for name in ("largest", "mean", "l1", "kl"):
         assert getattr(plus, name) < getattr(paper, name)
@@ -171,21 +173,21 @@ def sums(config, x):
     (8, 0.812, 0.1016), (64, 0.750, 0.0117), (128, 0.5, 0.0039), (197, 0.770, 0.0039),
     (256, 0, 0), (384, 0, 0), (1024, 0, 0)])
 def test_all_equal(length, total, top):
-    config = E2(lanes=32, max_length=1024)
+    config = made(lanes=32, max_length=1024)
     assert sums(config, [5] * length) == pytest.approx((total, top), abs=6e-4)
 
 
 def test_one_hot_is_the_first_constant():
     x = np.full(64, -128)
     x[40] = 127
-    assert model.run(E2(lanes=32), x)[40] == 209
+    assert model.run(made(lanes=32), x)[40] == 209
     assert model.run(E2.preset("plus", lanes=32), x)[40] >= 230
 
 
 def test_two_hot():
     x = np.full(64, -128)
     x[[3, 60]] = 100
-    assert sums(E2(lanes=32), x)[1] == pytest.approx(0.406, abs=6e-4)
+    assert sums(made(lanes=32), x)[1] == pytest.approx(0.406, abs=6e-4)
 
 
 def test_ascending_ramp_drifts_and_absolute_codes_cure_it():
@@ -193,12 +195,12 @@ def test_ascending_ramp_drifts_and_absolute_codes_cure_it():
     exact = softmax(ramp / 8).max()
     assert exact == pytest.approx(0.1175, abs=1e-4)
     for lanes, top, total in ((32, 0.1016, None), (8, 0.1016, None), (1, 0.0117, 0.059)):
-        seen = sums(E2(lanes=lanes), ramp)
+        seen = sums(made(lanes=lanes), ramp)
         assert seen[1] == pytest.approx(top, abs=6e-4)
         assert total is None or seen[0] == pytest.approx(total, abs=1e-3)
-    assert sums(E2(lanes=1), np.arange(256) - 128)[1] == 0
+    assert sums(made(lanes=1), np.arange(256) - 128)[1] == 0
     for lanes in (1, 8, 32):
-        assert sums(E2(lanes=lanes, correction="absolute"), ramp)[1] > 0.08
+        assert sums(made(lanes=lanes, correction="absolute"), ramp)[1] > 0.08
         assert sums(E2.preset("plus", lanes=lanes), ramp)[1] == pytest.approx(exact, rel=0.1)
 
 
@@ -206,14 +208,14 @@ def test_ascending_ramp_drifts_and_absolute_codes_cure_it():
 def test_sums_at_and_between_powers_of_two(total, top):
     # A sum of 2**n takes the first constant, 1.5 * 2**n the second.
     x = [0] * total + [-128] * 3
-    assert model.run(E2(lanes=16), x)[0] == top
+    assert model.run(made(lanes=16), x)[0] == top
 
 
 # Properties --------------------------------------------------------------------------------
 
-VARIANTS = [E2(), E2.preset("plus"), E2(correction="absolute", divider_constants=8),
-            E2(out_bits=16), E2.preset("plus", out_bits=16, code_bits=9, code_fraction_bits=4),
-            E2(code_bits=3, out_bits=12), E2(sum_fraction_bits=4, code_bits=5),
+VARIANTS = [made(), E2(), made(correction="absolute", divider_constants=8),
+            made(out_bits=16), E2.preset("plus", out_bits=16, code_bits=9, code_fraction_bits=4),
+            made(code_bits=3, out_bits=12), made(sum_fraction_bits=4, code_bits=5),
             E2.preset("plus", input_scale=0.7)]
 
 
@@ -280,14 +282,14 @@ def test_saturating_masks_would_leak_but_masks_do_not():
     rng = np.random.default_rng(5)
     x = np.full((200, 1024), -128)
     x[:, :64] = np.clip(np.rint(rng.normal(0, 3, (200, 64)) * 8), -127, 127)
-    config = E2(lanes=32, max_length=1024, out_bits=16)
+    config = made(lanes=32, max_length=1024, out_bits=16)
     hidden = np.arange(1024) >= 64
     assert model.run(config, x)[:, 64:].sum() > 0
     assert model.run(config, x, hidden)[:, 64:].sum() == 0
 
 
 def test_leading_axes():
-    config = E2()
+    config = made()
     x = np.random.default_rng(6).integers(-128, 128, (2, 3, 4, 21))
     y = model.run(config, x)
     assert y.shape == x.shape and y.dtype == np.int32
@@ -308,7 +310,7 @@ def test_leading_axes():
      r"Mask must fit the shape \(4,\), not \(3,\)")])
 def test_bad_input(x, mask, error, message):
     with pytest.raises(error, match=f"^{message}$"):
-        model.run(E2(), x, mask)
+        model.run(made(), x, mask)
 
 
 def test_bad_configuration():
@@ -319,7 +321,7 @@ def test_bad_configuration():
 # Faults that must show ---------------------------------------------------------------------
 
 def test_swapped_constants_would_show():
-    config = E2(lanes=32)
+    config = made(lanes=32)
     object.__setattr__(config, "outputs", tuple(reversed(config.outputs)))
     e = errors(config, 64, 2000)
     assert e.l1 > 0.3 and e.sum_high > 1.4
