@@ -126,8 +126,8 @@ def _fit_softmax(places: Approximation, recorder: Recorder, config: UnitConfig, 
     return Settings(config, result)
 
 
-def _fit_norms(places: Approximation, recorder: Recorder, name: str, parameters: dict[str, object],
-               method: str, percentile: float, head_room: float,
+def _fit_norms(places: Approximation, recorder: Recorder, name: str, out_bits: int,
+               parameters: dict[str, object], method: str, percentile: float, head_room: float,
                per_channel: bool) -> dict[str, NormSettings]:
     result = {}
     for module, place in places.norms.items():
@@ -135,11 +135,11 @@ def _fit_norms(places: Approximation, recorder: Recorder, name: str, parameters:
         if rows is None:
             continue
         scales = channels.fit(name, rows, place.gamma.numpy(), place.beta.numpy(),
-                              epsilon=place.epsilon, method=method, percentile=percentile,
-                              head_room=head_room, per_channel=per_channel,
+                              epsilon=place.epsilon, out_bits=out_bits, method=method,
+                              percentile=percentile, head_room=head_room, per_channel=per_channel,
                               **{**parameters, "rms": place.rms})
         result[module] = NormSettings(scales.config, tuple(scales.input_steps.tolist()),
-                                      tuple(scales.output_steps.tolist()))
+                                      tuple(scales.output_steps.tolist()), scales.input_offset)
     if not result:
         raise AccuracyError(f"Model {type(places.model).__name__} must have a LayerNorm or RMSNorm "
                             "that its forward pass calls")
@@ -198,7 +198,7 @@ class Approximation:
                     raise AccuracyError(f"Settings of {name} must be for {channels_here} channels "
                                         f"and rms {place.rms}, not for {norm.config.channels} and "
                                         f"{norm.config.rms}")
-                place.config = norm.config
+                place.config, place.input_offset = norm.config, norm.input_offset
                 place.input_steps = torch.tensor(norm.input_steps, dtype=torch.float64)
                 place.output_steps = torch.tensor(norm.output_steps, dtype=torch.float64)
             self.norms[name] = place

@@ -8,6 +8,7 @@ channel, which the weights of the next linear layer take up.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -38,16 +39,19 @@ class NormScales:
         Unit, with an output scale of 1.
     input_steps, output_steps : float arrays, shape (channels,)
         Real value of a step of the input and of the output in each channel.
+    input_offset : float
+        Real value of the zero point.
     """
 
     config: LayerNormConfig
     input_steps: np.ndarray
+    input_offset: float
     output_steps: np.ndarray
 
 
 def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, epsilon: float,
-        method: str = "least-squares", percentile: float = 99.9, head_room: float = 0.1,
-        per_channel: bool = True, **parameters: object) -> NormScales:
+        out_bits: int, method: str = "least-squares", percentile: float = 99.9,
+        head_room: float = 0.1, per_channel: bool = True, **parameters: object) -> NormScales:
     """Return config and scales of a LayerNorm unit.
 
     Parameters
@@ -60,6 +64,8 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
         Weights of the layer.
     epsilon : float
         What the layer adds to the variance.
+    out_bits : int
+        Width of an output.
     method : str
         largest: ranges hold all that was seen, and ``head_room``; percentile: but for what is
         beyond it; least-squares: the ranges with the least squared error of the output.
@@ -70,7 +76,7 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     per_channel : bool
         A step of the output for each channel, or one for all.
     **parameters
-        Of the config.
+        Of the config, as of :func:`sim.accuracy.calibrate.calibrate`.
     """
     if method not in METHODS:
         raise AccuracyError(f"Parameter method must be one of {', '.join(METHODS)}, not {method!r}")
@@ -81,23 +87,21 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     inputs = np.asarray(inputs, np.float64)
     rms = bool(parameters.get("rms"))
     outputs = normalise(inputs, gamma, beta, epsilon=epsilon, rms=rms)
-    out_bits = int(parameters["out_bits"])
     steps = _output_steps(outputs, out_bits, method, percentile, per_channel)
     if per_channel:
         steps = np.maximum(steps, DEVIATIONS * np.abs(gamma) / ((1 << (out_bits - 1)) - 1))
-    given = {key: value for key, value in parameters.items() if key != "output_scale"}
-
     def fitted(low: np.ndarray, high: np.ndarray) -> NormScales:
         """Calibrate for inputs between ``low`` and ``high``, (channels,)."""
-        clipped = np.clip(inputs, low, high)
-        room = np.stack([np.where(low < 0, low, 0) * (1 + head_room),
-                         np.where(high > 0, high, 0) * (1 + head_room)])
-        result = calibrate(name, np.concatenate([clipped, room]), gamma / steps,
-                           None if rms else beta / steps, epsilon=epsilon, output_scale=1.0,
-                           **given)
+        with warnings.catch_warnings():
+            # Each trial would warn; the errors of the places are what compare shows.
+            warnings.simplefilter("ignore", UserWarning)
+            result = calibrate(name, np.clip(inputs, low, high), gamma / steps,
+                               None if rms else beta / steps, epsilon=epsilon, output_scale=1.0,
+                               head_room=head_room, fewest_tokens=0, **parameters)
         # Channels whose values stand for themselves times their own step.
         alphas = np.array(result.config.alphas)
-        return NormScales(result.config, result.input_scale * 2.0 ** alphas, steps)
+        return NormScales(result.config, result.input_scale * 2.0 ** alphas, result.input_offset,
+                          steps)
 
     low, high = inputs.min(0), inputs.max(0)
     if method == "largest":
@@ -112,8 +116,8 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
 
 def codes(inputs: np.ndarray, scales: NormScales) -> np.ndarray:
     """Return the unit's inputs for float inputs (..., channels), rounded half up."""
-    values = np.floor(inputs / scales.input_steps + 0.5) + scales.config.zero_point
-    return np.clip(values, *scales.config.raw_range).astype(np.int64)
+    values = np.floor((inputs - scales.input_offset) / scales.input_steps + 0.5)
+    return np.clip(values + scales.config.zero_point, *scales.config.raw_range).astype(np.int64)
 
 
 def _error(scales: NormScales, inputs: np.ndarray, outputs: np.ndarray) -> float:

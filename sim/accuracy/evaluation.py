@@ -39,9 +39,9 @@ class Result:
         Points; less those in float; standard error of the difference.
     output : float
         Relative difference of the model's output, as of
-        :class:`~sim.accuracy.comparison.Comparison`.
+        :class:`~sim.accuracy.comparison.Comparison`, on some of the texts of the calibration.
     kl, flips : float or None
-        Means over the softmaxes.
+        Means over the softmaxes, on the same texts.
     places : Comparison
         Figures of each place.
     """

@@ -149,6 +149,8 @@ class NormPlace:
         Unit, once calibrated.
     input_steps, output_steps : float64 tensors, shape (channels,)
         Real value of a step of the input and of the output in each channel.
+    input_offset : float
+        Real value of the zero point.
     """
 
     name: str
@@ -160,11 +162,12 @@ class NormPlace:
     config: UnitConfig | None = None
     input_steps: torch.Tensor | None = None
     output_steps: torch.Tensor | None = None
+    input_offset: float = 0.0
 
     def codes(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the unit's inputs for activations (..., channels)."""
-        return quantise_inputs(inputs, self.input_steps, self.config.zero_point,
-                               self.config.raw_range, self.name)
+        return quantise_inputs(inputs, self.input_steps, self.input_offset,
+                               self.config.zero_point, self.config.raw_range, self.name)
 
     def normalise(self, inputs: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
         """Return the output for ``inputs``, of which the module itself makes ``exact``."""

@@ -50,9 +50,11 @@ def quantise_logits(logits: torch.Tensor, step: float, offsets: torch.Tensor, bi
     return codes.to(torch.int8 if bits <= 8 else torch.int16)
 
 
-def quantise_inputs(inputs: torch.Tensor, steps: torch.Tensor, zero_point: int,
+def quantise_inputs(inputs: torch.Tensor, steps: torch.Tensor, offset: float, zero_point: int,
                     limits: tuple[int, int], place: str) -> torch.Tensor:
-    """Return the codes of LayerNorm inputs, int32: ``clip(round(input / step) + zero_point)``.
+    """Return the codes of LayerNorm inputs: ``clip(round((input - offset) / step) + zero_point)``.
+
+    int32, rounded half up.
 
     Parameters
     ----------
@@ -60,12 +62,15 @@ def quantise_inputs(inputs: torch.Tensor, steps: torch.Tensor, zero_point: int,
         Inputs.
     steps : float64 tensor, shape (channels,)
         Real value of a step of each channel.
+    offset : float
+        Real value of the zero point.
     zero_point, limits : int, pair of int
-        Code of 0; least and largest code.
+        Code of the offset; least and largest code.
     place : str
         Names the inputs in errors.
     """
-    codes = inputs.to(torch.float64).div(steps).add_(0.5).floor_().add_(zero_point).clamp_(*limits)
+    codes = inputs.to(torch.float64).sub(offset).div_(steps).add_(0.5).floor_()
+    codes.add_(zero_point).clamp_(*limits)
     _refuse_nan(codes, place)
     return codes.to(torch.int32)
 

@@ -30,11 +30,14 @@ class NormSettings:
         Unit.
     input_steps, output_steps : tuples of float, one per channel
         Real value of a step of the input and of the output in each channel.
+    input_offset : float
+        Real value of the zero point.
     """
 
     config: UnitConfig
     input_steps: tuple[float, ...]
     output_steps: tuple[float, ...]
+    input_offset: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Settings:
                                for name, offsets in self.heads.items()}
         result["layernorm"] = {
             name: {"module": norm.config.name, **norm.config.to_dict(),
-                   "input_steps": list(norm.input_steps), "output_steps": list(norm.output_steps)}
+                   "input_steps": list(norm.input_steps), "output_steps": list(norm.output_steps),
+                   "input_offset": norm.input_offset}
             for name, norm in self.layernorm.items()}
         return result
 
@@ -79,8 +83,10 @@ class Settings:
             for name, entry in values.get("layernorm", {}).items():
                 steps = {key: tuple(map(float, entry[key]))
                          for key in ("input_steps", "output_steps")}
-                config = _config({key: value for key, value in entry.items() if key not in steps})
-                layernorm[name] = NormSettings(config, **steps)
+                offset = float(entry["input_offset"])
+                config = _config({key: value for key, value in entry.items()
+                                  if key not in (*steps, "input_offset")})
+                layernorm[name] = NormSettings(config, **steps, input_offset=offset)
             return Settings(None if softmax is None else _config(softmax), heads, layernorm)
         except (KeyError, TypeError, AttributeError, ConfigError) as error:
             raise AccuracyError(f"Settings are damaged: {error}") from None

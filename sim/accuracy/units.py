@@ -31,8 +31,8 @@ def softmax_config(wanted: str | UnitConfig) -> tuple[UnitConfig, bool]:
     return config, fixed
 
 
-def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, dict[str, Any]]:
-    """Return name and parameters of a LayerNorm unit, without those of a layer."""
+def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, int, dict[str, Any]]:
+    """Return name, width of the outputs and given parameters, without those of a layer."""
     if isinstance(wanted, UnitConfig):
         config = wanted
     else:
@@ -47,8 +47,11 @@ def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, dict[str, Any]]
     if config.loaded or config.variable:
         raise AccuracyError("Argument layernorm must have fixed channel_parameters and row_length: "
                             "each layer has a unit of its own")
-    return config.UNIT, {key: value for key, value in dataclasses.asdict(config).items()
-                         if key not in FITTED}
+    if isinstance(wanted, UnitConfig):
+        default = type(config)()
+        values = {key: value for key, value in dataclasses.asdict(config).items()
+                  if key not in FITTED and value != getattr(default, key)}
+    return config.UNIT, config.out_bits, values
 
 
 def _parsed(text: object, argument: str) -> tuple[str, dict[str, Any]]:

@@ -370,7 +370,8 @@ def test_norms_are_bit_exact(build, unit):
         def norm(self, site, inputs, exact, output):
             norm = saved.layernorm[site.name]
             steps = np.array(norm.input_steps)
-            q = np.floor(inputs.double().numpy() / steps + 0.5) + norm.config.zero_point
+            q = np.floor((inputs.double().numpy() - norm.input_offset) / steps + 0.5)
+            q += norm.config.zero_point
             y = model.run(norm.config, np.clip(q, *norm.config.raw_range).astype(int))
             wanted = torch.from_numpy(y * np.array(norm.output_steps)).to(output.dtype)
             assert torch.equal(output, wanted)
