@@ -139,10 +139,10 @@ def test_values_that_start_with_a_minus():
 @pytest.mark.parametrize("parameters, message", [
     ({"logit_scale": 40.0},
      "Parameter logit_scale must be at most 16 for softmax 'softmax-e2:plus', not 40.0"),
-    ({"softmax": "softmax-split:plus", "weight_bits": 13},
+    ({"softmax": "softmax-split:plus,reciprocal=table", "weight_bits": 13},
      "Parameter softmax must be one that can be built with logit_bits 10, logit_scale 0.03125, "
-     "weight_bits 13, lanes 1, max_keys 320, not 'softmax-split:plus', whose reciprocal must be "
-     "divider for more than 12 output bits, not 'table'"),
+     "weight_bits 13, lanes 1, max_keys 320, not 'softmax-split:plus,reciprocal=table', whose "
+     "reciprocal must be divider for more than 12 output bits, not 'table'"),
     ({"softmax": "softmax-e2:plus,code_bits=11"},
      "Parameter softmax must be one that can be built with logit_bits 10, logit_scale 0.03125, "
      "weight_bits 12, lanes 1, max_keys 320, not 'softmax-e2:plus,code_bits=11', whose code_bits "

@@ -97,7 +97,7 @@ def test_what_the_manifest_says():
     values = json.loads(manifest.manifest(config, {"b.txt": "", "a.txt": "x"}))
     assert values["hash"] == config.hash and values["parameters"]["channels"] == 10
     assert values["latency"]["axi"] == config.latency + 1 == values["latency"]["core"] + 1
-    assert values["streams"]["o"] == {"lanes": 3, "width": 10, "signed": True, "scale": 2.0 ** -5,
+    assert values["streams"]["o"] == {"lanes": 3, "width": 10, "signed": True, "scale": 2.0 ** -7,
                                       "meaning": "y"}
     assert list(values["files"]) == ["a.txt", "b.txt"]
     assert values["tools"] == header.tools()
