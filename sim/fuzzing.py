@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from amaranth import UnusedElaboratable
 from rich.console import Console
 from rich.table import Table
 
@@ -118,6 +119,8 @@ def failure_of(name: str, values: Mapping[str, Any]) -> tuple[UnitConfig | None,
     try:
         with warnings.catch_warnings(), np.errstate(all="raise"):
             warnings.simplefilter("error")
+            # What was left unbuilt before may be collected here.
+            warnings.simplefilter("ignore", UnusedElaboratable)
             try:
                 config = unit(name)(**values)
             except ConfigError as error:

@@ -17,8 +17,8 @@ from sim import regress
 
 # Random configurations of each unit, in the fast part and in the slow one. The units share their
 # rooms: the first one's configurations reach most of what there is.
-FAST_CONFIGS, SLOW_CONFIGS = 1, {"softmax-e2": 40}
-OTHER_SLOW_CONFIGS = 10
+FAST_CONFIGS, SLOW_CONFIGS = 1, {"softmax-e2": 16}
+OTHER_SLOW_CONFIGS = 4
 FEW_ROWS = 200
 
 # What runs on Icarus: in the fast part, and besides in the slow one.
