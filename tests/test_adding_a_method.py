@@ -59,8 +59,8 @@ def test_in_the_regression(kind, project, icarus):
 def test_in_the_reports(project):
     """Cost is left out: to synthesise all methods takes minutes."""
     script = ("from sim.report import softmax_family as f; "
-              "f.cores = f.shells = lambda configs: [type('Figures', (), dict(lut=0, dsp=0, bram=0, "
-              "delay_ps=0))] * len(configs); print(f.family())")
+              "f.cores = f.shells = lambda configs: [type('Figures', (), dict(lut=0, dsp=0, "
+              "bram=0, delay_ps=0))] * len(configs); print(f.family())")
     row = re.search(r"^\| `softmax-mine` plain \| (.*)$", run(project, "-c", script), re.MULTILINE)
     l1 = [float(value) for value in row[1].split(" | ")[0].split(" / ")]
     # Sums are off by up to a factor of two: the method is a bad one, as its definition says.
