@@ -85,7 +85,9 @@ def inputs(config: LayerNormConfig, kind: str, random: np.random.Generator, *, b
         found += random_rows(config, random, beats // 2)
     if not config.loaded:
         return found
-    return Loads(found, [channel_parameters(config, random) for _ in range(LOADS)])
+    # A load takes as long as a row, and waits for one that still needs its bank.
+    loads = min(LOADS, max(len(found) // 3, 1))
+    return Loads(found, [channel_parameters(config, random) for _ in range(loads)])
 
 
 def tests(config: LayerNormConfig, kind: str) -> list[str] | None:
