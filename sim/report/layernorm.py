@@ -15,7 +15,7 @@ from .tools import cores, joined, shells, table
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]
 
-LANES = (1, 4, 8, 32)
+LANES = (1, 8)
 CHANNELS = 768
 
 # Tokens of the table of layers: to calibrate on, and others to measure on; lengths of their texts;
@@ -41,7 +41,7 @@ PEER_ERRORS = ("MASE LayerNorm", {64: (0.1015, 0.80), 512: (0.032, 0.29)})
 
 
 def cost() -> str:
-    """Return the table: cost per element and cycle at 1, 4, 8 and 32 lanes, rows of 768 channels.
+    """Return the table: cost per element and cycle at 1 and 8 lanes, rows of 768 channels.
 
     Alphas, gammas and betas are random, so that none is a constant. LUTs of the core, and all
     figures with the AXI4-Stream shell.

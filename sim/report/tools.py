@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -32,15 +33,19 @@ def joined(cells: Iterable[object]) -> str:
 def cores(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
     """Return the synthesis figures of each config's core, two at a time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda config: synthesis.measure(emitted(config), config.name),
-                             configs))
+        return list(pool.map(lambda config: _figures(config, config.name), configs))
 
 
 def shells(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
     """Return the figures of each config with its AXI4-Stream shell, two at a time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda config: synthesis.measure(emitted(config),
-                                                              f"{config.name}_axis"), configs))
+        return list(pool.map(lambda config: _figures(config, f"{config.name}_axis"), configs))
+
+
+@functools.cache
+def _figures(config: UnitConfig, top: str) -> synthesis.Figures:
+    # Several tables show the same units.
+    return synthesis.measure(emitted(config), top)
 
 
 def normal_errors(config: UnitConfig, length: int, sigma: float = 3.0) -> SoftmaxErrors:
