@@ -15,7 +15,8 @@ import numpy as np
 from rtl.config import UnitConfig
 from sim.data.columns import sort
 
-from .bench import Bench, require, tests_of
+from .bench import Bench, tests_of
+from .compare import require
 from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
 

@@ -20,18 +20,12 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from .compare import Where, differences
+from .compare import Where, differences, require
 from .jobs import Job
 from .rows import formats
 from .stream import Port, Sink, Source, Stall
 
-__all__ = ["Bench", "Transfer", "require", "tests_of"]
-
-
-def require(condition: object, message: str) -> None:
-    """Fail with a message unless the condition holds."""
-    if not condition:
-        raise AssertionError(message)
+__all__ = ["Bench", "Transfer", "tests_of"]
 
 
 @functools.cache

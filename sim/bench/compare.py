@@ -8,10 +8,20 @@ import numpy as np
 
 from .rows import BeatFormat, Rows
 
-__all__ = ["Where", "differences", "places_of_rows"]
+__all__ = ["Difference", "Where", "differences", "places_of_rows", "require"]
 
 Where = Callable[[int], tuple[str, int]]
 """What a beat belongs to, and the number that its lane 0 has there, from the beat's index."""
+
+
+class Difference(AssertionError):
+    """Hardware and model differ, or a rule of the streams is broken."""
+
+
+def require(condition: object, message: str) -> None:
+    """Fail with a message unless the condition holds."""
+    if not condition:
+        raise Difference(message)
 
 
 def places_of_rows(rows: Rows, lanes: int) -> Where:

@@ -13,8 +13,8 @@ import numpy as np
 
 from rtl.layernorm.config import LayerNormConfig
 
-from .bench import Bench, require, tests_of
-from .compare import places_of_rows
+from .bench import Bench, tests_of
+from .compare import places_of_rows, require
 from .jobs import LoadJob, load_beats
 from .stream import Source, Stall, gaps, stalls
 

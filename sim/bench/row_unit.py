@@ -6,65 +6,23 @@ Run inside the simulator by :mod:`sim.runner`, once for each :class:`~sim.bench.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from .bench import Bench, require, tests_of
-from .compare import places_of_rows
+from .bench import Bench, tests_of
+from .compare import places_of_rows, require
 from .jobs import RowJob
-from .rows import Rows
+from .rows import Rows, malformed_keeps
 from .stream import Sink, Source, Stall, gaps, patient, stalls
+from .timing import check_schedule, early_stalls
 
-__all__ = ["early_stalls", "output_schedule"]
+__all__: list[str] = []
 
 # Rows that a test of one event (a reset, an error) sends around it, in beats.
 FEW_BEATS = 300
-
-
-# What must come when
-
-def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int) -> np.ndarray:
-    """Return the cycle of every output beat, if the output is always ready.
-
-    A row's first beat leaves ``latency`` cycles after its last beat was accepted, or after the last
-    beat of the row before, whichever is later; its others follow in every cycle.
-
-    Parameters
-    ----------
-    accepted : int array
-        Cycle in which each input beat was accepted.
-    beats : int array
-        Beats of each row.
-    latency : int
-        As the config states it.
-    """
-    ready = accepted[np.cumsum(beats) - 1] + latency
-    schedule = np.empty(len(accepted), np.int64)
-    start = free = 0
-    for first, count in zip(ready.tolist(), beats.tolist(), strict=True):
-        first = max(first, free)
-        free = first + count
-        schedule[start:start + count] = np.arange(first, free)
-        start += count
-    return schedule
-
-
-def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
-                 waits: float | np.ndarray) -> np.ndarray:
-    """Return the cycles in which a beat without a gap before it had to wait without need.
-
-    A beat may wait while ``waits`` rows are inside, a number for all or of each beat: their last
-    beat is accepted, but has not left.
-    """
-    waited = np.setdiff1d(np.arange(accepted[0], accepted[-1]), accepted)
-    ends = np.cumsum(beats) - 1
-    inside = (np.searchsorted(accepted[ends], waited, "left")
-              - np.searchsorted(schedule[ends], waited, "left"))
-    waits = np.broadcast_to(waits, len(accepted))[np.searchsorted(accepted, waited)]
-    return waited[inside < waits]
 
 
 # Bench
@@ -144,17 +102,8 @@ _test = tests_of(_Bench)
 # Exactness and timing
 
 def _check_schedule(bench: _Bench, rows: Rows, accepted: np.ndarray, cycles: np.ndarray) -> None:
-    beats = rows.beats(bench.config.lanes)
-    for _ in range(bench.config.passes - 1):
-        # A row rests once more: what one store puts out is what the next one accepts.
-        accepted = output_schedule(accepted, beats, 0)
-    schedule = output_schedule(accepted, beats, bench.job.latency)
-    late = np.flatnonzero(cycles != schedule)
-    if len(late):
-        beat = int(late[0])
-        row = int(np.searchsorted(np.cumsum(beats), beat, "right"))
-        raise AssertionError(f"row {row} ({rows.names[row]}, {beats[row]} beats): output beat "
-                             f"{beat} came in cycle {cycles[beat]} instead of {schedule[beat]}")
+    check_schedule(rows, bench.config.lanes, accepted, cycles, bench.job.latency,
+                   bench.config.passes)
 
 
 @_test
@@ -290,7 +239,7 @@ async def malformed_keep(bench):
     """A row whose ``keep`` is not of the stream's form raises ``error`` and hurts no other row."""
     lanes = bench.config.lanes
     counts = bench.job.rows.beats(lanes)
-    for place, pattern in _malformed(lanes, bench.config.max_beats):
+    for place, pattern in malformed_keeps(lanes, bench.config.max_beats):
         candidates = np.flatnonzero(counts > (place == "first"))
         if not len(candidates):
             continue
@@ -307,17 +256,3 @@ async def malformed_keep(bench):
         bench.error(0)
         await bench.exchange(rows, outputs, beats=beats, ignore=len(before[0]))
         bench.error(1)
-
-
-def _malformed(lanes: int, max_beats: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield what can be wrong with a beat: which one of its row, and lanes kept."""
-    lane = np.arange(lanes)
-    if lanes > 2:
-        yield "last", lane != lanes // 2
-    if lanes > 1:
-        yield "last", lane > 0
-    yield "last", lane < 0
-    if max_beats > 1:
-        yield "first", lane < 0
-        if lanes > 1:
-            yield "first", lane < lanes - 1

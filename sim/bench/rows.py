@@ -7,7 +7,7 @@ bit, and unknown bits show as they are. The last beat of a row has the digit 1 i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from amaranth.lib.wiring import In, Out
@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.bus.axi_stream import bus_name, element_bytes
 from rtl.config import UnitConfig
 
-__all__ = ["BeatFormat", "Rows", "formats"]
+__all__ = ["BeatFormat", "Rows", "formats", "malformed_keeps"]
 
 
 # Rows
@@ -232,3 +232,19 @@ def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
         return tuple(_core(layout, port) for port, layout in config.streams.items())
     return tuple(_axis(layout, bus_name(port, Out if port == "o" else In))
                  for port, layout in config.streams.items())
+
+
+# Malformed streams
+
+def malformed_keeps(lanes: int, max_beats: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield what can be wrong with a beat: which one of its row, and lanes kept."""
+    lane = np.arange(lanes)
+    if lanes > 2:
+        yield "last", lane != lanes // 2
+    if lanes > 1:
+        yield "last", lane > 0
+    yield "last", lane < 0
+    if max_beats > 1:
+        yield "first", lane < 0
+        if lanes > 1:
+            yield "first", lane < lanes - 1

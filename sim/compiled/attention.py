@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..bench.compare import require
 from ..runner import TestResult
-from .comparison import Comparison, Wrong, require, run_tests
+from .comparison import Comparison, Wrong, run_tests
 from .simulation import CompiledSimulation, Result
 
 __all__ = ["AttentionComparison", "compare_attention"]

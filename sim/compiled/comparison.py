@@ -7,28 +7,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..bench.compare import Difference, require
+from ..bench.timing import longest_pause
 from ..runner import TestResult
 from .packing import PackedFormat
 from .simulation import PERIOD, CompiledSimulation, Result, pattern_of_waits
-from .timing import longest_pause
 
-__all__ = ["Comparison", "Difference", "Wrong", "random_pattern", "require", "run_tests"]
+__all__ = ["Comparison", "Wrong", "random_pattern", "run_tests"]
 
 # Probabilities that a cycle which could carry a beat does not.
 PAUSES = (0.05, 0.3, 0.7)
 
 # Cycles of random traffic before a reset.
 DISTURBANCE = 200
-
-
-class Difference(AssertionError):
-    """Hardware and model differ, or a rule of the streams is broken."""
-
-
-def require(condition: object, message: str) -> None:
-    """Fail with a message unless the condition holds."""
-    if not condition:
-        raise Difference(message)
 
 
 def random_pattern(random: np.random.Generator, probability: float) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 
 from rtl.layernorm.config import LayerNormConfig
 
+from ..bench.compare import require
 from ..bench.jobs import LoadJob, load_beats
 from ..runner import TestResult
-from .comparison import Comparison, require, run_tests
+from .comparison import Comparison, run_tests
 from .rows import check_rows
 from .simulation import CompiledSimulation, Result
 

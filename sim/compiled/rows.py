@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..bench.compare import require
 from ..bench.jobs import RowJob
-from ..bench.rows import Rows
+from ..bench.rows import Rows, malformed_keeps
+from ..bench.timing import check_schedule, needless_waits
 from ..runner import TestResult
-from .comparison import Comparison, Wrong, require, run_tests
+from .comparison import Comparison, Wrong, run_tests
 from .packing import members_of
 from .simulation import CompiledSimulation, Result, pattern_of_gaps
-from .timing import needless_waits, output_schedule
 
 __all__ = ["RowComparison", "check_rows", "compare_rows"]
 
@@ -105,15 +106,8 @@ class RowComparison(Comparison):
 
     def check_schedule(self, rows: Rows, result: Result) -> None:
         """Check the cycle of every output beat, with the output always ready."""
-        beats, cycles = rows.beats(self.i.lanes), result.moved["o"]
-        schedule = output_schedule(result.moved["i"], beats, self.simulation.design.latency,
-                                   self.config.passes)
-        late = np.flatnonzero(cycles != schedule)
-        if len(late):
-            beat = int(late[0])
-            row = int(np.searchsorted(np.cumsum(beats), beat, "right"))
-            require(False, f"row {row} ({rows.names[row]}, {beats[row]} beats): output beat {beat} "
-                           f"came in cycle {cycles[beat]} instead of {schedule[beat]}")
+        check_schedule(rows, self.i.lanes, result.moved["i"], result.moved["o"],
+                       self.simulation.design.latency, self.config.passes)
 
     def rows_back_to_back(self) -> None:
         """No gaps, no stalls: exact, one beat per cycle, every output beat in its cycle."""
@@ -202,7 +196,7 @@ class RowComparison(Comparison):
         """A row whose ``keep`` is not of the stream's form raises ``error``, hurts no other row."""
         lanes = self.i.lanes
         counts = self.job.rows.beats(lanes)
-        for place, pattern in _malformed(lanes, self.config.max_beats):
+        for place, pattern in malformed_keeps(lanes, self.config.max_beats):
             candidates = np.flatnonzero(counts > (place == "first"))
             if not len(candidates):
                 continue
@@ -235,17 +229,3 @@ def check_rows(comparison: Comparison, rows: Rows, expected: np.ndarray, result:
     elif not result.failure and result.unsent["i"]:
         problems.append(f"{result.unsent['i']} input beats are not taken")
     require(not any(problems), "; ".join(filter(None, problems)))
-
-
-def _malformed(lanes: int, max_beats: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield what can be wrong with a beat: which one of its row, and lanes kept."""
-    lane = np.arange(lanes)
-    if lanes > 2:
-        yield "last", lane != lanes // 2
-    if lanes > 1:
-        yield "last", lane > 0
-    yield "last", lane < 0
-    if max_beats > 1:
-        yield "first", lane < 0
-        if lanes > 1:
-            yield "first", lane < lanes - 1

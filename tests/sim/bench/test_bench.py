@@ -12,8 +12,8 @@ from sim import runner
 from sim.bench.attention import AttentionJob, KeySet
 from sim.bench.compare import differences, places_of_rows
 from sim.bench.jobs import LoadJob, Loads, RowJob
-from sim.bench.row_unit import early_stalls, output_schedule
 from sim.bench.rows import Rows, formats
+from sim.bench.timing import early_stalls, needless_waits, output_schedule
 from sim.jobs import make_job
 from sim.stimuli.attention import random_sets
 from sim.stimuli.softmax import LENGTHS, back_to_back, directed, random_rows
@@ -167,6 +167,27 @@ def test_schedule():
     # A short row waits for a long one.
     accepted, beats = np.arange(1, 7), np.array([4, 1, 1])
     assert output_schedule(accepted, beats, 1).tolist() == [5, 6, 7, 8, 9, 10]
+
+
+def test_schedule_by_hand():
+    random = np.random.default_rng(0)
+    beats = random.integers(1, 9, 400)
+    accepted = np.cumsum(random.integers(1, 4, beats.sum()))
+    free, schedule = 0, []
+    for end, count in zip(np.cumsum(beats) - 1, beats, strict=True):
+        first = max(accepted[end] + 7, free)
+        free = first + count
+        schedule += range(first, free)
+    assert output_schedule(accepted, beats, 7).tolist() == schedule
+    twice = output_schedule(output_schedule(accepted, beats, 0), beats, 7)
+    assert np.array_equal(output_schedule(accepted, beats, 7, passes=2), twice)
+    # A beat without a gap is offered in the cycle behind the one before it.
+    offered = np.concatenate([accepted[:1], accepted[:-1] + 1])
+    schedule = np.array(schedule)
+    for limit in 1, 2, 3:
+        early = early_stalls(accepted, schedule, beats, limit)
+        beat = np.unique(np.searchsorted(accepted, early))
+        assert np.array_equal(needless_waits(offered, accepted, schedule, beats, limit), beat)
 
 
 def test_early_stalls():

@@ -11,16 +11,14 @@ import pytest
 
 import rtl
 from sim import runner
-from sim.bench.row_unit import early_stalls
-from sim.bench.row_unit import output_schedule as output_schedule_of_bench
 from sim.bench.rows import Rows, formats
+from sim.bench.timing import longest_pause
 from sim.compiled import build, soak
 from sim.compiled.attention import compare_attention
 from sim.compiled.loads import compare_loads
 from sim.compiled.packing import PackedFormat, members_of
 from sim.compiled.rows import RowComparison, compare_rows
 from sim.compiled.simulation import CompiledSimulation, pattern_of_gaps
-from sim.compiled.timing import longest_pause, needless_waits, output_schedule
 from sim.compiled.traffic import load_job, row_job, set_job
 from sim.jobs import make_job
 from sim.stimuli.layernorm import channel_parameters
@@ -77,24 +75,6 @@ def test_elements_that_cross_words(width):
     members = form.decode(form.encode(data, last=last))
     assert np.array_equal(members["data"], data)
     assert np.array_equal(members["last"].ravel(), last)
-
-
-# Timing
-
-def test_timing_rules_are_those_of_the_bench():
-    random = np.random.default_rng(0)
-    beats = random.integers(1, 9, 400)
-    accepted = np.cumsum(random.integers(1, 4, beats.sum()))
-    schedule = output_schedule(accepted, beats, 7)
-    assert np.array_equal(schedule, output_schedule_of_bench(accepted, beats, 7))
-    twice = output_schedule_of_bench(output_schedule_of_bench(accepted, beats, 0), beats, 7)
-    assert np.array_equal(output_schedule(accepted, beats, 7, passes=2), twice)
-    # A beat without a gap is offered in the cycle behind the one before it.
-    offered = np.concatenate([accepted[:1], accepted[:-1] + 1])
-    for limit in 1, 2, 3:
-        early = early_stalls(accepted, schedule, beats, limit)
-        beat = np.unique(np.searchsorted(accepted, early))
-        assert np.array_equal(needless_waits(offered, accepted, schedule, beats, limit), beat)
 
 
 def test_patterns():

@@ -1,10 +1,16 @@
-"""What must come when: cycles of the beats of units that turn rows into rows."""
+"""What must come when: cycles of the beats of units that turn rows into rows.
+
+Both drivers go by these rules, that of cocotb and the compiled one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["longest_pause", "needless_waits", "output_schedule"]
+from .compare import require
+from .rows import Rows
+
+__all__ = ["check_schedule", "early_stalls", "longest_pause", "needless_waits", "output_schedule"]
 
 
 def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int,
@@ -32,6 +38,51 @@ def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int,
         offset = np.maximum.accumulate(ready - starts)
         accepted = np.repeat(offset, beats) + np.arange(len(accepted))
     return accepted
+
+
+def check_schedule(rows: Rows, lanes: int, accepted: np.ndarray, moved: np.ndarray, latency: int,
+                   passes: int = 1) -> None:
+    """Check the cycle of every output beat, with the output always ready.
+
+    Parameters
+    ----------
+    rows : Rows
+        Rows that went in.
+    lanes : int
+        Lanes of a beat.
+    accepted, moved : int array (beats,)
+        Cycle in which each input beat was accepted, and each output beat left.
+    latency, passes : int
+        As the configuration states them.
+
+    Raises
+    ------
+    Difference
+        If a beat left in another cycle than :func:`output_schedule` says; names the first one.
+    """
+    beats = rows.beats(lanes)
+    schedule = output_schedule(accepted, beats, latency, passes)
+    late = np.flatnonzero(moved != schedule)
+    if len(late):
+        beat = int(late[0])
+        row = int(np.searchsorted(np.cumsum(beats), beat, "right"))
+        require(False, f"row {row} ({rows.names[row]}, {beats[row]} beats): output beat {beat} "
+                       f"came in cycle {moved[beat]} instead of {schedule[beat]}")
+
+
+def early_stalls(accepted: np.ndarray, schedule: np.ndarray, beats: np.ndarray,
+                 waits: float | np.ndarray) -> np.ndarray:
+    """Return the cycles in which a beat without a gap before it had to wait without need.
+
+    A beat may wait while ``waits`` rows are inside, a number for all or of each beat: their last
+    beat is accepted, but has not left.
+    """
+    waited = np.setdiff1d(np.arange(accepted[0], accepted[-1]), accepted)
+    ends = np.cumsum(beats) - 1
+    inside = (np.searchsorted(accepted[ends], waited, "left")
+              - np.searchsorted(schedule[ends], waited, "left"))
+    waits = np.broadcast_to(waits, len(accepted))[np.searchsorted(accepted, waited)]
+    return waited[inside < waits]
 
 
 def needless_waits(offered: np.ndarray, accepted: np.ndarray, moved: np.ndarray,
