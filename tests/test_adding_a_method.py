@@ -47,8 +47,8 @@ def test_generated(project):
     assert (project / "build" / "softmax_mine_b5o8l8n512_plain_f6").is_dir()
 
 
-@pytest.mark.parametrize("kind", [
-    "throughput", pytest.param("directed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["throughput", "directed"])
 def test_in_the_regression(kind, project, icarus):
     printed = run(project, "-m", "sim.regress", "softmax-mine", "--sim", "icarus", "--kind",
                   kind, "--rows", "20", "--jobs", "1")

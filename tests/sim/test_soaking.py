@@ -28,6 +28,7 @@ def test_every_unit_has_its_presets_and_random_configurations(tmp_path):
         assert tasks == list(soaking.soak_tasks([name], 1000, 2, 1, tmp_path))
 
 
+@pytest.mark.slow
 def test_so_many_beats(verilator, tmp_path, capsys):
     assert regress.main(["softmax-rexp", "--beats", "4000", "--configs", "1", "--seed", "3",
                          "--out", str(tmp_path)]) == 0

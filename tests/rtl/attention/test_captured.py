@@ -137,15 +137,16 @@ def simulate(config, sets, tests):
     assert len(results) == len(tests) and all(result.outputs == outputs for result in results)
 
 
-def engines(*fast):
-    """Engines and heads. Those of so many dimensions and keys take long to emit."""
+def engines():
+    """Engines and heads."""
     for number, name in enumerate(ENGINES):
         yield pytest.param(name, (number + 2) % len(capture.HEADS), id=name,
-                           marks=[] if name in fast else [pytest.mark.slow])
+                           # So many dimensions and keys take long to emit.
+                           marks=pytest.mark.slow)
 
 
 @pytest.mark.usefixtures("verilator")
-@pytest.mark.parametrize("name, number", [*engines("dense")])
+@pytest.mark.parametrize("name, number", [*engines()])
 def test_equals_model(heads, name, number):
     """A padded set and a whole one, of other queries; maps of both, for another head's values."""
     config = engine(name, number, heads)
@@ -163,7 +164,7 @@ def test_equals_model(heads, name, number):
 
 
 @pytest.mark.usefixtures("verilator")
-@pytest.mark.parametrize("name, number", [*engines("dense")])
+@pytest.mark.parametrize("name, number", [*engines()])
 def test_equals_model_at_other_lengths(heads, texts, name, number):
     """Texts of up to 256 tokens behind each other, in the engine that one of 181 was fitted to."""
     config = engine(name, number, heads)

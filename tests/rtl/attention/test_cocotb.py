@@ -21,10 +21,9 @@ HOST = Attention.preset("aggressive", dim=4, io_lanes=2, max_keys=13, bits=6, sc
                         sort="host")
 REUSE = Attention(reuse=True, dim=6, io_lanes=3, max_keys=13, maps=2)
 
-QUICK = [(DENSE, "axis", "icarus"), (PREDICT, "core", "icarus"), (REUSE, "core", "icarus")]
-SLOW = [(DENSE, "core", "icarus"), (PREDICT, "axis", "icarus"), (GREEDY, "core", "icarus"),
-        (HOST, "axis", "icarus"), (REUSE, "axis", "icarus"), (DENSE, "core", "verilator"),
-        (PREDICT, "core", "verilator"), (HOST, "axis", "verilator"), (REUSE, "axis", "verilator")]
+QUICK = [(DENSE, "axis", "icarus")]
+SLOW = [(PREDICT, "core", "icarus"), (GREEDY, "core", "icarus"), (HOST, "axis", "icarus"),
+        (REUSE, "core", "icarus"), (DENSE, "core", "verilator"), (REUSE, "axis", "verilator")]
 
 
 def cases():

@@ -103,7 +103,8 @@ def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     assert average <= config.query_cycles(40, kept[4:].mean()) + kept.max() / 20
 
 
-@pytest.mark.parametrize("top_k", [1, 9, 10, 33, 40])
+@pytest.mark.parametrize("top_k", [
+    1, 10, *(pytest.param(top_k, marks=pytest.mark.slow) for top_k in (9, 33, 40))])
 def test_top_k_sets_the_pace(top_k):
     """A query takes the cycles of the keys that it keeps, or of all in words: no bubble.
 

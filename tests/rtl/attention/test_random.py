@@ -11,10 +11,10 @@ from sim.testing.attention import random_set, random_sets, run_sets
 Attention = rtl.unit("attention")
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 6 else [])
-                                  for seed in range(48)])
+@pytest.mark.parametrize("seed", [
+    *range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 6))])
 def test_equals_the_model(seed):
-    """The seed in the test's name repeats it."""
+    """In Amaranth's own simulator; the seed in the test's name repeats it."""
     rng = np.random.default_rng([seed, 1])
     config = random_config(Attention, rng)
     sets = (random_sets(config, rng, 8) if config.reuse else

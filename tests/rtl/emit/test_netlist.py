@@ -42,24 +42,18 @@ def job_of(design, beats=400):
 
 
 CONFIGS = [
-    softmax("softmax-e2", "paper", lanes=4, max_length=64),
-    softmax("softmax-e2", "plus", lanes=4, max_length=64),
-    softmax("softmax-e2", "plus", lanes=8, max_length=300),
-    softmax("softmax-rexp", "plus", lanes=4, max_length=64),
-    softmax("softmax-lut2d", "plus", lanes=4, max_length=64),
-    softmax("softmax-rexp", "online", lanes=4, max_length=32),
-    softmax("softmax-split", "plus", lanes=2, max_length=32),
-    softmax("softmax-softermax", "plus", lanes=2, max_length=32),
-    layernorm("layernorm-ai", lanes=4, channels=18),
-    layernorm("layernorm-ai", lanes=2, channels=7, rms=True, zero_point=117),
-    layernorm("layernorm-exact", lanes=3, channels=12),
+    softmax("softmax-e2", "paper", lanes=3, max_length=40),
+    softmax("softmax-e2", "plus", lanes=3, max_length=40),
+    softmax("softmax-rexp", "online", lanes=3, max_length=32),
+    softmax("softmax-lut2d", "plus", lanes=3, max_length=40),
+    softmax("softmax-split", "plus", lanes=2, max_length=24),
+    softmax("softmax-softermax", "plus", lanes=2, max_length=24),
+    layernorm("layernorm-ai", lanes=3, channels=13),
+    layernorm("layernorm-exact", lanes=2, channels=9),
     layernorm("layernorm-ai", lanes=2, channels=9, row_length="variable", memory="distributed",
               epsilon=2.0),
-    attention("dense", lanes=2, softmax="softmax-e2:plus"),
     attention("predict", predict_lanes=2, query_scale=0.3),
-    attention("predict", predict_lanes=4, predictor="prefix", prefix_dims=2, rule="top-k", top_k=3),
-    attention("conservative", scan_lanes=4),
-    attention("aggressive", scan_lanes=2, sort="host", empty="first"),
+    attention("aggressive", dim=2, max_keys=5, scan_lanes=2, sort="host", empty="first"),
     attention("reuse", maps=2, value_scale=0.3, memory="block"),
 ]
 

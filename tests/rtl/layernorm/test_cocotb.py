@@ -42,7 +42,7 @@ def simulate(tmp_path, store, require_simulator):
 
 
 @pytest.mark.parametrize("name, parameters, ports, simulator", [
-    case("layernorm-ai", FIXED, "core", "icarus", slow=False),
+    case("layernorm-ai", FIXED, "core", "icarus"),
     case("layernorm-exact", VARIABLE, "axis", "icarus", slow=False),
     case("layernorm-ai", VARIABLE, "axis", "icarus"),
     case("layernorm-exact", FIXED, "core", "icarus"),

@@ -125,7 +125,10 @@ CONFIGS = [
 ]
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda config: config.name)
+# Every second one is slow, for time.
+@pytest.fixture(params=[
+    pytest.param(config, id=config.name, marks=[pytest.mark.slow] if number % 2 else [])
+    for number, config in enumerate(CONFIGS)])
 def config(request):
     return request.param
 

@@ -1,5 +1,7 @@
 """Speeds are measured of every unit."""
 
+import pytest
+
 import rtl
 from sim.report import benchmark
 
@@ -10,6 +12,7 @@ def test_every_model(monkeypatch):
     assert len(names) == sum(len(rtl.unit(name).PRESETS) for name in rtl.units())
 
 
+@pytest.mark.slow
 def test_every_unit_is_simulated(monkeypatch):
     """The first unit of each family; without a simulator the figure says what is missing."""
     monkeypatch.setattr(benchmark, "units", lambda: ("softmax-e2", "layernorm-ai", "attention"))

@@ -21,8 +21,8 @@ UNKNOWN = synthesis.Figures(**{field.name: math.nan if field.name != "path" else
                                for field in dataclasses.fields(synthesis.Figures)})
 
 # The other tables take minutes: simulations, or searches in sets of hundreds of keys.
-QUICK = ("e2-exactness", "softmax-family", "layernorm-exactness", "attention-errors")
-SLOW = ("e2-cost", "layernorm-cost", "attention-error-parts")
+QUICK = ("e2-exactness", "layernorm-exactness", "attention-errors")
+SLOW = ("softmax-family", "e2-cost", "layernorm-cost", "attention-error-parts")
 
 
 def documented():
