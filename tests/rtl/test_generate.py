@@ -142,6 +142,28 @@ def test_config_file_with_a_preset(run, out, tmp_path):
     assert folders(out) == [PassthroughConfig.preset("wide").name]
 
 
+def test_control(run, out, tmp_path):
+    """Registers of every unit, in files beside those that are there without them."""
+    config = PassthroughConfig(bits=5)
+    run("passthrough", "--bits", 5)
+    before = (out / config.name / f"{config.name}.v").read_bytes()
+    status, printed, error = run("passthrough", "--bits", 5, "--control", "axi-lite")
+    assert (status, error) == (0, "")
+    folder = out / config.name
+    assert f"{config.name}_axil.v" in folders(folder)
+    assert (folder / f"{config.name}.v").read_bytes() == before
+    iverilog(before.decode() + (folder / f"{config.name}_axil.v").read_text(), tmp_path)
+    assert run("passthrough", "--control", "axi")[::2] == (
+        2, "error: Argument --control: invalid choice: 'axi' (choose from 'none', 'axi-lite')\n")
+
+
+def test_synthesised_with_registers(run):
+    """The shell with the registers is measured, not the one inside, which has 65 flip-flops."""
+    printed = run("passthrough", "--synth", "--control", "axi-lite")[1]
+    # Two counters of 32 bits a stream, and data of a write and of a read.
+    assert int(re.split("  +", printed.splitlines()[1])[6]) > 6 * 32
+
+
 def test_written_again(run, out):
     """A second run replaces its own files and leaves what else is in the folder."""
     run("passthrough")
