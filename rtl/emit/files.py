@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..bus import AxiStream
 from ..config import UnitConfig
 from . import verilog
 from .formats import constants, page, systemrdl
 from .manifest import manifest
+from .packages import fusesoc, vivado
 
 __all__ = ["CONTROLS", "sources", "top", "unit_files"]
 
@@ -33,6 +35,9 @@ def unit_files(config: UnitConfig, control: str = "none") -> dict[str, str]:
         The configuration, from which ``--config`` builds it again.
     ``manifest.json``
         Ports, formats, timing, and the other files, for tools.
+    ``<name>.f``, ``<name>.core``, ``<name>_ip.tcl``
+        The Verilog files as a list, as a core of FuseSoC, and as a script that makes an IP of
+        Vivado.
 
     With ``control`` "axi-lite" also:
 
@@ -59,5 +64,10 @@ def unit_files(config: UnitConfig, control: str = "none") -> dict[str, str]:
                   f"{name}.h": constants.c_header(config, registers),
                   f"{name}_registers.py": constants.python_module(config, registers),
                   f"{name}_registers.md": page.page(registers)}
+    verilogs, module = sources(config, control), top(config, control)
+    shell = unit or AxiStream(verilog.BlackBox(config.create(), name))
+    files |= {f"{name}.f": "".join(f"{file}\n" for file in verilogs),
+              f"{name}.core": fusesoc.core(config, verilogs, module),
+              f"{name}_ip.tcl": vivado.packager(config, shell, verilogs, module)}
     files["manifest.json"] = manifest(config, files, unit)
     return files
