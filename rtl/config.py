@@ -287,6 +287,16 @@ class UnitConfig:
         return ()
 
     @property
+    def strobes(self) -> tuple[str, ...]:
+        """Those of the :attr:`controls` that are pulses of one cycle; the others hold a value."""
+        return ()
+
+    @property
+    def source(self) -> str:
+        """Name of the input stream whose packets each become one packet of the output."""
+        return next(iter(self.streams))
+
+    @property
     def passes(self) -> int:
         """Cascaded row stores; each after the first adds ``beats - 1`` cycles of latency."""
         return 1

@@ -24,11 +24,19 @@ class Format:
         Real value of one step; None where there is none, or a scale of the user's choice.
     packet : str
         What TLAST ends.
+    least, most : int
+        Elements of the shortest packet and of the longest one, all lanes of each beat in a stream
+        without ``keep``; no limit if ``most`` is None.
+    step : int
+        A packet has a multiple of so many elements.
     """
 
     meaning: str
     scale: float | None = None
     packet: str = "row"
+    least: int = 1
+    most: int | None = None
+    step: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

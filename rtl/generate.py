@@ -1,8 +1,7 @@
 """Command line that writes units as Verilog: ``python -m rtl.generate [UNIT ...] [--bits 8 ...]``.
 
-Each configuration becomes the folder ``OUT/<config.name>/`` with ``<config.name>.v`` (the core and
-its AXI4-Stream shell, ``<config.name>_axis``), ``config.json``, from which ``--config`` builds it
-again, and ``manifest.json`` with its ports, formats and timing for other tools.
+Each configuration becomes the folder ``OUT/<config.name>/`` with the files of
+:func:`rtl.emit.files.unit_files`.
 """
 
 from __future__ import annotations
@@ -18,42 +17,63 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import measured
 from .config import ConfigError, UnitConfig, unit, units
-from .emit import manifest, synthesis, verilog
+from .emit import files, synthesis
 from .emit.ports import axi_latency
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
 from .progress import Progress
 
-__all__ = ["generate", "main"]
+__all__ = ["generate", "main", "publish"]
 
 # What a message says of a folder that can not be made.
 IN_PLACE = "A file is in place of the folder"
 
 
-def generate(config: UnitConfig, out: str | os.PathLike[str], *,
-             synthesise: bool = False) -> synthesis.Figures | None:
+def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: bool = False,
+             control: str = "none") -> synthesis.Figures | None:
     """Write the files of a unit into ``out/<config.name>/``.
 
     Folders and files appear whole, by renaming; other files in the folder stay. An
     :class:`OSError` names the folder, or what is in its place.
 
+    Parameters
+    ----------
+    config : UnitConfig
+        Configuration of the unit.
+    out : path
+        Folder of the folder.
+    synthesise : bool
+        Whether to measure it.
+    control : "none" or "axi-lite"
+        Registers of the unit.
+
     Returns
     -------
     synthesis.Figures or None
-        Area and delay with the AXI4-Stream shell, if ``synthesise``.
+        Area and delay with the AXI4-Stream shell, and with the registers if it has them, if
+        ``synthesise``.
     """
-    text = verilog.of_unit(config)
-    files = {f"{config.name}.v": text, "config.json": config.to_json()}
-    files["manifest.json"] = manifest.manifest(config, files)
-    _publish(pathlib.Path(out) / config.name, files)
-    return synthesis.measure(text, f"{config.name}_axis") if synthesise else None
+    texts = files.unit_files(config, control)
+    publish(pathlib.Path(out) / config.name, texts)
+    if not synthesise:
+        return None
+    return synthesis.measure("".join(texts[name] for name in files.sources(config, control)),
+                             files.top(config, control))
 
 
-def _publish(folder: pathlib.Path, files: dict[str, str]) -> None:
+def publish(folder: pathlib.Path, files: Mapping[str, str]) -> None:
+    """Write texts into a folder, which appears whole; one that is there keeps its other files.
+
+    Raises
+    ------
+    OSError
+        If they can not be written; it names the folder, or what is in its place.
+    """
     try:
         _write(folder, files)
     except OSError as error:
@@ -63,7 +83,7 @@ def _publish(folder: pathlib.Path, files: dict[str, str]) -> None:
         raise OSError(error.errno, error.strerror, error.filename2 or str(folder)) from None
 
 
-def _write(folder: pathlib.Path, files: dict[str, str]) -> None:
+def _write(folder: pathlib.Path, files: Mapping[str, str]) -> None:
     _make_folder(folder.parent)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, IN_PLACE, str(folder))
@@ -140,7 +160,7 @@ def _run(argv: list[str]) -> int:
         return 0
     _make_folder(args.out)
     start = time.monotonic()
-    _report(wanted, _generate_all(wanted, args.out, args.synth))
+    _report(wanted, _generate_all(wanted, args.out, synthesise=args.synth, control=args.control))
     print(f"{len(wanted)} unit{'s' * (len(wanted) > 1)} written to {args.out}{os.sep} in "
           f"{time.monotonic() - start:.1f} s")
     for name, error in refused.items():
@@ -174,9 +194,12 @@ def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser
                              "instead of generating")
     parser.add_argument("--out", metavar="DIR", default="build", type=pathlib.Path,
                         help="folder to write to (default build)")
+    parser.add_argument("--control", choices=files.CONTROLS, default="none",
+                        help="registers around each unit, with identity, errors, counters, "
+                             "interrupt and run-time parameters (default none)")
     parser.add_argument("--synth", action="store_true",
-                        help="synthesise the AXI4-Stream shells for 7-series devices, and "
-                             "tell area and delay")
+                        help="synthesise the AXI4-Stream shells, with the registers if there "
+                             "are any, for 7-series devices, and tell area and delay")
     add_parameters(parser, classes)
     return parser
 
@@ -202,12 +225,12 @@ def _list() -> int:
 # Work -------------------------------------------------------------------------------------------
 
 def _generate_all(wanted: Sequence[UnitConfig], out: pathlib.Path,
-                  synthesise: bool) -> list[synthesis.Figures | None]:
+                  **options: Any) -> list[synthesis.Figures | None]:
     """Generate on all cores, and return the figures of each config (None without synthesis)."""
     workers = min(len(wanted), os.cpu_count() or 1)
     with concurrent.futures.ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
         # Processes are started before the progress, which is a thread.
-        jobs = [pool.submit(generate, config, out, synthesise=synthesise) for config in wanted]
+        jobs = [pool.submit(generate, config, out, **options) for config in wanted]
         try:
             with Progress("Generating", len(jobs), "units") as progress:
                 for job in concurrent.futures.as_completed(jobs):

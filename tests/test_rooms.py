@@ -33,6 +33,7 @@ ALLOWED = {
     "rtl.stream": ("rtl.blocks", "rtl.fixed"),
     "rtl.bus": ("rtl.stream", "rtl.blocks", "rtl.fixed"),
     "rtl.emit": ("rtl.bus", "rtl.config", "rtl.__init__"),
+    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config"),
     "rtl.softmax": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                     "rtl.data_sheet", "rtl.parameter"),
     "rtl.layernorm": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",

@@ -368,6 +368,16 @@ class AttentionConfig(UnitConfig):
         return ("adjust", "iterations", "distance") if self.select == "greedy" else ()
 
     @property
+    def strobes(self):
+        """Controls that are pulses."""
+        return ("adjust",) if self.select == "greedy" else ()
+
+    @property
+    def source(self):
+        """Input whose sets each become one of the output: that of the values."""
+        return "v"
+
+    @property
     def latency(self):
         """Clock cycles from a query's last beat accepted to its output's first beat valid.
 
@@ -383,12 +393,15 @@ class AttentionConfig(UnitConfig):
     @property
     def data_sheet(self):
         """Formats, framing and timing, as the emitted file says them."""
-        formats = {"q": Format("element of a query", self.query_scale, "set"),
-                   "k": Format("element of a key", self.key_scale, "set"),
-                   "v": Format("element of a value", self.value_scale, "set"),
+        whole = self.vector_beats * self.io_lanes
+        vectors = {"packet": "set", "least": whole, "step": whole}
+        keys = {**vectors, "most": self.max_keys * whole}
+        formats = {"q": Format("element of a query", self.query_scale, **vectors),
+                   "k": Format("element of a key", self.key_scale, **keys),
+                   "v": Format("element of a value", self.value_scale, **keys),
                    "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
                                "from bit 8 on", self.key_scale, "set"),
-                   "o": Format("element of an output", self.output_scale, "set")}
+                   "o": Format("element of an output", self.output_scale, **vectors)}
         which = {"none": "", "predict": ", if the prediction keeps all of them",
                  "greedy": ", if all of them are candidates"}[self.select]
         return DataSheet(

@@ -99,12 +99,14 @@ class AxiStream(wiring.Component):
         layouts = {port: _beat(core, port) for port in ports}
         #: Name of the bus of each of the unit's streams.
         self.buses = {port: bus_name(port, flow) for port, flow in ports.items()}
-        self._flows = ports
+        #: Direction of each of the unit's streams.
+        self.flows = ports
         members = {}
         for port, flow in ports.items():
             members |= _members(self.buses[port], flow, layouts[port])
-        self._plain = _plain(core)
-        super().__init__({"aclk": In(1), "aresetn": In(1), **members, **self._plain,
+        #: Members of the unit that are neither streams nor its ``error``.
+        self.plain = _plain(core)
+        super().__init__({"aclk": In(1), "aresetn": In(1), **members, **self.plain,
                           "error": Out(1)})
         self._annotate()
 
@@ -135,10 +137,10 @@ class AxiStream(wiring.Component):
             self.error.eq(self._core.error & ~reset),
         ]
         m.submodules.core = self._core
-        for name, member in self._plain.items():
+        for name, member in self.plain.items():
             ends = getattr(self._core, name), getattr(self, name)
             m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
-        for port, flow in self._flows.items():
+        for port, flow in self.flows.items():
             inner = getattr(self._core, port)
             if self._slices[flow]:
                 stage = RegisterSlice(inner.payload.shape())

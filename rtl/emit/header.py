@@ -10,12 +10,12 @@ import amaranth
 from amaranth.lib import wiring
 
 from .. import __version__
-from ..bus import AxiStream
+from ..bus import AxiStream, ControlledUnit
 from ..config import UnitConfig
 from . import yosys
 from .ports import Port, axi_latency, core_ports, shell_ports
 
-__all__ = ["LICENSE", "header", "plain_text", "tools"]
+__all__ = ["LICENSE", "control_header", "header", "plain_text", "tools"]
 
 
 #: Licence of an emitted file, that of the project, as an SPDX identifier.
@@ -44,6 +44,31 @@ def header(config: UnitConfig, core: wiring.Component, shell: AxiStream) -> str:
         *_title("Timing"), *_timing(config),
         *_title("Instantiation"), *_instantiation(f"{name}_axis", ports),
     ]
+    return _comment(lines)
+
+
+def control_header(config: UnitConfig, control: ControlledUnit) -> str:
+    """Text of the comment of the file that adds registers to a unit."""
+    name = config.name
+    ports = list(shell_ports(config, control))
+    registers = [f"  0x{register.offset:03x}  {register.name}: {register.meaning}"
+                 for register in control.registers.registers]
+    lines = [
+        f"SPDX-License-Identifier: {LICENSE}", "",
+        *_wrapped(f"{name}_axil: {config.UNIT} behind AXI4-Stream ports, with registers behind "
+                  "AXI4-Lite ports", "  "),
+        *_wrapped(f"It is around {name}_axis, which is in {name}.v, and adds no latency", "  "),
+        "", f"Configuration {config.hash}, {', '.join(f'{k} {v}' for k, v in tools().items())}",
+        *_title(f"Ports of {name}_axil"), *_table(ports),
+        *_title("Registers"),
+        *_wrapped(f"32 bits each, little endian; {name}_registers.md has their fields"),
+        *(line for text in registers for line in _wrapped(text, " " * 9)),
+        *_title("Instantiation"), *_instantiation(f"{name}_axil", ports),
+    ]
+    return _comment(lines)
+
+
+def _comment(lines: Iterable[str]) -> str:
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"
 
 

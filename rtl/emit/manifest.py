@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..bus import AxiStream
+from ..bus import AxiStream, ControlledUnit
+from ..bus.registers import Register
 from ..config import UnitConfig
 from .header import LICENSE, tools
 from .ports import Port, axi_latency, core_ports, shell_ports
@@ -15,7 +16,8 @@ from .ports import Port, axi_latency, core_ports, shell_ports
 __all__ = ["manifest"]
 
 
-def manifest(config: UnitConfig, files: Mapping[str, str]) -> str:
+def manifest(config: UnitConfig, files: Mapping[str, str],
+             control: ControlledUnit | None = None) -> str:
     """Return the text of ``manifest.json``, the same for equal arguments.
 
     Parameters
@@ -24,6 +26,8 @@ def manifest(config: UnitConfig, files: Mapping[str, str]) -> str:
         Configuration of the unit.
     files : dict of str to str
         Texts of the files beside it, by name.
+    control : ControlledUnit or None
+        The unit with registers, if it is among the files.
     """
     core = config.create()
     sheet = config.data_sheet
@@ -37,6 +41,8 @@ def manifest(config: UnitConfig, files: Mapping[str, str]) -> str:
         "modules": {
             f"{config.name}_axis": [_port(p) for p in shell_ports(config, AxiStream(core))],
             config.name: [_port(p) for p in core_ports(config, core)],
+            **({f"{config.name}_axil": [_port(p) for p in shell_ports(config, control)]}
+               if control else {}),
         },
         "streams": {name: _stream(config, name) for name in config.streams},
         "latency": {
@@ -48,6 +54,8 @@ def manifest(config: UnitConfig, files: Mapping[str, str]) -> str:
         "files": {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()}
                   for name, text in sorted(files.items())},
     }
+    if control:
+        values["registers"] = [_register(register) for register in control.registers.registers]
     return json.dumps(values, indent=2) + "\n"
 
 
@@ -56,8 +64,17 @@ def _port(port: Port) -> dict[str, Any]:
             "stream": port.stream, "format": port.meaning}
 
 
+def _register(register: Register) -> dict[str, Any]:
+    """A register, with its fields from the lowest bit on."""
+    return {"name": register.name, "offset": register.offset, "meaning": register.meaning,
+            "fields": [{"name": field.name, "low": field.low, "width": field.width,
+                        "access": field.access.value, "reset": field.reset,
+                        "meaning": field.meaning} for field in register.fields]}
+
+
 def _stream(config: UnitConfig, name: str) -> dict[str, Any]:
     """Numbers of a stream: elements of a beat, their width and sign, and what a step is worth."""
     layout, form = config.streams[name], config.data_sheet.formats[name]
     return {"lanes": layout.lanes, "width": layout.element.width, "signed": layout.element.signed,
-            "scale": form.scale, "meaning": form.meaning}
+            "scale": form.scale, "meaning": form.meaning, "packet": form.packet,
+            "least": form.least, "most": form.most, "step": form.step}

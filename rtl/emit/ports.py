@@ -9,7 +9,8 @@ from amaranth import Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from ..bus import AxiStream, element_bytes
+from ..bus import AxiStream, ControlledUnit, element_bytes
+from ..bus.controlled import CHANNELS
 from ..config import UnitConfig
 
 __all__ = ["Port", "axi_latency", "core_ports", "shell_ports"]
@@ -47,11 +48,13 @@ def axi_latency(config: UnitConfig) -> int:
 
 # Shell ------------------------------------------------------------------------------------------
 
-def shell_ports(config: UnitConfig, shell: AxiStream) -> Iterator[Port]:
-    """Yield the ports of the AXI4-Stream shell of a unit, in the order of the module's."""
+def shell_ports(config: UnitConfig, shell: AxiStream | ControlledUnit) -> Iterator[Port]:
+    """Yield the ports of a shell, or of one with registers, in the order of the module's."""
     streams = {bus: stream for stream, bus in shell.buses.items()}
-    clocks = {"aclk": "clock, rising edge", "aresetn": "synchronous reset, active low"}
-    further = {**clocks, **config.data_sheet.ports}
+    clocks = {"aclk": "clock, rising edge", "aresetn": "synchronous reset, active low",
+              "irq": "interrupt, active high, while an enabled event is pending"}
+    further = {**clocks, **config.data_sheet.ports,
+               **{f"s_axi_{name}": meaning for name, meaning in CHANNELS.items()}}
     for name, member in shell.signature.members.items():
         bus, _, signal = name.rpartition("_")
         stream = streams.get(bus)

@@ -13,17 +13,18 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from amaranth import ClockSignal, Instance, ResetSignal
+from amaranth import ClockSignal, Instance, ResetSignal, Shape
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from ..bus import AxiStream
+from .. import __version__
+from ..bus import AxiStream, ControlledUnit
 from ..config import UnitConfig
 from . import yosys
-from .header import header
+from .header import control_header, header
 from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
 
-__all__ = ["BlackBox", "of_components", "of_unit"]
+__all__ = ["BlackBox", "control_of", "of_components", "of_control", "of_unit"]
 
 
 # Attributes of memories and top-level ports to keep: those that tools act on. (An `init` is no
@@ -58,6 +59,8 @@ class BlackBox(wiring.Component):
         Component that the module is emitted from.
     name : str
         Name of the module.
+    clocked : bool
+        Whether it has the ports ``clk`` and ``rst``, as all but shells do.
 
     Members
     -------
@@ -65,16 +68,24 @@ class BlackBox(wiring.Component):
         Every member of ``component``.
     """
 
-    def __init__(self, component: wiring.Component, name: str):
+    def __init__(self, component: wiring.Component, name: str, *, clocked: bool = True):
         self._name = name
+        self._clocked = clocked
         super().__init__(component.signature)
 
     def elaborate(self, platform):
-        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()} if self._clocked else {}
         for path, member, value in self.signature.flatten(self):
             prefix = "i" if member.flow == wiring.In else "o"
             ports[f"{prefix}_{'__'.join(map(str, path))}"] = value
         return Instance(self._name, **ports)
+
+
+def control_of(config: UnitConfig) -> ControlledUnit:
+    """A unit with registers, around its shell as a black box."""
+    shell = AxiStream(BlackBox(config.create(), config.name))
+    return ControlledUnit(config, shell, __version__,
+                          BlackBox(shell, f"{config.name}_axis", clocked=False))
 
 
 def of_unit(config: UnitConfig) -> str:
@@ -87,7 +98,19 @@ def of_unit(config: UnitConfig) -> str:
     return of_components({name: core, f"{name}_axis": shell}, header=header(config, core, shell))
 
 
-def of_components(components: Mapping[str, wiring.Component], *, header: str = "") -> str:
+def of_control(config: UnitConfig) -> str:
+    """Verilog text of ``<config.name>_axil``: registers around the shell of :func:`of_unit`.
+
+    The two texts are two files.
+    """
+    name = config.name
+    control = control_of(config)
+    return of_components({f"{name}_axil": control}, header=control_header(config, control),
+                         others={f"{name}_axis": control.shell})
+
+
+def of_components(components: Mapping[str, wiring.Component], *, header: str = "",
+                  others: Mapping[str, wiring.Component] | None = None) -> str:
     """Verilog text of components.
 
     Submodules are named ``<name>_<submodule>``, so that files of different units can be used
@@ -100,6 +123,8 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
         :class:`BlackBox` of an earlier one.
     header : str
         Text before the modules.
+    others : dict of str to Component
+        Components whose modules are in other files, by the name of the module.
 
     Raises
     ------
@@ -109,6 +134,7 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
     with _no_garbage_collection():
         designs = [_CELL.sub(_even, name_instances(name_ports(_rtlil(name, component))))
                    for name, component in components.items()]
+    designs[:0] = [_declaration(name, component) for name, component in (others or {}).items()]
     rename = plain_names("\n".join(designs))
     files = {f"{n}.il": NAME.sub(lambda m: "\\" + rename[m[1]], design)
              for n, design in enumerate(designs)}
@@ -171,6 +197,16 @@ def _rtlil(name: str, component: wiring.Component) -> str:
         lines += [text for key, text in held if key in keep] + [line]
         held = []
     return "\n".join(lines)
+
+
+def _declaration(name: str, component: wiring.Component) -> str:
+    """RTLIL of a module that is in another file: its ports."""
+    lines = []
+    for n, (path, member, _) in enumerate(component.signature.flatten(component), 1):
+        direction = "input" if member.flow is wiring.In else "output"
+        width = Shape.cast(member.shape).width
+        lines.append(f"  wire width {width} {direction} {n} \\{'__'.join(map(str, path))}")
+    return "\n".join(["attribute \\blackbox 1", f"module \\{name}", *lines, "end"])
 
 
 _CELL = re.compile(r"(?ms)^  cell \$(\w+) (\S+)\n(.*?)^  end$")

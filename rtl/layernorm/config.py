@@ -212,10 +212,13 @@ class LayerNormConfig(UnitConfig):
         if self.top_alpha:
             value = f"({value}) << alpha of its channel"
         length = f"1 to {self.channels}" if self.variable else f"exactly {self.channels}"
-        load = {"load": Format(self._load_meaning, packet="load")} if self.loaded else {}
+        sizes = {"least": self.least_length, "most": self.channels}
+        whole = self.max_beats * self.lanes
+        load = {"load": Format(self._load_meaning, packet="load", least=whole, most=whole)} \
+            if self.loaded else {}
         return DataSheet(
-            formats={"i": Format(f"x = {value}, in steps of any size, which cancels"),
-                     **load, "o": Format("y", self.output_scale)},
+            formats={"i": Format(f"x = {value}, in steps of any size, which cancels", **sizes),
+                     **load, "o": Format("y", self.output_scale, **sizes)},
             framing=f"A row is {length} channels, {self.lanes} a beat, channel 0 in lane 0 of the "
                     "first beat. A row of another length is an error; it touches no other row." +
                     (f" A load is the parameters of all channels, {self.max_beats} beats."

@@ -75,8 +75,8 @@ class SoftmaxConfig(UnitConfig):
         waits = "" if self.row_interval == 1 else (
             f"; a row of fewer than {self.row_interval} beats waits until the unit is empty")
         return DataSheet(
-            formats={"i": Format("logit", self.input_scale),
-                     "o": Format("probability", self.output_scale)},
+            formats={"i": Format("logit", self.input_scale, most=self.max_length),
+                     "o": Format("probability", self.output_scale, most=self.max_length)},
             framing=f"A row is 1 to {self.max_length} elements, {self.lanes} a beat, the first one "
                     "in lane 0 of the first beat; rows of any lengths follow each other. An "
                     "element that is masked counts as minus infinity, and its output is 0. A "

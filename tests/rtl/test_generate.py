@@ -57,6 +57,12 @@ def folders(path):
     return sorted(entry.name for entry in path.iterdir())
 
 
+def files_of(config):
+    """Names of the files of a unit."""
+    return {"config.json", "manifest.json",
+            *(f"{config.name}{end}" for end in (".v", ".f", ".core", "_ip.tcl"))}
+
+
 # What it writes ---------------------------------------------------------------------------------
 
 def test_one_unit(run, out, tmp_path):
@@ -64,12 +70,12 @@ def test_one_unit(run, out, tmp_path):
     status, printed, error = run("passthrough", "--bits", 5)
     assert (status, error) == (0, "")
     assert folders(out) == [config.name]
-    assert folders(out / config.name) == ["config.json", "manifest.json", f"{config.name}.v"]
+    assert folders(out / config.name) == sorted(files_of(config))
     text = (out / config.name / f"{config.name}.v").read_text()
     assert text == verilog.of_unit(config)
     files = json.loads((out / config.name / "manifest.json").read_text())["files"]
     assert files == {name: {"sha256": hashlib.sha256((out / config.name / name).read_bytes())
-                            .hexdigest()} for name in ("config.json", f"{config.name}.v")}
+                            .hexdigest()} for name in files_of(config) - {"manifest.json"}}
     iverilog(text, tmp_path)
     assert UnitConfig.load(out / config.name / "config.json") == config
     lines = printed.splitlines()
@@ -142,6 +148,28 @@ def test_config_file_with_a_preset(run, out, tmp_path):
     assert folders(out) == [PassthroughConfig.preset("wide").name]
 
 
+def test_control(run, out, tmp_path):
+    """Registers of every unit, in files beside those that are there without them."""
+    config = PassthroughConfig(bits=5)
+    run("passthrough", "--bits", 5)
+    before = (out / config.name / f"{config.name}.v").read_bytes()
+    status, printed, error = run("passthrough", "--bits", 5, "--control", "axi-lite")
+    assert (status, error) == (0, "")
+    folder = out / config.name
+    assert f"{config.name}_axil.v" in folders(folder)
+    assert (folder / f"{config.name}.v").read_bytes() == before
+    iverilog(before.decode() + (folder / f"{config.name}_axil.v").read_text(), tmp_path)
+    assert run("passthrough", "--control", "axi")[::2] == (
+        2, "error: Argument --control: invalid choice: 'axi' (choose from 'none', 'axi-lite')\n")
+
+
+def test_synthesised_with_registers(run):
+    """The shell with the registers is measured, not the one inside, which has 65 flip-flops."""
+    printed = run("passthrough", "--synth", "--control", "axi-lite")[1]
+    # Two counters of 32 bits a stream, and data of a write and of a read.
+    assert int(re.split("  +", printed.splitlines()[1])[6]) > 6 * 32
+
+
 def test_written_again(run, out):
     """A second run replaces its own files and leaves what else is in the folder."""
     run("passthrough")
@@ -149,8 +177,7 @@ def test_written_again(run, out):
     (folder / "notes.txt").write_text("mine")
     (folder / "config.json").write_text("old")
     run("passthrough")
-    assert folders(folder) == ["config.json", "manifest.json", "notes.txt",
-                               f"{folder.name}.v"]
+    assert folders(folder) == sorted(files_of(PassthroughConfig()) | {"notes.txt"})
     assert (folder / "notes.txt").read_text() == "mine"
     assert UnitConfig.load(folder / "config.json") == PassthroughConfig()
 

@@ -98,7 +98,8 @@ def test_what_the_manifest_says():
     assert values["hash"] == config.hash and values["parameters"]["channels"] == 10
     assert values["latency"]["axi"] == config.latency + 1 == values["latency"]["core"] + 1
     assert values["streams"]["o"] == {"lanes": 3, "width": 10, "signed": True, "scale": 2.0 ** -7,
-                                      "meaning": "y"}
+                                      "meaning": "y", "packet": "row", "least": 10, "most": 10,
+                                      "step": 1}
     assert list(values["files"]) == ["a.txt", "b.txt"]
     assert values["tools"] == header.tools()
 

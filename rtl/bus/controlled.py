@@ -1,0 +1,226 @@
+"""A unit behind AXI4-Stream ports, with registers behind AXI4-Lite ports."""
+
+from amaranth import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    DomainRenamer,
+    Module,
+    ResetSignal,
+    Signal,
+)
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .register_slave import RegisterSlave
+from .stream_monitor import StreamMonitor
+from .unit_registers import checks, unit_registers
+
+__all__ = ["CHANNELS", "ControlledUnit"]
+
+#: Ports of the register bus: what each is, by its name without the prefix ``s_axi_``.
+CHANNELS = {
+    "awaddr": "byte address of a write", "awprot": "protection; not looked at",
+    "awvalid": "an address is offered", "awready": "it is taken, if offered",
+    "wdata": "data of a write", "wstrb": "bit k: write byte k",
+    "wvalid": "data is offered", "wready": "it is taken, if offered",
+    "bresp": "response to a write: 0 OKAY; 2 SLVERR, there is no such register",
+    "bvalid": "a response is offered", "bready": "it is taken, if offered",
+    "araddr": "byte address of a read", "arprot": "protection; not looked at",
+    "arvalid": "an address is offered", "arready": "it is taken, if offered",
+    "rdata": "data of a read", "rresp": "response to a read: as bresp",
+    "rvalid": "data is offered", "rready": "it is taken, if offered",
+}
+
+# Bits of the number of packets inside a unit.
+HELD_BITS = 16
+
+
+class ControlledUnit(wiring.Component):
+    """An AXI4-Stream shell with a register map (:func:`~rtl.bus.unit_registers.unit_registers`).
+
+    The streams pass through unchanged, and are watched on their way: no latency is added, and
+    nothing in their path. What of the unit's ports is no stream and an input is a register; its
+    ``error`` sets bit UNIT of ERRORS when it rises, and the monitors of the inputs the bits of its
+    causes, for each packet anew. A reset by CONTROL does to the unit what ``aresetn`` does, and
+    leaves the registers as they are.
+
+    Reset is as that of the shell: synchronous, registered, with all handshakes low from the cycle
+    after ``aresetn`` was sampled low.
+
+    Parameters
+    ----------
+    config : UnitConfig
+        Configuration of the unit.
+    shell : AxiStream
+        Its shell.
+    version : str
+        Version of the generator.
+    module : Component or None
+        What stands for the shell, if that is emitted elsewhere.
+
+    Members
+    -------
+    aclk : In(1)
+        Clock.
+    aresetn : In(1)
+        Synchronous reset, active low.
+    s_axi_<signal> : In(width) or Out(width)
+        AXI4-Lite slave, of :class:`~rtl.bus.axi_lite.AxiLite`; and its ports that are not looked
+        at, for tools that ask for them:
+    awprot, arprot : In(3)
+        Protection.
+    irq : Out(1)
+        Interrupt, active high, as long as an enabled event is pending.
+    <bus>_<signal> : In(width) or Out(width)
+        Streams of the shell.
+    error : Out(1)
+        The unit's ``error``, sticky until one of the two resets.
+    """
+
+    def __init__(self, config, shell, version, module=None):
+        self._config, self._module = config, module or shell
+        #: The shell.
+        self.shell = shell
+        self._parameters = set(config.controls)
+        #: Name of the bus of each of the unit's streams.
+        self.buses = shell.buses
+        layouts = config.streams
+        forms = config.data_sheet.formats
+        self._monitors = {
+            name: StreamMonitor(layouts[name].lanes, least=forms[name].least,
+                                most=forms[name].most if flow is In else None,
+                                step=forms[name].step, keep="keep" in layouts[name].members)
+            for name, flow in shell.flows.items()}
+        self._inputs = [name for name, flow in shell.flows.items() if flow is In]
+        self._output = next(name for name, flow in shell.flows.items() if flow is Out)
+        #: The register map.
+        self.registers = unit_registers(config, shell, self._monitors, version)
+        self._slave = RegisterSlave(self.registers)
+        clocks = {"aclk": In(1), "aresetn": In(1)}
+        streams = {name: member for name, member in shell.signature.members.items()
+                   if name not in clocks and name not in self._parameters}
+        signals = {**self._slave.signature.members, "awprot": In(3), "arprot": In(3)}
+        super().__init__({**clocks, **{f"s_axi_{name}": signals[name] for name in CHANNELS},
+                          "irq": Out(1), **streams})
+        self._annotate()
+
+    def _annotate(self):
+        """Add the attributes by which Vivado's IP packager groups ports."""
+        buses = ":".join(["s_axi", *self.buses.values()])
+        for name in self.signature.members:
+            attributes = getattr(self, name).attrs
+            if hasattr(self.shell, name):
+                attributes.update(getattr(self.shell, name).attrs)
+            if name.startswith("s_axi_"):
+                signal = name.removeprefix("s_axi_").upper()
+                attributes.update(X_INTERFACE_INFO=f"xilinx.com:interface:aximm:1.0 s_axi {signal}")
+        self.s_axi_awaddr.attrs.update(
+            X_INTERFACE_PARAMETER="PROTOCOL AXI4LITE, DATA_WIDTH 32")
+        self.aclk.attrs.update(
+            X_INTERFACE_PARAMETER=f"ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET aresetn")
+        self.irq.attrs.update(X_INTERFACE_INFO="xilinx.com:signal:interrupt:1.0 irq INTERRUPT",
+                              X_INTERFACE_PARAMETER="SENSITIVITY LEVEL_HIGH")
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain(local=True)
+        reset = Signal(init=1, reset_less=True)
+        m.d.sync += reset.eq(~self.aresetn)
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(reset)]
+        m.submodules.registers = registers = self._slave
+        for name in registers.signals:
+            inner, outer = getattr(registers, name), getattr(self, f"s_axi_{name}")
+            if registers.signature.members[name].flow is In:
+                m.d.comb += inner.eq(outer)
+            else:
+                # Handshakes are low in reset.
+                handshake = name.endswith(("valid", "ready"))
+                m.d.comb += outer.eq(inner & ~reset if handshake else inner)
+
+        # Amaranth has no clock domain within another one of the same name.
+        unit = self._module
+        m.submodules.unit = DomainRenamer("unit")(unit)
+        m.d.comb += [unit.aclk.eq(self.aclk),
+                     unit.aresetn.eq(self.aresetn & ~registers.control_reset)]
+        for name, member in self.shell.signature.members.items():
+            if name in self._parameters:
+                m.d.comb += getattr(unit, name).eq(getattr(registers, f"{name}_value"))
+            elif name not in ("aclk", "aresetn"):
+                ends = getattr(unit, name), getattr(self, name)
+                m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
+        # The unit is in reset a cycle after the pulse.
+        forget = Signal()
+        m.d.sync += forget.eq(registers.control_reset)
+        self._watch(m, registers, forget)
+        self._events(m, registers)
+        self._status(m, registers, forget)
+        return m
+
+    def _watch(self, m, registers, forget):
+        """Connect the monitors of the streams, and their counters."""
+        for name, monitor in self._monitors.items():
+            m.submodules[f"monitor_{name}"] = monitor
+            tkeep = self._of_bus(name, "tkeep")
+            size = 1 if tkeep is None else len(tkeep) // monitor.lanes
+            kept = Const(-1, monitor.lanes) if tkeep is None else \
+                Cat(tkeep[k * size] for k in range(monitor.lanes))
+            m.d.comb += [
+                monitor.transfer.eq(self._of_bus(name, "tvalid") & self._of_bus(name, "tready")),
+                monitor.kept.eq(kept), monitor.last.eq(self._of_bus(name, "tlast")),
+                monitor.clear.eq(registers.control_clear_counters), monitor.forget.eq(forget),
+                getattr(registers, f"{name}_packets_count").eq(monitor.packets),
+                getattr(registers, f"{name}_beats_count").eq(monitor.beats),
+            ]
+
+    def _events(self, m, registers):
+        """Set the bits of errors and of the interrupt."""
+        before = Signal()
+        m.d.sync += before.eq(self.error)
+        found = {"unit": self.error & ~before}
+        for name, check, field in checks(self._inputs, self._monitors):
+            found[field.lower()] = getattr(self._monitors[name], check)
+        for field, pulse in found.items():
+            m.d.comb += [getattr(registers, f"errors_{field}_set").eq(pulse),
+                         getattr(registers, f"errors_{field}_clear").eq(
+                             registers.control_clear_errors)]
+        output = self._monitors[self._output]
+        pending = Cat(registers.irq_pending_output, registers.irq_pending_error)
+        enabled = Cat(registers.irq_enable_output, registers.irq_enable_error)
+        m.d.comb += [
+            registers.irq_pending_output_set.eq(output.ended),
+            registers.irq_pending_error_set.eq(Cat(*found.values()).any()),
+            self.irq.eq((pending & enabled).any()),
+        ]
+
+    def _status(self, m, registers, forget):
+        """Drive the register STATUS."""
+        source, output = self._monitors[self._config.source], self._monitors[self._output]
+        # Packets that the unit has taken and not given. A row that is cut leaves before it ends.
+        held = Signal(HELD_BITS)
+        enters, leaves = source.transfer & source.last, output.transfer & output.last
+        with m.If(enters & ~leaves):
+            m.d.sync += held.eq(held + 1)
+        with m.Elif(leaves & ~enters):
+            m.d.sync += held.eq(held - 1)
+        with m.If(forget):
+            m.d.sync += held.eq(0)
+        m.d.comb += [
+            registers.status_busy.eq(held.any() | source.inside),
+            registers.status_error.eq(self.error),
+            registers.status_interrupt.eq(self.irq),
+            registers.status_output_stalled.eq(self._stalled(self._output)),
+        ]
+        for name in self._inputs:
+            m.d.comb += [
+                getattr(registers, f"status_{name}_open").eq(self._monitors[name].inside),
+                getattr(registers, f"status_{name}_stalled").eq(self._stalled(name)),
+            ]
+
+    def _stalled(self, stream):
+        return self._of_bus(stream, "tvalid") & ~self._of_bus(stream, "tready")
+
+    def _of_bus(self, stream, signal):
+        """Signal of a stream's bus, or None if it has none."""
+        return getattr(self, f"{self.shell.buses[stream]}_{signal}", None)

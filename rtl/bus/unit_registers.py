@@ -1,0 +1,148 @@
+"""The registers of a unit: identity, control, status, errors, interrupt, counters, parameters.
+
+The same map for every unit: what depends on the unit are the fields and counters that each of its
+streams has, and its run-time parameters.
+"""
+
+from __future__ import annotations
+
+from amaranth import Shape
+from amaranth.lib.wiring import In
+
+from .registers import WORD, Access, Field, Register, RegisterMap
+
+__all__ = ["MAGIC", "MAP_VERSION", "checks", "unit_registers"]
+
+#: What the register ID holds: "TRTL" in ASCII.
+MAGIC = 0x5452544C
+
+#: Number of the arrangement of the registers; a driver is written for one.
+MAP_VERSION = 1
+
+# Offsets of the counters, and of the unit's own parameters.
+COUNTERS = 0x40
+PARAMETERS = 0x100
+
+# Errors of a stream's packets, by the monitor's event.
+ERRORS = {
+    "long": "has more than {most} elements",
+    "short": "ends with fewer than {least} elements, or not at a multiple of {step}",
+    "malformed": "has a beat whose kept lanes are not the low ones, or not all before the last",
+}
+
+
+def unit_registers(config, shell, monitors, version):
+    """Register map of a unit.
+
+    Parameters
+    ----------
+    config : UnitConfig
+        Configuration of the unit.
+    shell : AxiStream
+        Its AXI4-Stream shell.
+    monitors : dict of str to StreamMonitor
+        Monitor of each stream.
+    version : str
+        Version of the generator, three numbers.
+
+    Returns
+    -------
+    RegisterMap
+    """
+    inputs = [name for name, flow in shell.flows.items() if flow is In]
+    return RegisterMap(
+        config.name, f"Registers of {config.name}",
+        (*_identity(config, version), *_control(config, inputs, monitors),
+         *_counters(config, shell), *_parameters(config, shell)))
+
+
+def checks(inputs, monitors):
+    """Yield stream, event and field name of each error that a monitor of an input finds."""
+    for name in inputs:
+        for event in monitors[name].checks:
+            yield name, event, f"{name}_{event}".upper()
+
+
+def _identity(config, version):
+    constant = Access.CONSTANT
+    major, minor, patch = map(int, version.split(".")[:3])
+    yield Register("ID", 0x00, (Field("VALUE", 0, WORD, constant, "always this number", MAGIC),),
+                   "Identifies a unit of this generator")
+    yield Register("VERSION", 0x04, (
+        Field("PATCH", 0, 8, constant, "third number of the generator's version", patch),
+        Field("MINOR", 8, 8, constant, "second number", minor),
+        Field("MAJOR", 16, 8, constant, "first number", major),
+        Field("MAP", 24, 8, constant, "arrangement of the registers", MAP_VERSION)),
+        "Version of the generator, and of the arrangement of the registers")
+    yield Register("CONFIG_HASH", 0x08, (
+        Field("VALUE", 0, WORD, constant, "hash that manifest.json has", int(config.hash, 16)),),
+        "Hash of the configuration: tells software which unit is in the device")
+
+
+def _control(config, inputs, monitors):
+    sheet = config.data_sheet
+    yield Register("CONTROL", 0x0C, (
+        Field("RESET", 0, 1, Access.PULSE,
+              "empties the unit and clears its error output; packets under way are lost, on the "
+              "buses too, so stop both ends of the streams first"),
+        Field("CLEAR_ERRORS", 1, 1, Access.PULSE, "clears ERRORS"),
+        Field("CLEAR_COUNTERS", 2, 1, Access.PULSE, "sets all counters to 0")),
+        "Commands")
+    yield Register("STATUS", 0x10, (
+        Field("BUSY", 0, 1, Access.READ,
+              f"the unit holds a {sheet.formats[config.source].packet}, or a part of one"),
+        Field("ERROR", 1, 1, Access.READ, "the unit's error output, sticky until a reset"),
+        Field("INTERRUPT", 2, 1, Access.READ, "the interrupt output"),
+        *(Field(f"{name.upper()}_OPEN", 8 + n, 1, Access.READ,
+                f"the last beat taken from {name} had no TLAST")
+          for n, name in enumerate(inputs)),
+        Field("OUTPUT_STALLED", 16, 1, Access.READ, "a beat waits at the output"),
+        *(Field(f"{name.upper()}_STALLED", 24 + n, 1, Access.READ, f"a beat waits at {name}")
+          for n, name in enumerate(inputs))),
+        "What the unit does in this cycle")
+    yield Register("ERRORS", 0x14, (
+        Field("UNIT", 0, 1, Access.CLEAR, "the unit's error output rose"),
+        *(Field(field, 1 + n, 1, Access.CLEAR, _error(config, name, event))
+          for n, (name, event, field) in enumerate(checks(inputs, monitors)))),
+        "Errors since they were cleared, with their causes")
+    events = (("OUTPUT", f"a {sheet.formats[[*config.streams][-1]].packet} left the unit"),
+              ("ERROR", "an error was found, whether or not its bit in ERRORS was set already"))
+    yield Register("IRQ_ENABLE", 0x18, tuple(
+        Field(name, n, 1, Access.WRITE, f"interrupt when {event}")
+        for n, (name, event) in enumerate(events)),
+        "Events that raise the interrupt output")
+    yield Register("IRQ_PENDING", 0x1C, tuple(
+        Field(name, n, 1, Access.CLEAR, event) for n, (name, event) in enumerate(events)),
+        "Events since they were cleared; the interrupt is high while an enabled one is set")
+
+
+def _error(config, name, event):
+    """What an error of a stream's packets is."""
+    form = config.data_sheet.formats[name]
+    text = ERRORS[event].format(most=form.most, least=form.least, step=form.step)
+    if event == "short" and form.step == 1:
+        text = text.partition(",")[0]
+    return f"a {form.packet} at {name} {text}"
+
+
+def _counters(config, shell):
+    for n, name in enumerate(shell.flows):
+        packet = config.data_sheet.formats[name].packet
+        for m, (what, meaning) in enumerate((("PACKETS", f"{packet}s"), ("BEATS", "beats"))):
+            side = "taken from" if shell.flows[name] is In else "given at"
+            yield Register(f"{name.upper()}_{what}", COUNTERS + 8 * n + 4 * m, (
+                Field("COUNT", 0, WORD, Access.READ, f"{meaning}, modulo 2**32"),),
+                f"Number of {meaning} {side} {name}")
+
+
+def _parameters(config, shell):
+    """Registers of the inputs that are no streams, from the first one that holds a value on."""
+    held = [name for name in config.controls if name not in config.strobes]
+    for n, name in enumerate((*held, *config.strobes)):
+        width = Shape.cast(shell.plain[name].shape).width
+        strobe = name in config.strobes
+        yield Register(name.upper(), PARAMETERS + 4 * n, (
+            Field("VALUE", 0, width, Access.PULSE if strobe else Access.WRITE,
+                  config.data_sheet.ports[name],
+                  0 if strobe else int(getattr(config, name, 0))),),
+            "Command of the unit" if strobe else "Run-time parameter of the unit")

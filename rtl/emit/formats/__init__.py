@@ -1,0 +1,1 @@
+"""Texts of a register map in other languages."""

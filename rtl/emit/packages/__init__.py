@@ -1,0 +1,1 @@
+"""Packages of an emitted unit for build systems and vendors' tools."""

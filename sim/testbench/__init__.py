@@ -1,0 +1,1 @@
+"""Test benches in plain Verilog for emitted units, with vectors that the models have made."""
