@@ -112,10 +112,9 @@ def _greedy_work(config, q, k, mask):
     # A query of a set that is masked as a whole meets it all the same, or its first key.
     met = found if live.any() else np.full(len(q), len(k) if config.empty == "all" else 1)
     weighed = np.maximum(stayed, 1)
-    taken = [greedy.search(columns, query, config.iterations, min_skip=config.min_skip)
-             for query in q]
+    taken = greedy.search(columns, q, config.iterations, min_skip=config.min_skip)
     # The ends of the columns, and one element for each product that was taken.
-    terms = 2 * config.dim * ColumnMerge.HEAD + np.array([one.products for one in taken])
+    terms = 2 * config.dim * ColumnMerge.HEAD + taken.products
     vector, element = config.dim * config.bits, config.bits + (len(k) - 1).bit_length()
     bits = met * (vector + 1) + weighed * vector + terms * element
     cycles = max(GreedySearch.cycles_of(config, len(k)), met.mean(), config.vector_beats)

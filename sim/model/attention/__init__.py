@@ -1,5 +1,5 @@
 """Model of the attention engine, with its selections and its stored maps."""
 
-from .engine import run
+from .engine import SCALES, run, run_heads
 
-__all__ = ["run"]
+__all__ = ["SCALES", "run", "run_heads"]

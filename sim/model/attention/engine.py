@@ -1,21 +1,34 @@
 """Integer model of the attention engine (:mod:`rtl.attention`)."""
 
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from rtl.config import UnitConfig
+from rtl.fixed import Requantiser, clip, signed_range
 
 from .. import run as run_unit
 from . import reuse
+from .products import products
 from .selection import kept, logits
 
-__all__ = ["run", "weights"]
+__all__ = ["SCALES", "run", "run_heads", "weights"]
 
-# Dot products that are worked on at a time: few enough for the arrays to stay in the cache.
+#: Scales that the heads of a layer may have of their own.
+SCALES = ("query_scale", "key_scale", "value_scale", "output_scale")
+
+# Dot products that are worked on at a time: few enough for the arrays to stay in the cache. A
+# greedy search has more work for each block of queries.
 CHUNK = 1 << 16
+GREEDY_CHUNK = 1 << 19
 
 
 def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-        mask: np.ndarray | None = None, *, iterations: int | None = None,
+        mask: np.ndarray | None = None, *, start: int = 0, iterations: int | None = None,
         distance: int | None = None) -> np.ndarray:
     """Compute the outputs of queries.
 
@@ -29,6 +42,9 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
         True: the key takes no part.
+    start : int
+        Number of the first query in its set, which counts if ``config.causal``: the outputs are
+        those of the last queries of longer sets.
     iterations, distance : int
         With ``config.select`` "greedy", what the inputs of these names were set to; by default
         what they are after reset.
@@ -45,45 +61,145 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         shape that does not fit.
     """
     q, k, v, mask = _check(config, q, k, v, mask)
-    shape = q.shape
+    return _run(config, config.logit, None if config.reuse else config.output, q, k, v, mask,
+                start=start, iterations=iterations, distance=distance)
+
+
+def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np.ndarray,
+              mask: np.ndarray | None = None, *, start: int = 0) -> np.ndarray:
+    """Compute the outputs of heads of one layer, each with scales of its own.
+
+    Parameters
+    ----------
+    configs : sequence of AttentionConfig
+        Configuration of each head; they differ in the scales of queries, keys, values and outputs
+        only.
+    q, k, v, mask, start
+        As of :func:`run`, with the heads on the third axis from the end: (..., heads, queries,
+        dim), (..., heads, keys, dim) and (..., heads, keys).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of :func:`run`, and if the configurations differ in something else.
+    """
+    first = configs[0]
+    alike = {dataclasses.replace(config, **{name: getattr(first, name) for name in SCALES})
+             for config in configs}
+    values = {(config.value_scale, config.output_scale) for config in configs}
+    if alike != {first} or (first.reuse and len(values) > 1):
+        raise ValueError("Configurations of heads must differ in their scales only, and for reuse "
+                         "in those of queries and keys")
+    q, k, v, mask = _check(first, q, k, v, mask)
+    if q.ndim < 3 or q.shape[-3] != len(configs):
+        raise ValueError(f"Queries must have the shape (..., {len(configs)}, queries, dim), "
+                         f"not {q.shape}")
+    batches = math.prod(q.shape[:-3])
+    logit = Requantisers.of([config.logit for config in configs] * batches)
+    output = None if first.reuse else Requantisers.of([config.output for config in configs]
+                                                      * batches)
+    return _run(first, logit, output, q, k, v, mask, start=start)
+
+
+def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distance=None):
+    """Outputs, with requantisers of all sets or of each."""
+    shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
-    mask = None if mask is None else mask.reshape(-1, mask.shape[-1])
+    mask = None if mask is None else mask.reshape(-1, keys)
     result = np.empty(q.shape, np.int32)
-    step = max(1, CHUNK // k.shape[1])
-    for number in range(len(q)):
-        hidden = None if mask is None else mask[number]
-        for start in range(0, q.shape[1], step):
-            part = slice(start, start + step)
-            w = weights(config, q[number, part], k[number], hidden, start=start,
-                        iterations=iterations, distance=distance)
+    chunk = GREEDY_CHUNK if config.select == "greedy" else CHUNK
+    # Some sets at a time, or some queries of one.
+    step = min(max(1, chunk // keys), queries) or 1
+    sets = max(1, chunk // (keys * step)) if step == queries else 1
+    for number in range(0, len(q), sets):
+        some = slice(number, number + sets)
+        hidden = None if mask is None else mask[some]
+        for first in range(0, queries, step):
+            part = some, slice(first, first + step)
+            w = weights(config, q[part], k[some], hidden, start=start + first,
+                        iterations=iterations, distance=distance, logit=_of(logit, some))
             if config.reuse:
-                result[number, part] = reuse.weighted(config, w, v[number])
+                result[part] = reuse.weighted(config, w, v[some])
             else:
-                result[number, part] = config.output(
-                    w.astype(np.int64) @ v[number].astype(np.int64))
+                result[part] = _of(output, some)(weighted_sums(config, w, v[some]))
     return result.reshape(shape)
 
 
+def _of(requantiser, some):
+    return requantiser[some] if isinstance(requantiser, Requantisers) else requantiser
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Requantisers:
+    """Requantisers of sets, each as :class:`rtl.fixed.Requantiser`.
+
+    Attributes
+    ----------
+    multiplier, shift : int64 arrays, shape (sets, 1, 1)
+        Of each set.
+    bits : int
+        Width of the results, signed.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+    bits: int
+
+    @classmethod
+    def of(cls, requantisers: Sequence[Requantiser]) -> Requantisers:
+        """Return those of some sets."""
+        values = np.array([(each.multiplier, each.shift) for each in requantisers], np.int64)
+        return cls(*values.T[..., None, None], requantisers[0].bits)
+
+    def __getitem__(self, some: slice) -> Requantisers:
+        return dataclasses.replace(self, multiplier=self.multiplier[some], shift=self.shift[some])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Requantise an int64 array (sets, rows, columns)."""
+        rounded = x * self.multiplier + ((1 << self.shift) >> 1) >> self.shift
+        return clip(rounded, *signed_range(self.bits))
+
+
+def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the sums of values (..., keys, dim) with weights (..., queries, keys), exactly."""
+    largest = int(w.sum(axis=-1, dtype=np.int64).max(initial=0))
+    return products(w, v, largest * -config.element_range[0])
+
+
 def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
-            start: int = 0, iterations: int | None = None,
-            distance: int | None = None) -> np.ndarray:
-    """Return the weights of the keys: (queries, keys), as of :func:`kept`.
+            start: int = 0, iterations: int | None = None, distance: int | None = None,
+            logit: Callable | None = None) -> np.ndarray:
+    """Return the weights of the keys: (..., queries, keys), as of :func:`kept`.
 
     Each is worth ``config.softmax_config.output_scale``. With ``config.reuse`` they are the codes
-    of the map, which add up to anything.
+    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``.
     """
-    x = logits(config, q, k)
-    hidden = ~kept(config, q, k, mask, start=start, iterations=iterations, distance=distance)
+    # Logits have no more than 16 bits.
+    x = logits(config, q, k, logit).astype(np.int16)
+    hidden = ~kept(config, q, k, mask, start=start, iterations=iterations, distance=distance, x=x)
     if config.reuse:
         return reuse.codes(config, x, hidden)
     if config.select == "none":
-        return run_unit(config.softmax_config, x, hidden)
-    # The softmax is given the selected keys alone, one behind the other.
-    places = np.argsort(hidden, axis=1, kind="stable")[:, :max((~hidden).sum(axis=1).max(), 1)]
+        dense = mask is None and not config.causal
+        return run_unit(config.softmax_config, x, *(() if dense else (hidden,)))
+    return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1])
+                            ).reshape(x.shape)
+
+
+def _weights_of_kept(config, x, live):
+    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, in their order.
+
+    A masked element takes a beat, which some units' sums show.
+    """
+    number = live.sum(axis=1)
+    row, key = np.nonzero(live)
+    place = np.arange(len(row)) - np.repeat(number.cumsum() - number, number)
+    shape = (len(x), max(number.max(initial=0), 1))
+    short = np.zeros(shape, x.dtype)
+    short[row, place] = x[row, key]
+    y = run_unit(config.softmax_config, short, np.arange(shape[1]) >= number[:, None])
     w = np.zeros(x.shape, np.int32)
-    np.put_along_axis(w, places, run_unit(
-        config.softmax_config, np.take_along_axis(x, places, 1),
-        np.take_along_axis(hidden, places, 1)), 1)
+    w[row, key] = y[row, place]
     return w
 
 

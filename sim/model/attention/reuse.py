@@ -8,6 +8,7 @@ from rtl.config import UnitConfig
 from rtl.fixed import clip, half, signed_range
 
 from ..softmax.two_pass import distances
+from .products import products
 from .selection import kept, logits
 
 __all__ = ["AttentionMap", "codes", "divided", "weighted"]
@@ -46,19 +47,21 @@ class AttentionMap:
 
 
 def codes(config: UnitConfig, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return the codes of the exponentials of rows ``x`` of logits; 0 for the hidden ones."""
+    """Return the codes of the exponentials of logits ``x`` (..., keys); 0 for the hidden ones."""
     table = np.zeros(1 << config.logit_bits, np.int64)
     words = config.softmax_config.codes
     table[:len(words)] = words
-    d = distances(x[:, None], hidden[:, None], config.logit_bits)[:, 0]
+    rows = (-1, 1, x.shape[-1])
+    d = distances(x.reshape(rows), hidden.reshape(rows), config.logit_bits).reshape(x.shape)
     # The distance of a hidden logit is undefined.
     return np.where(hidden, 0, table[np.where(hidden, 0, d)])
 
 
 def weighted(config: UnitConfig, codes: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the outputs of rows of codes (queries, keys) for values (keys, dim)."""
-    return divided(config.division, codes.astype(np.int64) @ v.astype(np.int64),
-                   codes.sum(axis=1, keepdims=True, dtype=np.int64))
+    """Return the outputs of codes (..., queries, keys) for values (..., keys, dim)."""
+    total = codes.sum(axis=-1, keepdims=True, dtype=np.int64)
+    most = int(total.max(initial=0)) * -config.element_range[0]
+    return divided(config.division, products(codes, v, most), total)
 
 
 def divided(division: object, x: np.ndarray, total: np.ndarray) -> np.ndarray:

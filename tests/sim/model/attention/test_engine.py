@@ -10,6 +10,7 @@ import rtl
 from rtl.attention.predict.predictors import PREDICTORS, predictor
 from sim import metrics, model, reference
 from sim.data import synthetic
+from sim.model.attention import engine
 from sim.model.attention.selection import kept, predicted
 
 Attention = rtl.unit("attention")
@@ -62,6 +63,55 @@ def test_long_sets_are_worked_on_in_parts():
     q, k, v = np.random.default_rng(3).integers(-99, 99, (3, 700, 2))
     whole = model.run(config, q, k, v)
     assert (whole[:50] == model.run(config, q[:50], k, v)).all()
+
+
+@pytest.mark.parametrize("preset", Attention.PRESETS)
+def test_sets_at_once_are_as_each_alone(preset, monkeypatch):
+    """Also where the work is cut into parts, of some sets or of some queries of one."""
+    config = Attention.preset(preset, dim=4, io_lanes=4, max_keys=9)
+    rng = np.random.default_rng(15)
+    q, k, v = (rng.integers(-128, 128, (2, 3, n, 4)) for n in (7, 9, 9))
+    mask = rng.random((2, 3, 9)) < 0.3
+    mask[0, 1] = True
+    for chunk in (1, 9 * 3, 9 * 7 * 2, 1 << 16):
+        for name in ("CHUNK", "GREEDY_CHUNK"):
+            monkeypatch.setattr(engine, name, chunk)
+        y = model.run(config, q, k, v, mask=mask)
+        for place in np.ndindex(2, 3):
+            one = model.run(config, q[place], k[place], v[place], mask=mask[place])
+            assert (y[place] == one).all()
+    assert not y[0, 1].any()
+
+
+def test_last_queries_of_a_set():
+    config = Attention(dim=4, io_lanes=4, max_keys=9, causal=True)
+    q, k, v = np.random.default_rng(16).integers(-99, 99, (3, 9, 4))
+    whole = model.run(config, q, k, v)
+    for start in (0, 4, 8):
+        assert (model.run(config, q[start:], k, v, start=start) == whole[start:]).all()
+
+
+@pytest.mark.parametrize("preset", Attention.PRESETS)
+def test_heads_with_scales_of_their_own(preset):
+    rng = np.random.default_rng(17)
+    names = ("query_scale", "key_scale")
+    if preset != "reuse":
+        names += ("value_scale", "output_scale")
+    configs = [Attention.preset(preset, dim=4, io_lanes=4, max_keys=9,
+                                **{name: float(rng.uniform(0.02, 0.2)) for name in names})
+               for _ in range(3)]
+    q, k, v = (rng.integers(-128, 128, (2, 3, n, 4)) for n in (7, 9, 9))
+    mask = rng.random((2, 3, 9)) < 0.3
+    y = engine.run_heads(configs, q, k, v, mask)
+    for batch, head in np.ndindex(2, 3):
+        part = batch, head
+        assert (y[part] == model.run(configs[head], q[part], k[part], v[part],
+                                     mask=mask[part])).all()
+    with pytest.raises(ValueError, match="Configurations of heads must differ in their scales"):
+        engine.run_heads([configs[0], Attention(dim=4, io_lanes=4, max_keys=8)], q[:, :2],
+                         k[:, :2], v[:, :2])
+    with pytest.raises(ValueError, match=r"must have the shape \(..., 3, queries, dim\)"):
+        engine.run_heads(configs, q[:, :2], k[:, :2], v[:, :2])
 
 
 def test_masked_keys_are_as_good_as_none():

@@ -52,6 +52,32 @@ def test_search(seed, min_skip, iterations):
     assert found.products <= 2 * iterations
 
 
+@pytest.mark.parametrize("min_skip", [False, True])
+@pytest.mark.parametrize("high", [1, 3, 127])
+def test_queries_of_many_sets_at_once(high, min_skip, monkeypatch):
+    """As each alone: ties, zeros, masked keys, sets without a key, extremes; in parts."""
+    monkeypatch.setattr(greedy, "CHUNK", 7 * 5)
+    random = np.random.default_rng(high)
+    q, k = (random.integers(-high - 1, high + 1, (6, n, 5)) for n in (9, 11))
+    live = random.random((6, 11)) < np.array([0.0, 0.3, 0.6, 1.0, 1.0, 1.0])[:, None]
+    for iterations in (0, 1, 4, 23, 80, 200):
+        found = greedy.search_sets(q, k, live, iterations, min_skip=min_skip)
+        for one in np.ndindex(6, 9):
+            keys = k[one[0]][live[one[0]]]
+            wanted = np.zeros(11, int)
+            wanted[live[one[0]]] = by_hand(keys, q[one], iterations, min_skip)
+            assert (found.scores[one] == wanted).all(), (one, iterations)
+
+
+def test_products_are_counted():
+    """Two an iteration, where all products are of both signs and none is skipped."""
+    columns = sort(np.array([[5, -5], [3, -3], [-4, 4], [-1, 1]]))
+    queries = np.array([[1, 1], [1, 0], [0, 0]])
+    found = greedy.search(columns, queries, 2, min_skip=False)
+    assert found.products.tolist() == [4, 4, 0]
+    assert found.scores.tolist() == [[0, 0, 0, 0], [5, 3, -4, -1], [0] * 4]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_all_iterations_give_the_dot_products(seed):
     q, k = vectors(seed)
