@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from .kernel import on_cpu
 from .modules import is_norm, norm_place, replace_norm, replace_softmax
 from .place import NormPlace, SoftmaxPlace, State
 from .record import Recorder
+from .score import Score, values_of
 from .settings import NormSettings, Settings
 from .units import layernorm_parameters, softmax_config
 
@@ -253,6 +254,30 @@ class Approximation:
             yield
         finally:
             self._state.enabled = True
+
+    @contextlib.contextmanager
+    def only(self, names: Iterable[str]) -> Iterator[None]:
+        """Let the units of some places compute inside a ``with`` block, all others in float."""
+        self._state.only = frozenset(names)
+        try:
+            yield
+        finally:
+            self._state.only = None
+
+    def score(self, function: Callable[[nn.Module], object]) -> Score:
+        """Return what ``function(model)`` says of the model in float and with the units.
+
+        Parameters
+        ----------
+        function : callable
+            Returns a number, or an array of one number an example, whose mean is the score: only
+            that tells a standard error. The model is in evaluation mode, without gradients.
+        """
+        with self.disabled(), self.observed(None):
+            exact = values_of(function, self.model)
+        with self.observed(None):
+            units = values_of(function, self.model)
+        return Score.of(exact, units)
 
     def compare(self, test_batches: Iterable[Batch]) -> Comparison:
         """Run batches in float and with the units, and return how far the two are apart.

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from .approximation import approximate
-from .encoder import MINILM, Encoder
 from .errors import AccuracyError
+from .pretrained import MINILM, load_model
 
 __all__ = ["main", "ratios"]
 
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        model = Encoder(options.model).model
+        model = load_model(options.model)
         print(f"{'units':34}{'tokens':>8}{'float, s':>10}{'units, s':>10}{'ratio':>7}")
         for length, texts in ((16, 32), (64, 8)):
             batches = _texts(model, [length] * 4, texts)

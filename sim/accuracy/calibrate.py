@@ -27,6 +27,7 @@ from rtl import unit
 from rtl.layernorm.config import LayerNormConfig
 
 from .. import model
+from .logits import METHODS
 
 __all__ = ["Calibration", "calibrate", "common_mean", "input_factors", "normalise", "output_scale",
            "quantise_input"]
@@ -124,7 +125,8 @@ class Calibration:
 
 
 def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray | None = None, *,
-              epsilon: float = 0.0, output_step: str = "common", head_room: float = HEAD_ROOM,
+              epsilon: float = 0.0, output_step: str | np.ndarray = "common",
+              method: str = "least-squares", percentile: float = 99.9, head_room: float = HEAD_ROOM,
               fewest_tokens: int = FEWEST_TOKENS, preset: str | None = None,
               **parameters: object) -> Calibration:
     """Return the config with which a unit computes a model's LayerNorm or RMSNorm.
@@ -141,9 +143,12 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
         Weights of the layer; no beta stands for 0.
     epsilon : float
         What the layer adds to the variance.
-    output_step : "common" or "channel"
+    output_step : "common", "channel", or float array, shape (channels,)
         One step for all channels (``config.output_scale``), or one for each, folded into gamma and
         beta (``output_scales``): the consumer scales each channel, a linear layer by its weights.
+        An array has the steps themselves.
+    method, percentile : str, float
+        How an output step is chosen, as of :func:`output_scale`.
     head_room : float
         What the range of the input is widened by, as a part of it: other tokens reach further.
     fewest_tokens : int
@@ -169,9 +174,14 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
         ``config.smallest_deviation``, or the error on them exceeds a quarter of the outputs'
         deviation.
     """
-    cls = _checked(name, {"output_step": output_step, "preset": preset}, parameters)
+    cls = _checked(name, {"output_step": output_step, "method": method, "percentile": percentile,
+                          "preset": preset}, parameters)
     arrays = _arrays(inputs, gamma, beta, (epsilon, head_room))
     inputs, channels = arrays.pop("inputs"), len(arrays["gamma"])
+    if not isinstance(output_step, str) and (np.shape(output_step) != (channels,)
+                                             or not np.all(np.asarray(output_step) > 0)):
+        raise ValueError(f"Parameter output_step must be {channels} positive steps, not "
+                         f"{output_step!r:.40}")
     preset = next(iter(cls.PRESETS)) if preset is None else preset
     chosen = _widths(cls, preset, inputs, {**parameters, "channels": channels})
 
@@ -181,18 +191,23 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
                                              weights=np.square(arrays["gamma"]))
     sampled = _sampled(inputs)
     outputs = normalise(sampled, **arrays, epsilon=epsilon, rms=chosen.rms)
-    if output_step == "common":
-        step = parameters.get("output_scale") or output_scale(outputs, chosen.out_bits)
+    one_step = isinstance(output_step, str) and output_step == "common"
+    if not isinstance(output_step, str):
+        steps = np.asarray(output_step, np.float64)
+    elif one_step:
+        step = parameters.get("output_scale") or output_scale(
+            outputs, chosen.out_bits, method=method, percentile=percentile)
         steps = np.full(channels, float(step))
     else:
         # A channel that hardly moves must not take the fraction bits of the others' gammas.
-        steps = np.maximum(output_scale(outputs, chosen.out_bits, axis=0),
-                           np.abs(arrays["gamma"]) / (2 << chosen.out_bits))
+        steps = np.maximum(
+            output_scale(outputs, chosen.out_bits, axis=0, method=method, percentile=percentile),
+            np.abs(arrays["gamma"]) / (2 << chosen.out_bits))
 
     gammas, gamma_fraction = _integers(arrays["gamma"] / steps, chosen.gamma_bits, -12, 12)
     fitted = {"zero_point": zero_point, "alpha": alpha, "gamma": gammas,
               "gamma_fraction_bits": gamma_fraction, "epsilon": float(epsilon) / scale ** 2,
-              "output_scale": (float(steps[0]) if output_step == "common"
+              "output_scale": (float(steps[0]) if one_step
                                else float(np.exp(np.log(steps).mean())))}
     if not chosen.rms:
         # No beta is worth more than the range of the output.
@@ -222,9 +237,15 @@ def _checked(name, options, parameters):
     cls = unit(name)
     if not issubclass(cls, LayerNormConfig):
         raise ValueError(f"Unit must be a LayerNorm, not {name!r}")
-    if options["output_step"] not in ("common", "channel"):
-        raise ValueError("Parameter output_step must be one of common, channel, "
-                         f"not {options['output_step']!r}")
+    step = options["output_step"]
+    if isinstance(step, str) and step not in ("common", "channel"):
+        raise ValueError(f"Parameter output_step must be one of common, channel, not {step!r}")
+    if options["method"] not in METHODS:
+        raise ValueError(f"Parameter method must be one of {', '.join(METHODS)}, not "
+                         f"{options['method']!r}")
+    if not 50.0 <= options["percentile"] <= 100.0:
+        raise ValueError("Parameter percentile must be in 50..100, not "
+                         f"{options['percentile']!r}")
     own = ("epsilon", "head_room", "fewest_tokens", *options)
     known = [key for key in cls.parameters() if key not in FITTED]
     for key in parameters:
@@ -234,7 +255,7 @@ def _checked(name, options, parameters):
             close = difflib.get_close_matches(key, [*known, *own], n=1, cutoff=0.4)
             raise ValueError(f"Parameter {key!r} of calibrate does not exist"
                              + (f"; did you mean {close[0]!r}?" if close else ""))
-    if options["output_step"] == "channel" and "output_scale" in parameters:
+    if (not isinstance(step, str) or step == "channel") and "output_scale" in parameters:
         raise ValueError("Parameter output_scale must be absent with a step for each channel")
     return cls
 
@@ -348,20 +369,44 @@ def normalise(inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, epsilo
     return normal * gamma + (0.0 if rms else beta)
 
 
-def output_scale(outputs: np.ndarray, bits: int, axis: int | None = None) -> float | np.ndarray:
-    """Return the step with which ``bits`` bits, signed, hold outputs with the least squared error.
+def output_scale(outputs: np.ndarray, bits: int, axis: int | None = None, *,
+                 method: str = "least-squares",
+                 percentile: float = 99.9) -> float | np.ndarray:
+    """Return the step with which ``bits`` bits, signed, hold outputs.
 
-    Large outputs are clipped where that is less of an error than what a coarser step costs all.
     With ``axis`` 0, of outputs (tokens, channels), a step for each channel.
+
+    Parameters
+    ----------
+    outputs : float array
+        Outputs.
+    bits : int
+        Width.
+    axis : None or 0
+        Axis to take one step of.
+    method : str
+        largest: the range holds all outputs; percentile: all but those beyond ``percentile``;
+        least-squares: the step with the least squared error, as large outputs are clipped where
+        that is less of an error than what a coarser step costs all.
+    percentile : float
+        Of the method of that name, 50..100.
     """
-    largest = np.abs(outputs).max(axis=axis)
+    sizes = np.abs(outputs)
+    largest = (np.percentile(sizes, percentile, axis=axis) if method == "percentile"
+               else sizes.max(axis=axis))
     largest = np.where(largest > 0, largest, 1.0)
     most = (1 << (bits - 1)) - 1
+    if method != "least-squares":
+        return float(largest / most) if axis is None else largest / most
     steps = [largest * part / most for part in CLIPPED]
 
+    codes = np.empty_like(outputs, np.float64)
+
     def error(step: np.ndarray) -> np.ndarray:
-        codes = np.clip(np.floor(outputs / step + 0.5), -most - 1, most)
-        return np.square(codes * step - outputs).sum(axis=axis)
+        np.floor(np.add(np.divide(outputs, step, out=codes), 0.5, out=codes), out=codes)
+        np.subtract(np.multiply(np.clip(codes, -most - 1, most, out=codes), step, out=codes),
+                    outputs, out=codes)
+        return np.square(codes, out=codes).sum(axis=axis)
 
     best = np.argmin([error(step) for step in steps], axis=0)
     if axis is None:

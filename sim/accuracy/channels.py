@@ -1,8 +1,8 @@
-"""Calibration of a LayerNorm with an output step for each channel.
+"""Scales of a LayerNorm inside a model: the range of its input, as its outputs ask for.
 
-``y[c] = step[c] * unit``: the steps are folded into the unit's gamma and beta, so that the unit
-works in steps of 1 and does not change. What reads the output multiplies by the step of its
-channel, which the weights of the next linear layer take up.
+Steps come from :mod:`sim.accuracy.calibrate`. ``y[c] = step[c] * unit``: the steps of the output
+are folded into the unit's gamma and beta, so that the unit does not change. What reads the output
+multiplies by the step of its channel, which the weights of the next linear layer take up.
 """
 
 from __future__ import annotations
@@ -15,18 +15,14 @@ import numpy as np
 from rtl.layernorm.config import LayerNormConfig
 
 from .. import model
-from .calibrate import calibrate, normalise
+from .calibrate import Calibration, calibrate, normalise
 from .errors import AccuracyError
 from .logits import METHODS
 
 __all__ = ["NormScales", "fit"]
 
-# Ends of the range that least squares tries, as parts of the largest value of all.
-INPUT_ENDS = (1.0, 0.9, 0.8, 0.7, 0.6)
-OUTPUT_ENDS = np.linspace(0.4, 1.0, 13)
-# Deviations of a row that a channel's range holds at least: few rows show less of a channel than
-# there is. All gammas are then at most the largest output over this, which 8 bits hold best.
-DEVIATIONS = 4.0
+# Ends of the input's range that least squares tries besides the largest value, as parts of that.
+INPUT_ENDS = (0.9, 0.8, 0.7, 0.6)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +32,7 @@ class NormScales:
     Attributes
     ----------
     config : LayerNormConfig
-        Unit, with an output scale of 1.
+        Unit.
     input_steps, output_steps : float arrays, shape (channels,)
         Real value of a step of the input and of the output in each channel.
     input_offset : float
@@ -85,62 +81,36 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     if not 0.0 <= head_room <= 10.0:
         raise AccuracyError(f"Parameter head_room must be in 0..10, not {head_room!r}")
     inputs = np.asarray(inputs, np.float64)
-    rms = bool(parameters.get("rms"))
-    outputs = normalise(inputs, gamma, beta, epsilon=epsilon, rms=rms)
-    steps = _output_steps(outputs, out_bits, method, percentile, per_channel)
-    if per_channel:
-        steps = np.maximum(steps, DEVIATIONS * np.abs(gamma) / ((1 << (out_bits - 1)) - 1))
-    def fitted(low: np.ndarray, high: np.ndarray) -> NormScales:
+    exact = normalise(inputs, gamma, beta, epsilon=epsilon, rms=bool(parameters.get("rms")))
+
+    def fitted(low: np.ndarray, high: np.ndarray,
+               steps: str | np.ndarray = "channel" if per_channel else "common") -> Calibration:
         """Calibrate for inputs between ``low`` and ``high``, (channels,)."""
         with warnings.catch_warnings():
             # Each trial would warn; the errors of the places are what compare shows.
             warnings.simplefilter("ignore", UserWarning)
-            result = calibrate(name, np.clip(inputs, low, high), gamma / steps,
-                               None if rms else beta / steps, epsilon=epsilon, output_scale=1.0,
-                               head_room=head_room, fewest_tokens=0, **parameters)
-        # Channels whose values stand for themselves times their own step.
-        alphas = np.array(result.config.alphas)
-        return NormScales(result.config, result.input_scale * 2.0 ** alphas, result.input_offset,
-                          steps)
+            return calibrate(name, np.clip(inputs, low, high), gamma,
+                             None if parameters.get("rms") else beta, epsilon=epsilon,
+                             output_step=steps, method=method, percentile=percentile,
+                             head_room=head_room, fewest_tokens=0,
+                             **{**parameters, "out_bits": out_bits})
+
+    def error(result: Calibration) -> float:
+        outputs = model.run(result.config, result.quantise(inputs))
+        return float(np.square(result.dequantise_output(outputs) - exact).sum())
 
     low, high = inputs.min(0), inputs.max(0)
     if method == "largest":
-        return fitted(low, high)
-    if method == "percentile":
-        return fitted(*np.percentile(inputs, (100.0 - percentile, percentile), axis=0))
-    # Only channels that reach far beyond the others are clipped: they decide the range of all.
-    trials = [fitted(np.maximum(low, low.min() * end), np.minimum(high, high.max() * end))
-              for end in INPUT_ENDS]
-    return min(trials, key=lambda scales: _error(scales, inputs, outputs))
-
-
-def codes(inputs: np.ndarray, scales: NormScales) -> np.ndarray:
-    """Return the unit's inputs for float inputs (..., channels), rounded half up."""
-    values = np.floor((inputs - scales.input_offset) / scales.input_steps + 0.5)
-    return np.clip(values + scales.config.zero_point, *scales.config.raw_range).astype(np.int64)
-
-
-def _error(scales: NormScales, inputs: np.ndarray, outputs: np.ndarray) -> float:
-    y = model.run(scales.config, codes(inputs, scales)) * scales.output_steps
-    return float(np.square(y - outputs).sum())
-
-
-def _output_steps(outputs: np.ndarray, bits: int, method: str, percentile: float,
-                  per_channel: bool) -> np.ndarray:
-    """Steps with which ``bits`` bits, signed, hold the outputs (rows, channels)."""
-    most = (1 << (bits - 1)) - 1
-    if not per_channel:
-        whole = _output_steps(outputs.reshape(-1, 1), bits, method, percentile, True)
-        return np.repeat(whole, outputs.shape[1])
-    sizes = np.abs(outputs)
-    top = np.percentile(sizes, percentile, axis=0) if method == "percentile" else sizes.max(0)
-    top = np.where(top > 0, top, 1.0)
-    if method != "least-squares":
-        return top / most
-    best, errors = top / most, np.full(len(top), np.inf)
-    for end in OUTPUT_ENDS:
-        step = top * end / most
-        rounded = np.clip(np.floor(outputs / step + 0.5), -most - 1, most) * step
-        error = np.square(rounded - outputs).sum(0)
-        best, errors = np.where(error < errors, step, best), np.minimum(error, errors)
-    return best
+        best = fitted(low, high)
+    elif method == "percentile":
+        best = fitted(*np.percentile(inputs, (100.0 - percentile, percentile), axis=0))
+    else:
+        # Only channels that reach far beyond the others are clipped: they decide the range of all.
+        best = fitted(low, high)
+        trials = [fitted(np.maximum(low, low.min() * end), np.minimum(high, high.max() * end),
+                         best.output_scales) for end in INPUT_ENDS]
+        best = min([best, *trials], key=error)
+    # Channels whose values stand for themselves times their own step.
+    alphas = np.array(best.config.alphas)
+    return NormScales(best.config, best.input_scale * 2.0 ** alphas, best.input_offset,
+                      best.output_scales)

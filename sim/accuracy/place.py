@@ -48,15 +48,22 @@ class State:
         Whether units compute; the model runs in float if not.
     observer : Observer or None
         What looks on.
+    only : set of str or None
+        Places whose units compute, all others in float; None stands for all.
     """
 
     enabled: bool = True
     observer: Observer | None = None
+    only: frozenset[str] | None = None
 
     @property
     def takes_over(self) -> bool:
         """Whether the units compute now."""
         return self.enabled and (self.observer is None or self.observer.takes_over)
+
+    def takes_over_at(self, name: str) -> bool:
+        """Whether the unit of a place computes now."""
+        return self.takes_over and (self.only is None or name in self.only)
 
 
 @dataclasses.dataclass(eq=False)
@@ -108,7 +115,7 @@ class SoftmaxPlace:
         dead, bias = split_mask(mask, logits)
         if bias is not None:
             logits = logits + bias
-        if not state.takes_over:
+        if not state.takes_over_at(self.name):
             weights = exact_softmax(logits, dead)
         else:
             source = logits.detach()
@@ -174,7 +181,7 @@ class NormPlace:
         check(inputs, self.name)
         state = self.state
         output = exact
-        if state.takes_over and self.config is not None:
+        if state.takes_over_at(self.name) and self.config is not None:
             y = run(self.config, self.codes(inputs.detach()))
             output = y.to(torch.float64).mul_(self.output_steps).to(exact.dtype)
             if exact.requires_grad:

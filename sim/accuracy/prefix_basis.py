@@ -38,8 +38,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sim.accuracy import capture
-from sim.data.captured import load_arrays
+from rtl.progress import Progress
+
+from ..data.captured import load_arrays
+from . import capture
+from .errors import AccuracyError
+from .files import positive, replacing
+from .texts import find_sentences
 
 __all__ = ["Basis", "calibrate", "load", "main", "save"]
 
@@ -143,11 +148,11 @@ def _of_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
         q, k = (np.asarray(array, np.float64)
                 for array in load_arrays(path, "qk", "an .npz of the arrays q and k").values())
     except OSError as error:
-        raise capture.CaptureError(f"Cannot read {path}: {error.strerror}") from None
+        raise AccuracyError(f"Cannot read {path}: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise capture.CaptureError(f"{path} must be an .npz of the arrays q and k") from None
+        raise AccuracyError(f"{path} must be an .npz of the arrays q and k") from None
     if q.ndim != 3 or k.ndim != 3 or len(q) != len(k):
-        raise capture.CaptureError(f"{path}: q and k must be of the shapes (heads, tokens, dim), "
+        raise AccuracyError(f"{path}: q and k must be of the shapes (heads, tokens, dim), "
                                    f"not {q.shape} and {k.shape}")
     return q, k
 
@@ -155,11 +160,13 @@ def _of_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _of_model(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     """Return queries and keys (heads, tokens, dim) of the pretrained Transformer."""
     parts = []
-    for q, k, _ in capture.observed_heads(
-            capture.Encoder(), capture.find_sentences(options.sentences), length=options.length,
-            texts=options.texts):
-        layers, heads = zip(*capture.HEADS, strict=True)
-        parts.append((q[layers, heads], k[layers, heads]))
+    layers, heads = zip(*capture.HEADS, strict=True)
+    with Progress("reading", options.texts, "texts") as progress:
+        for q, k, _ in capture.observed_heads(
+                capture.open_reader(), find_sentences(options.sentences), length=options.length,
+                texts=options.texts):
+            parts.append((q[layers, heads], k[layers, heads]))
+            progress.advance()
     q, k = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     return q, k
 
@@ -175,19 +182,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                              " tokens, dim); else some heads of a pretrained Transformer")
     parser.add_argument("--sentences", type=Path, metavar="TEXT",
                         help="what the model reads; as of sim.accuracy.capture")
-    parser.add_argument("--texts", type=capture.positive, default=32,
+    parser.add_argument("--texts", type=positive, default=32,
                         help="texts that the model reads (default: %(default)s)")
-    parser.add_argument("--length", type=capture.positive, default=128,
+    parser.add_argument("--length", type=positive, default=128,
                         help="tokens of a text (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("build/prefix_basis.npz"),
                         metavar="FILE", help="file to write (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        with capture.replacing(options.out) as file:
+        with replacing(options.out) as file:
             q, k = _of_model(options) if options.file is None else _of_file(options.file)
             bases = [calibrate(*pair) for pair in zip(q, k, strict=True)]
             save(file, bases)
-    except (capture.CaptureError, OSError, ValueError) as error:
+    except (AccuracyError, OSError, ValueError) as error:
         print(f"sim.accuracy.prefix_basis: error: {error}", file=sys.stderr)
         return 1
     dim = len(bases[0].values)

@@ -12,11 +12,43 @@ from rtl.softmax.config import SoftmaxConfig
 
 from .errors import AccuracyError
 
-__all__ = ["layernorm_parameters", "softmax_config"]
+__all__ = ["layernorm_parameters", "of_width", "parse_units", "softmax_config", "with_length"]
 
 # What a calibration finds for each layer.
 FITTED = ("zero_point", "alpha", "channels", "gamma", "gamma_fraction_bits", "output_scale",
           "epsilon", "beta", "beta_fraction_bits", "rms")
+
+
+def parse_units(text: str) -> dict[str, str]:
+    """Return the arguments of ``approximate`` for ``"softmax-e2:plus+layernorm-ai"``."""
+    found: dict[str, str] = {}
+    for part in text.split("+"):
+        kind = part.partition("-")[0]
+        if kind not in ("softmax", "layernorm") or kind in found:
+            raise AccuracyError(f"Units {text!r} must be a softmax, a LayerNorm, or one of each "
+                                "joined by +")
+        found[kind] = part
+    return found
+
+
+def with_length(text: str, length: int) -> str:
+    """Return a softmax unit for rows of ``length``, if it does not say its own ``max_length``."""
+    return text if "max_length=" in text else _with(text, max_length=length)
+
+
+def of_width(text: str, bits: int) -> str:
+    """Return units with inputs and outputs of ``bits`` bits.
+
+    Raises
+    ------
+    AccuracyError
+        If one of them does not take that width.
+    """
+    parts = {kind: _with(part, bits=bits, out_bits=bits)
+             for kind, part in parse_units(text).items()}
+    for kind, part in parts.items():
+        (softmax_config if kind == "softmax" else layernorm_parameters)(part)
+    return "+".join(parts.values())
 
 
 def softmax_config(wanted: str | UnitConfig) -> tuple[UnitConfig, bool]:
@@ -51,6 +83,7 @@ def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, int, dict[str, 
         default = type(config)()
         values = {key: value for key, value in dataclasses.asdict(config).items()
                   if key not in FITTED and value != getattr(default, key)}
+    values.pop("out_bits", None)
     return config.UNIT, config.out_bits, values
 
 
@@ -69,6 +102,12 @@ def _parsed(text: object, argument: str) -> tuple[str, dict[str, Any]]:
         except json.JSONDecodeError:
             values[key] = value
     return name, values
+
+
+def _with(text: str, **values: int) -> str:
+    name, colon, rest = text.partition(":")
+    given = [part for part in rest.split(",") if part and part.partition("=")[0] not in values]
+    return f"{name}:{','.join([*given, *(f'{key}={value}' for key, value in values.items())])}"
 
 
 def _built(name: str, values: dict[str, Any]) -> UnitConfig:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 
 from rtl.progress import Progress
 
-from ..accuracy.capture import CaptureError
 from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
@@ -81,7 +80,7 @@ def _update_all(names: Sequence[str], check: bool, progress: Progress) -> int:
                 stale.append(name)
             elif after != before:
                 path.write_text(after, encoding="utf-8")
-        except (CaptureError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
     if stale:

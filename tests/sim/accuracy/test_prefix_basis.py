@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.accuracy import capture, prefix_basis
+from sim.accuracy import AccuracyError, capture, prefix_basis
+from sim.accuracy.files import DATA
 from sim.data import captured, sample, synthetic
 
 
@@ -137,12 +138,12 @@ def test_eight_dimensions_find_the_best_keys(heads, bases):
 
 @pytest.mark.slow
 def test_sample_is_reproduced(tmp_path, bases):
-    folder = os.environ.get(capture.DATA_VARIABLE)
+    folder = os.environ.get(DATA)
     if not folder:
-        pytest.skip(f"{capture.DATA_VARIABLE} names no folder with stsb/sts-train.tsv")
+        pytest.skip(f"{DATA} names no folder with stsb/sts-train.tsv")
     try:
-        capture.Encoder()
-    except capture.CaptureError as error:
+        capture.open_reader()
+    except AccuracyError as error:
         pytest.skip(str(error))
     sentences = str(Path(folder) / "stsb" / "sts-train.tsv")
     assert prefix_basis.main(["--sentences", sentences, "--out", str(tmp_path / "x.npz")]) == 0
@@ -165,10 +166,10 @@ def test_command(tmp_path, capsys):
 
 def test_command_of_the_model(tmp_path, capsys, monkeypatch):
     try:
-        capture.Encoder()
-    except capture.CaptureError as error:
+        capture.open_reader()
+    except AccuracyError as error:
         pytest.skip(str(error))
-    monkeypatch.delenv(capture.DATA_VARIABLE, raising=False)
+    monkeypatch.delenv(DATA, raising=False)
     assert prefix_basis.main(["--texts", "2", "--length", "40",
                               "--out", str(tmp_path / "x.npz")]) == 0
     assert "8 heads of 32" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -21,47 +22,12 @@ from sim.accuracy import (  # noqa: E402
     tasks,
 )
 from sim.accuracy.encoder import Encoder  # noqa: E402
-from sim.accuracy.evaluation import evaluate, parse_units  # noqa: E402
+from sim.accuracy.evaluation import evaluate  # noqa: E402
+from sim.accuracy.table import Table  # noqa: E402
+from sim.accuracy.tasks.sentences import fit_probe  # noqa: E402
+from sim.accuracy.units import of_width, parse_units, with_length  # noqa: E402
 
 torch.set_num_threads(1)
-
-WORDS = "a the cat dog man woman runs sleeps eats red blue house river slowly today".split()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny BERT with a tokenizer of a few words, and files of data."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
-                                                 *WORDS]))
-    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    transformers.BertModel(transformers.BertConfig(
-        vocab_size=5 + len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=24, max_position_embeddings=32)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-
-    def text():
-        return " ".join(random.choice(WORDS, random.integers(2, 9)))
-
-    (folder / "stsb").mkdir()
-    (folder / "sst2").mkdir()
-    for part, count in (("dev", 70), ("train", 300)):
-        lines = ["\t".join(("g", "f", "y", "1", f"{random.uniform(0, 5):.2f}", text(), text()))
-                 for _ in range(count)]
-        (folder / "stsb" / f"sts-{part}.tsv").write_text("\n".join(lines) + "\n")
-        lines = ["sentence\tlabel"]
-        for _ in range(count):
-            line = text()
-            lines.append(f"{line} \t{int('cat' in line)}")
-        (folder / "sst2" / f"{part}.tsv").write_text("\n".join(lines) + "\n")
-    return folder
-
 
 # Statistics --------------------------------------------------------------------------------------
 
@@ -92,7 +58,7 @@ def test_probe():
     random = torch.Generator().manual_seed(0)
     x = torch.randn(300, 5, generator=random)
     labels = (x @ torch.tensor([1.0, -2, 0, 0, 3]) > 0.5).int().tolist()
-    weight, bias = tasks.fit_probe(x, labels)
+    weight, bias = fit_probe(x, labels)
     right = ((x.double() @ weight + bias > 0).int() == torch.tensor(labels)).double().mean()
     assert right > 0.97
 
@@ -111,18 +77,20 @@ def test_embeddings_do_not_depend_on_their_batch(folder):
 @pytest.mark.parametrize("task", ("stsb", "sst2"))
 def test_evaluation(folder, data, monkeypatch, task):
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
-    encoder = Encoder(str(folder))
+    task = tasks.TASKS[task](str(folder), 60)
     units = "softmax-split:plus", "softmax-e2:paper,bits=3,input_scale=1+layernorm-ai"
-    *_, table = evaluate(encoder, tasks.TASKS[task](60), units)
+    *_, table = evaluate(task, units)
     assert table.examples == 60
     close, coarse = table.results
     # The model is as it was after each set of units.
-    assert encoder.model.config._attn_implementation != "transformer_rtl"
+    assert task.model.config._attn_implementation != "transformer_rtl"
     assert 0 < close.output < coarse.output
     assert len(close.places.places) == 1 and len(coarse.places.places) == 4
     assert close.kl is not None and close.flips == 0.0
     assert close.score == pytest.approx(table.score + close.difference)
-    if task == "sst2":
+    assert len(close.places.places[0].heads) == 2
+    assert close.attention == pytest.approx(np.mean(close.places.places[0].heads), rel=1e-6)
+    if task.unit == "accuracy":
         assert table.score > 85
     assert len(table.to_markdown().splitlines()) == 2 + 1 + 2
     assert json.loads(table.to_json())["results"][1]["units"] == coarse.units
@@ -139,9 +107,9 @@ def test_a_run_goes_on_where_it_was(folder, data, monkeypatch, capsys, tmp_path)
     assert begun == ["softmax-e2:plus", "softmax-split:plus"]
     assert __main__.main([*command, "softmax-split:plus"]) == 0
     assert begun == ["softmax-e2:plus", "softmax-split:plus"]
-    table = evaluation.Table.from_json(out.read_text())
+    table = Table.from_json(out.read_text())
     assert [result.units for result in table.results] == begun
-    assert evaluation.Table.from_json(table.to_json()) == table
+    assert Table.from_json(table.to_json()) == table
     capsys.readouterr()
     assert __main__.main([*command, "softmax-e2:plus", "--method", "largest"]) == 1
     assert "remove the file to begin anew" in capsys.readouterr().err
@@ -171,31 +139,136 @@ def test_command(folder, data, monkeypatch, capsys, tmp_path):
     (["MODEL", "stsb", "--units", "softmax-e2+softmax-e2"], "must be a softmax, a LayerNorm"),
     (["MODEL", "stsb", "--examples", "1"], "--examples must be at least 2, not 1"),
     (["MODEL", "stsb", "--out", "x.txt"], "--out must end in .md or .json"),
+    (["MODEL", "stsb", "--plot", "x.gif"], "--plot must end in one of .png, .svg, .pdf, not"),
+    (["MODEL", "nothing"], "TASK must be one of stsb, sst2, mlm, wikitext2, digits, or module:f"),
+    (["MODEL", "own:score"], "--calibrate must be given with a function as the task"),
+    (["MODEL", "stsb", "--calibrate", "own:batches"], "--calibrate must be given with a function"),
+    (["MODEL", "nowhere:score", "--calibrate", "a:b"], "module 'nowhere' can not be imported"),
+    (["MODEL", "json:nothing", "--calibrate", "a:b"], "TASK must name a function as module:func"),
+    (["json:dumps", "stsb"], "MODEL must be minilm or a folder with a config.json"),
+    (["MODEL", "stsb", "--units", "layernorm-ai", "--bits", "16"], "must be a width that a unit"),
+    (["MODEL", "mlm", "--units", "layernorm-ai"], "must have a LayerNorm or RMSNorm"),
 ])
 def test_command_refuses(folder, data, monkeypatch, capsys, arguments, message):
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
     assert __main__.main([str(folder) if a == "MODEL" else a for a in arguments]) == 1
     error = capsys.readouterr().err
-    assert message in error and error.startswith("sim.accuracy: error: ")
-    assert error.count("\n") == 1
+    *left_out, line = error.splitlines()
+    assert message in line and line.startswith("sim.accuracy: error: ")
+    assert len(left_out) == arguments.count("--bits")
 
 
 def test_missing_or_damaged_data(monkeypatch, tmp_path):
     monkeypatch.delenv("TRANSFORMER_RTL_DATA", raising=False)
     with pytest.raises(AccuracyError, match="TRANSFORMER_RTL_DATA must name the folder"):
-        tasks.Similarity()
+        tasks.Similarity("minilm")
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(tmp_path))
     with pytest.raises(AccuracyError, match="can not be read"):
-        tasks.Similarity()
+        tasks.Similarity("minilm")
     (tmp_path / "stsb").mkdir()
     (tmp_path / "stsb" / "sts-dev.tsv").write_text("a\tb\n")
     with pytest.raises(AccuracyError, match="line 1, must have 7 fields, not 2"):
-        tasks.Similarity()
+        tasks.Similarity("minilm")
 
 
 def test_units_are_parsed():
     assert parse_units("softmax-e2:plus+layernorm-ai:bits=10") == {
         "softmax": "softmax-e2:plus", "layernorm": "layernorm-ai:bits=10"}
+    assert with_length("softmax-e2:plus", 99) == "softmax-e2:plus,max_length=99"
+    assert with_length("softmax-e2:max_length=9", 99) == "softmax-e2:max_length=9"
+    assert of_width("softmax-e2+layernorm-ai:fine,bits=9", 6) == (
+        "softmax-e2:bits=6,out_bits=6+layernorm-ai:fine,bits=6,out_bits=6")
+    with pytest.raises(AccuracyError, match="bits must be an integer in 2..10, not 16"):
+        of_width("layernorm-ai", 16)
+
+
+def test_masked_words(folder, data, monkeypatch):
+    """In float, the share of words with the largest logit; equal weights share."""
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    task = tasks.MaskedWords(str(folder))
+    head = np.load(data / "mlm" / "head.npz")
+    embedding = Encoder(str(folder)).model.get_input_embeddings().weight.detach().numpy()
+    logits = head["hidden"].astype(np.float32) @ embedding.T + head["bias"].astype(np.float32)
+    # Every tenth position is for calibration.
+    measured = np.arange(len(logits)) % 10 != 0
+    right = (logits.argmax(-1) == head["label"])[measured]
+    assert 0.1 < right.mean() < 0.9
+    *_, table = evaluate(task, ["softmax-split:plus,bits=16,out_bits=16",
+                                "softmax-split:plus,bits=2,input_scale=64"])
+    assert table.score == pytest.approx(100 * right.mean())
+    assert abs(table.results[0].difference) < 2.5
+    # All weights of a row are equal: each word is right by its part of the row.
+    assert table.results[1].score == pytest.approx(100 / logits.shape[1])
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({"hidden": np.zeros((3, 16))}, "must have the arrays hidden, label and bias"),
+    ({"hidden": np.zeros((3, 16)), "label": np.zeros(2), "bias": np.zeros(3)}, "must be of the sh"),
+    ({"hidden": np.zeros((3, 4)), "label": np.zeros(3), "bias": np.zeros(9)}, "must have word emb"),
+])
+def test_damaged_head(folder, tmp_path, monkeypatch, arrays, message):
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(tmp_path))
+    (tmp_path / "mlm").mkdir()
+    np.savez(tmp_path / "mlm" / "head.npz", **arrays)
+    with pytest.raises(AccuracyError, match=message):
+        tasks.MaskedWords(str(folder))
+
+
+def test_places_are_explained(folder, data, monkeypatch, capsys, tmp_path):
+    """Alone, the place whose unit is coarse costs most; all others run in float meanwhile."""
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    out = tmp_path / "table.json"
+    coarse = "softmax-e2:paper,bits=2,input_scale=4"
+    command = [str(folder), "stsb", "--examples", "30", "--explain", "--out", str(out),
+               "--units", f"{coarse}+layernorm-exact:bits=14,out_bits=14"]
+    assert __main__.main(command) == 0
+    text = capsys.readouterr().out
+    assert "each place alone" in text
+    result, = Table.from_json(out.read_text()).results
+    assert [cost.output for cost in result.alone] == sorted(
+        (cost.output for cost in result.alone), reverse=True)
+    assert {cost.name for cost in result.alone} == {place.name for place in result.places.places}
+    assert result.alone[0].name == "encoder.layer.0.attention.self"
+    # One place gives the whole of it, and its score is that of its unit alone.
+    assert 0 < result.alone[-1].output < 0.5 * result.alone[0].output
+    *_, table = evaluate(tasks.Similarity(str(folder), 30), [coarse])
+    alone, = table.results
+    assert result.alone[0].output == pytest.approx(alone.output)
+    assert result.alone[0].difference == pytest.approx(alone.difference)
+    assert result.alone[0].error == pytest.approx(alone.error)
+
+
+def test_plot(folder, data, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra plot")
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    heads = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+    command = [str(folder), "stsb", "--examples", "20", "--out", str(tmp_path / "t.json"),
+               "--units", "softmax-e2:plus", "layernorm-ai", "--plot"]
+    for suffix, head in heads.items():
+        path = tmp_path / "plots" / f"x{suffix}"
+        assert __main__.main([*command, str(path)]) == 0
+        assert path.read_bytes().startswith(head)
+    text = path.with_suffix(".svg").read_text()
+    assert "axes_2" in text
+    monkeypatch.delitem(sys.modules, "matplotlib.figure")
+    monkeypatch.delitem(sys.modules, "sim.accuracy.plot")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    capsys.readouterr()
+    assert __main__.main([*command, str(path)]) == 1
+    assert "Package matplotlib is missing: pip install -e '.[plot]'" in capsys.readouterr().err
+
+
+def test_widths(folder, data, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    out = tmp_path / "table.json"
+    assert __main__.main([str(folder), "stsb", "--examples", "20", "--out", str(out), "--units",
+                          "softmax-split:plus", "layernorm-ai", "--bits", "16", "4"]) == 0
+    assert "layernorm-ai at 16 bits is left out: " in capsys.readouterr().err
+    results = {result.units: result.output for result in Table.from_json(out.read_text()).results}
+    assert list(results) == ["softmax-split:plus,bits=16,out_bits=16",
+                             "softmax-split:plus,bits=4,out_bits=4",
+                             "layernorm-ai:bits=4,out_bits=4"]
+    assert list(results.values())[0] < 0.1 * list(results.values())[1]
 
 
 def test_benchmark(folder, monkeypatch, capsys):

@@ -4,14 +4,15 @@ import os
 
 import pytest
 
-from sim.accuracy import capture
+from sim.accuracy import AccuracyError, capture, texts
+from sim.accuracy.files import DATA
 from sim.report import layernorm
 from sim.report.__main__ import main
 
 
 def test_without_data(monkeypatch, tmp_path, capsys):
     """The sentences that are built in are too few; the file stays as it is."""
-    monkeypatch.setattr(capture, "find_sentences", lambda path: list(capture.SENTENCES))
+    monkeypatch.setattr(texts, "find_sentences", lambda path: list(texts.SENTENCES))
     page = tmp_path / "page.md"
     text = "<!-- begin layernorm-layers -->\n<!-- end layernorm-layers -->\n"
     page.write_text(text)
@@ -22,12 +23,12 @@ def test_without_data(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get(capture.DATA_VARIABLE), reason="no sentences")
+@pytest.mark.skipif(not os.environ.get(DATA), reason="no sentences")
 def test_held_out(monkeypatch):
     """The layers of outlier channels err on other tokens hardly more than on their own."""
     try:
-        capture.Encoder()
-    except capture.CaptureError as error:
+        capture.open_reader()
+    except AccuracyError as error:
         pytest.skip(str(error))
     monkeypatch.setattr(layernorm, "TOKENS", (300, 200))
     monkeypatch.setattr(layernorm, "TOKEN_LENGTHS", (12, 24))
