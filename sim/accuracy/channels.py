@@ -19,13 +19,14 @@ from .calibrate import calibrate, normalise
 from .errors import AccuracyError
 from .logits import METHODS
 
-__all__ = ["NormScales", "fit"]
+__all__ = ["NormScales", "codes", "fit", "steps"]
 
 # Ends of the range that least squares tries, as parts of the largest value of all.
 INPUT_ENDS = (1.0, 0.9, 0.8, 0.7, 0.6)
 OUTPUT_ENDS = np.linspace(0.4, 1.0, 13)
-# Deviations of a row that a channel's range holds at least: few rows show less of a channel than
-# there is. All gammas are then at most the largest output over this, which 8 bits hold best.
+# Deviations of a row that a channel's range holds at least, and its beta: few rows show less of a
+# channel than there is. All gammas are then at most the largest output over this, which 8 bits hold
+# best.
 DEVIATIONS = 4.0
 
 
@@ -87,21 +88,24 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     inputs = np.asarray(inputs, np.float64)
     rms = bool(parameters.get("rms"))
     outputs = normalise(inputs, gamma, beta, epsilon=epsilon, rms=rms)
-    steps = _output_steps(outputs, out_bits, method, percentile, per_channel)
+    output = steps(outputs, out_bits, method, percentile, per_channel)
     if per_channel:
-        steps = np.maximum(steps, DEVIATIONS * np.abs(gamma) / ((1 << (out_bits - 1)) - 1))
+        least = np.maximum(DEVIATIONS * np.abs(gamma), 0.0 if rms else np.abs(beta))
+        output = np.maximum(output, least / ((1 << (out_bits - 1)) - 1))
+
     def fitted(low: np.ndarray, high: np.ndarray) -> NormScales:
         """Calibrate for inputs between ``low`` and ``high``, (channels,)."""
         with warnings.catch_warnings():
             # Each trial would warn; the errors of the places are what compare shows.
             warnings.simplefilter("ignore", UserWarning)
-            result = calibrate(name, np.clip(inputs, low, high), gamma / steps,
-                               None if rms else beta / steps, epsilon=epsilon, output_scale=1.0,
-                               head_room=head_room, fewest_tokens=0, **parameters)
+            result = calibrate(name, np.clip(inputs, low, high), gamma / output,
+                               None if rms else beta / output, epsilon=epsilon, output_scale=1.0,
+                               out_bits=out_bits, head_room=head_room, fewest_tokens=0,
+                               **parameters)
         # Channels whose values stand for themselves times their own step.
         alphas = np.array(result.config.alphas)
         return NormScales(result.config, result.input_scale * 2.0 ** alphas, result.input_offset,
-                          steps)
+                          output)
 
     low, high = inputs.min(0), inputs.max(0)
     if method == "largest":
@@ -125,12 +129,15 @@ def _error(scales: NormScales, inputs: np.ndarray, outputs: np.ndarray) -> float
     return float(np.square(y - outputs).sum())
 
 
-def _output_steps(outputs: np.ndarray, bits: int, method: str, percentile: float,
+def steps(outputs: np.ndarray, bits: int, method: str, percentile: float,
                   per_channel: bool) -> np.ndarray:
-    """Steps with which ``bits`` bits, signed, hold the outputs (rows, channels)."""
+    """Return the steps (channels,) with which ``bits`` bits, signed, hold values (rows, channels).
+
+    ``per_channel``: each channel has its own, or all have the same.
+    """
     most = (1 << (bits - 1)) - 1
     if not per_channel:
-        whole = _output_steps(outputs.reshape(-1, 1), bits, method, percentile, True)
+        whole = steps(outputs.reshape(-1, 1), bits, method, percentile, True)
         return np.repeat(whole, outputs.shape[1])
     sizes = np.abs(outputs)
     top = np.percentile(sizes, percentile, axis=0) if method == "percentile" else sizes.max(0)
