@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rtl.progress import Progress
 
-from .errors import AccuracyError, needing_torch
+from .errors import AccuracyError, needing_extras
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, or 1 for a request that cannot be met."""
     options = _parser().parse_args(arguments)
     try:
-        with needing_torch():
+        with needing_extras():
             return _run(options)
     except AccuracyError as error:
         message = str(error)

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from rtl import UnitConfig
-from rtl.generate import generate
 
 from . import batches as inputs
-from . import channels, logits
 from .batches import Batch
 from .comparison import Comparison, Watcher
+from .engine_fitting import fit_attention
+from .engine_place import EnginePlace
 from .errors import AccuracyError
+from .fitting import LayerRows, fit_layernorms, fit_softmax
 from .functions import Functions
 from .interface import Implementation, has_place, roots
 from .kernel import on_cpu
@@ -26,22 +27,23 @@ from .place import NormPlace, SoftmaxPlace, State
 from .record import Recorder
 from .score import Score, values_of
 from .settings import NormSettings, Settings
-from .units import layernorm_parameters, softmax_config
+from .units import attention_parameters, layernorm_parameters, softmax_config
 
 __all__ = ["Approximation", "approximate"]
 
 
 def approximate(model: nn.Module, *, softmax: str | UnitConfig | None = None,
                 layernorm: str | UnitConfig | None = None,
+                attention: str | UnitConfig | None = None,
                 calibrate: Iterable[Batch] | None = None,
                 settings: Settings | str | os.PathLike[str] | None = None,
                 method: str = "least-squares", percentile: float = 99.9, head_room: float = 0.1,
-                per_channel: bool = True) -> Approximation:
-    """Put units into a model, in place of its softmaxes and LayerNorms.
+                per_channel: bool = True, per_head: bool = False) -> Approximation:
+    """Put units into a model, in place of its softmaxes, whole attentions and LayerNorms.
 
     What a unit computes there is what :func:`sim.model.run` computes, bit for bit: the inputs are
-    quantised, the outputs scaled, and gradients pass straight through. Projections and products
-    stay in float. Attention is found in Hugging Face models, in
+    quantised, the outputs scaled, and gradients pass straight through. All else stays in float.
+    Attention is found in Hugging Face models, in
     ``scaled_dot_product_attention``, ``nn.MultiheadAttention`` and ``nn.Softmax``; LayerNorm and
     RMSNorm by their type.
 
@@ -52,13 +54,17 @@ def approximate(model: nn.Module, *, softmax: str | UnitConfig | None = None,
     softmax, layernorm : str, config or None
         Unit, as ``"softmax-e2:plus"``, ``"layernorm-exact:bits=10"``, or a configuration; None
         leaves these in float. The step of the logits is calibrated unless it is given.
+    attention : str, config or None
+        Engine, as ``"attention:predict,max_keys=128"``, in place of ``softmax``. ``dim`` and
+        ``causal`` are the model's; scales are calibrated unless they are given by name.
     calibrate : iterable of batches
-        A few batches of the model's inputs, without labels; never the test data. A LayerNorm needs
-        them. Without them a softmax keeps its step, and no head has an offset.
+        A few batches of the model's inputs, without labels; never the test data. A LayerNorm and an
+        engine need them. Without them a softmax keeps its step, and no head has an offset.
     settings : Settings or path
-        Of :attr:`Approximation.settings`, in place of ``softmax``, ``layernorm``, ``calibrate``.
-    method, percentile, head_room, per_channel
-        As of :func:`sim.accuracy.logits.fit` and :func:`sim.accuracy.channels.fit`.
+        Of :attr:`Approximation.settings`, in place of the units and ``calibrate``.
+    method, percentile, head_room, per_channel, per_head
+        As of :func:`sim.accuracy.logits.fit`, :func:`sim.accuracy.channels.fit` and
+        :func:`sim.accuracy.engine_fitting.fit_attention`.
 
     Raises
     ------
@@ -70,46 +76,55 @@ def approximate(model: nn.Module, *, softmax: str | UnitConfig | None = None,
     for parameter in model.parameters():
         on_cpu(parameter.device, "Argument model")
     if settings is not None:
-        if softmax is not None or layernorm is not None or calibrate is not None:
-            raise AccuracyError("Argument settings must come alone, without softmax, layernorm and "
-                                "calibrate")
+        if any(each is not None for each in (softmax, layernorm, attention, calibrate)):
+            raise AccuracyError("Argument settings must come alone, without softmax, layernorm, "
+                                "attention and calibrate")
         if not isinstance(settings, Settings):
             settings = Settings.load(settings)
         return Approximation(model, settings)
-    if softmax is None and layernorm is None:
-        raise AccuracyError("Argument softmax or layernorm must name a unit; neither is given")
+    if softmax is None and layernorm is None and attention is None:
+        raise AccuracyError("Argument softmax, layernorm or attention must name a unit; none is "
+                            "given")
+    if softmax is not None and attention is not None:
+        raise AccuracyError("Argument attention must come without softmax: an engine has its own, "
+                            "as 'attention:dense,softmax=softmax-e2:plus'")
     config, fixed_step = (None, False) if softmax is None else softmax_config(softmax)
-    wanted = None if layernorm is None else layernorm_parameters(layernorm)
+    norm = None if layernorm is None else layernorm_parameters(layernorm)
+    engine = None if attention is None else attention_parameters(attention)
     if calibrate is None:
-        if wanted is not None:
-            raise AccuracyError("Argument calibrate must be given with layernorm: its scales come "
-                                "from activations")
+        for name, wanted in (("layernorm", norm), ("attention", engine)):
+            if wanted is not None:
+                raise AccuracyError(f"Argument calibrate must be given with {name}: its scales "
+                                    "come from activations")
         return Approximation(model, Settings(softmax=config))
     seen = inputs.checked(calibrate, "calibrate")
 
     # The places alone: the model runs in float, and is looked at.
-    places = Approximation(model, Settings(softmax=config), norms=wanted is not None)
+    places = Approximation(model, Settings(softmax=config), norms=norm is not None,
+                           engines=engine is not None)
     try:
         recorder = Recorder(len(seen))
         with places.observed(recorder):
             for batch in seen:
                 recorder.tokens = inputs.tokens_of(batch)
                 inputs.run(model, batch)
-        chosen = Settings()
+        options = {"method": method, "percentile": percentile}
+        chosen, norms, engines = Settings(), {}, {}
         if config is not None:
-            chosen = _fit_softmax(places, recorder, config, fixed_step, method, percentile)
-        norms = {}
-        if wanted is not None:
-            norms = _fit_norms(places, recorder, *wanted, method, percentile, head_room,
-                               per_channel)
-        chosen = Settings(chosen.softmax, chosen.heads, norms)
+            chosen = _fit_softmax(places, recorder, config, fixed_step=fixed_step, **options)
+        if engine is not None:
+            engines = _fit_attention(places, recorder, engine, per_head=per_head, **options)
+        if norm is not None:
+            norms = _fit_norms(places, recorder, norm, head_room=head_room,
+                               per_channel=per_channel, **options)
+        chosen = Settings(chosen.softmax, chosen.heads, norms, engines)
     finally:
         places.restore()
     return Approximation(model, chosen)
 
 
-def _fit_softmax(places: Approximation, recorder: Recorder, config: UnitConfig, fixed_step: bool,
-                 method: str, percentile: float) -> Settings:
+def _fit_softmax(places: Approximation, recorder: Recorder, config: UnitConfig,
+                 **options: object) -> Settings:
     heads = {name: recorder.heads(place) for name, place in places.softmaxes.items()}
     heads = {name: of_place for name, of_place in heads.items() if of_place}
     if not heads:
@@ -117,34 +132,32 @@ def _fit_softmax(places: Approximation, recorder: Recorder, config: UnitConfig, 
                             "known: attention of Transformers, scaled_dot_product_attention, "
                             "nn.MultiheadAttention, nn.Softmax, or softmax in a module whose type "
                             "is called an attention")
-    every = [head for of_place in heads.values() for head in of_place]
-    config, offsets = logits.fit(config, every, method=method, percentile=percentile,
-                                 fixed_step=fixed_step)
-    result, start = {}, 0
-    for name, of_place in heads.items():
-        result[name] = tuple(offsets[start:start + len(of_place)])
-        start += len(of_place)
-    return Settings(config, result)
+    return fit_softmax(config, heads, **options)
 
 
-def _fit_norms(places: Approximation, recorder: Recorder, name: str, out_bits: int,
-               parameters: dict[str, object], method: str, percentile: float, head_room: float,
-               per_channel: bool) -> dict[str, NormSettings]:
-    result = {}
-    for module, place in places.norms.items():
+def _fit_attention(places: Approximation, recorder: Recorder, wanted: tuple,
+                   **options: object) -> dict[str, tuple[UnitConfig, ...]]:
+    rows = {name: recorder.attention_rows(place) for name, place in places.attentions.items()}
+    rows = {name: found for name, found in rows.items() if found is not None}
+    if not rows:
+        raise AccuracyError(f"Model {type(places.model).__name__} must have an attention that is "
+                            "known: of Transformers, scaled_dot_product_attention or "
+                            "nn.MultiheadAttention")
+    return {name: fit_attention(*wanted, found, **options) for name, found in rows.items()}
+
+
+def _fit_norms(places: Approximation, recorder: Recorder, wanted: tuple,
+               **options: object) -> dict[str, NormSettings]:
+    layers = {}
+    for name, place in places.norms.items():
         rows = recorder.inputs(place)
-        if rows is None:
-            continue
-        scales = channels.fit(name, rows, place.gamma.numpy(), place.beta.numpy(),
-                              epsilon=place.epsilon, out_bits=out_bits, method=method,
-                              percentile=percentile, head_room=head_room, per_channel=per_channel,
-                              **{**parameters, "rms": place.rms})
-        result[module] = NormSettings(scales.config, tuple(scales.input_steps.tolist()),
-                                      tuple(scales.output_steps.tolist()), scales.input_offset)
-    if not result:
+        if rows is not None:
+            layers[name] = LayerRows(rows, place.gamma.numpy(), place.beta.numpy(), place.epsilon,
+                                     place.rms)
+    if not layers:
         raise AccuracyError(f"Model {type(places.model).__name__} must have a LayerNorm or RMSNorm "
                             "that its forward pass calls")
-    return result
+    return fit_layernorms(*wanted, layers, **options)
 
 
 class Approximation:
@@ -156,20 +169,27 @@ class Approximation:
         The model.
     softmaxes : dict of SoftmaxPlace
         Places of softmax, by the module's name; one comes in when its module first runs.
+    attentions : dict of EnginePlace
+        Places of engines, likewise.
     norms : dict of NormPlace
         Places of LayerNorm and RMSNorm, by the module's name.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings, *, norms: bool = False) -> None:
+    def __init__(self, model: nn.Module, settings: Settings, *, norms: bool = False,
+                 engines: bool = False) -> None:
         self.model = model
         self._settings = settings
         self._state = State()
         self._names = {id(module): name for name, module in model.named_modules()}
         self.softmaxes: dict[str, SoftmaxPlace] = {}
+        self.attentions: dict[str, EnginePlace] = {}
         self.norms: dict[str, NormPlace] = {}
+        self._engines = engines or bool(settings.attention)
         self._parts: list[object] = []
         try:
-            if settings.softmax is not None:
+            if settings.softmax is not None and self._engines:
+                raise AccuracyError("Settings must have a softmax or engines, not both")
+            if settings.softmax is not None or self._engines:
                 self._replace_softmaxes()
             if norms or settings.layernorm:
                 self._replace_norms(every=norms)
@@ -178,11 +198,11 @@ class Approximation:
             raise
 
     def _replace_softmaxes(self) -> None:
-        self._check_known(self._settings.heads)
+        self._check_known([*self._settings.heads, *self._settings.attention])
         for root in roots(self.model):
             self._parts.append(Implementation(root, self._find))
         for module in self.model.modules():
-            if isinstance(module, nn.Softmax):
+            if isinstance(module, nn.Softmax) and not self._engines:
                 self._parts.append(replace_softmax(module, self._find(module)))
         self._parts.append(Functions(self.model, self._find, has_place))
 
@@ -215,8 +235,13 @@ class Approximation:
                 raise AccuracyError(f"Settings name {name}, which model "
                                     f"{type(self.model).__name__} does not have")
 
-    def _find(self, module: nn.Module) -> SoftmaxPlace:
+    def _find(self, module: nn.Module) -> SoftmaxPlace | EnginePlace:
         name = self._names.get(id(module), type(module).__name__)
+        if self._engines:
+            if name not in self.attentions:
+                self.attentions[name] = EnginePlace(name, self._state,
+                                                    self._settings.attention.get(name, ()))
+            return self.attentions[name]
         if name not in self.softmaxes:
             offsets = self._settings.heads.get(name, ())
             place = SoftmaxPlace(name, self._settings.softmax, self._state)
@@ -309,15 +334,7 @@ class Approximation:
         list of paths
             Folder of each unit, then the file of scales.
         """
-        settings = self.settings
-        configs = {norm.config.name: norm.config for norm in settings.layernorm.values()}
-        if settings.softmax is not None:
-            configs = {settings.softmax.name: settings.softmax, **configs}
-        folder = pathlib.Path(folder)
-        for config in configs.values():
-            generate(config, folder)
-        settings.save(folder / "scales.json")
-        return [*(folder / name for name in configs), folder / "scales.json"]
+        return self.settings.emit(folder)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save :attr:`settings` to a ``.toml`` or ``.json`` file."""

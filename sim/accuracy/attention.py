@@ -5,21 +5,24 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from .engine_place import EnginePlace, repeat_heads
 from .mask import causal
 from .place import SoftmaxPlace
 
-__all__ = ["attend", "repeat_heads"]
+__all__ = ["attend"]
 
 
-def attend(place: SoftmaxPlace, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
+def attend(place: SoftmaxPlace | EnginePlace, query: torch.Tensor, key: torch.Tensor,
+           value: torch.Tensor, *,
            mask: torch.Tensor | None = None, is_causal: bool = False, scaling: float | None = None,
-           softcap: float | None = None, dropout: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+           softcap: float | None = None,
+           dropout: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return ``(output, weights)`` of ``softmax(softcap(query @ key.T * scaling) + mask) @ value``.
 
     Parameters
     ----------
-    place : SoftmaxPlace
-        The softmax.
+    place : SoftmaxPlace or EnginePlace
+        The softmax, or the whole attention.
     query : float tensor, shape (batch, heads, queries, dim)
         Queries.
     key, value : float tensors, shape (batch, key heads, keys, dim)
@@ -38,8 +41,11 @@ def attend(place: SoftmaxPlace, query: torch.Tensor, key: torch.Tensor, value: t
     Returns
     -------
     output : tensor, shape (batch, heads, queries, dim)
-    weights : tensor, shape (batch, heads, queries, keys)
+    weights : tensor, shape (batch, heads, queries, keys); None of an engine
     """
+    if isinstance(place, EnginePlace):
+        return place.attend(query, key, value, mask=mask, is_causal=is_causal, scaling=scaling,
+                            softcap=softcap, dropout=dropout)
     groups = query.shape[-3] // key.shape[-3]
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     logits = torch.matmul(query, key.transpose(-2, -1))
@@ -59,8 +65,3 @@ def attend(place: SoftmaxPlace, query: torch.Tensor, key: torch.Tensor, value: t
     if place.state.observer is not None:
         place.state.observer.attention(place, weights.detach(), value.detach(), output.detach())
     return output, weights
-
-
-def repeat_heads(x: torch.Tensor, groups: int) -> torch.Tensor:
-    """Return ``x`` (..., heads, tokens, dim) with each head repeated ``groups`` times."""
-    return x if groups == 1 else x.repeat_interleave(groups, dim=-3)

@@ -28,6 +28,11 @@ UNITS: dict[str, dict[str, str]] = {
     "layernorm-ai": {"layernorm": "layernorm-ai"},
     "softmax-e2:plus+layernorm-exact": {"softmax": "softmax-e2:plus",
                                         "layernorm": "layernorm-exact"},
+    **{name: {"attention": name} for name in (
+        "attention:dense,max_keys=64", "attention:predict,max_keys=64",
+        "attention:predict,predictor=prefix,rule=top-k,top_k=8,max_keys=64",
+        "attention:conservative,max_keys=64", "attention:aggressive,max_keys=64",
+        "attention:reuse,max_keys=64")},
 }
 RUNS = 5
 
@@ -90,11 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         model = load_model(options.model)
-        print(f"{'units':34}{'tokens':>8}{'float, s':>10}{'units, s':>10}{'ratio':>7}")
+        print(f"{'units':68}{'tokens':>8}{'float, s':>10}{'units, s':>10}{'ratio':>7}")
         for length, texts in ((16, 32), (64, 8)):
             batches = _texts(model, [length] * 4, texts)
             for name, (exact, units) in ratios(model, batches, options.runs).items():
-                print(f"{name:34}{length:>8}{exact:>10.3f}{units:>10.3f}{units / exact:>7.2f}",
+                print(f"{name:68}{length:>8}{exact:>10.3f}{units:>10.3f}{units / exact:>7.2f}",
                       flush=True)
     except AccuracyError as error:
         print(f"sim.accuracy.benchmark: error: {error}", file=sys.stderr)

@@ -199,10 +199,12 @@ def calibrate(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray
             outputs, chosen.out_bits, method=method, percentile=percentile)
         steps = np.full(channels, float(step))
     else:
-        # A channel that hardly moves must not take the fraction bits of the others' gammas.
-        steps = np.maximum(
+        # A channel that hardly moves must not take the fraction bits of the others' gammas, and few
+        # tokens can show less of a channel than its beta.
+        steps = np.maximum.reduce([
             output_scale(outputs, chosen.out_bits, axis=0, method=method, percentile=percentile),
-            np.abs(arrays["gamma"]) / (2 << chosen.out_bits))
+            np.abs(arrays["gamma"]) / (2 << chosen.out_bits),
+            np.abs(arrays["beta"]) / ((1 << (chosen.out_bits - 1)) - 1)])
 
     gammas, gamma_fraction = _integers(arrays["gamma"] / steps, chosen.gamma_bits, -12, 12)
     fitted = {"zero_point": zero_point, "alpha": alpha, "gamma": gammas,

@@ -52,7 +52,7 @@ import numpy as np
 from rtl.progress import Progress
 
 from ..data.captured import Head, Norm, Row, save, save_heads, save_norms
-from .errors import AccuracyError, needing_torch
+from .errors import AccuracyError, needing_extras
 from .files import DATA, positive, replacing
 from .texts import compose, find_sentences, make_batches
 
@@ -78,7 +78,7 @@ def open_reader(name: str = "minilm") -> Reader:
         If the model, or what reads it, is missing.
     """
     # What captures have held needs no PyTorch, which is optional and takes seconds to import.
-    with needing_torch():
+    with needing_extras():
         from .reader import Reader
     return Reader(name)
 

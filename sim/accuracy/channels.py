@@ -19,7 +19,7 @@ from .calibrate import Calibration, calibrate, normalise
 from .errors import AccuracyError
 from .logits import METHODS
 
-__all__ = ["NormScales", "fit"]
+__all__ = ["NormScales", "codes", "fit"]
 
 # Ends of the input's range that least squares tries besides the largest value, as parts of that.
 INPUT_ENDS = (0.9, 0.8, 0.7, 0.6)
@@ -114,3 +114,9 @@ def fit(name: str, inputs: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, e
     alphas = np.array(best.config.alphas)
     return NormScales(best.config, best.input_scale * 2.0 ** alphas, best.input_offset,
                       best.output_scales)
+
+
+def codes(inputs: np.ndarray, scales: NormScales) -> np.ndarray:
+    """Return the unit's inputs for float inputs (..., channels), rounded half up."""
+    values = np.floor((inputs - scales.input_offset) / scales.input_steps + 0.5)
+    return np.clip(values + scales.config.zero_point, *scales.config.raw_range).astype(np.int64)

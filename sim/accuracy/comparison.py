@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ..metrics import attention_errors, softmax_errors
-from .mask import padded_queries
-from .place import NormPlace, SoftmaxPlace, exact_softmax
+from .engine_place import EnginePlace
+from .mask import live_queries
+from .place import EngineInputs, NormPlace, SoftmaxPlace, exact_softmax
 
 __all__ = ["Comparison", "PlaceErrors", "Watcher"]
 
@@ -28,7 +29,8 @@ class PlaceErrors:
         Length of the error of an attention output, or of a LayerNorm output, over the length of
         the float one, averaged over the rows; None for a softmax whose product is not seen.
     kl : float or None
-        Kullback-Leibler divergence of a row of weights in nats; None for a LayerNorm.
+        Kullback-Leibler divergence of a row of weights in nats; None for a LayerNorm and an engine,
+        whose weights are not seen.
     flips : float or None
         Share of the rows whose largest weight in float is not among the largest of the unit's.
     rows : int
@@ -52,7 +54,7 @@ class Comparison:
     Attributes
     ----------
     places : tuple of PlaceErrors
-        One a softmax and LayerNorm.
+        One a softmax, attention and LayerNorm.
     output, largest : float
         Of the model's output: length of the difference over the length in float, averaged over the
         last axis's vectors; largest difference.
@@ -128,12 +130,7 @@ class Watcher:
                 weights: torch.Tensor) -> None:
         """Compare weights."""
         exact = exact_softmax(logits.to(torch.float64), dead)
-        live = torch.ones(logits.shape[:-1], dtype=torch.bool)
-        padded = padded_queries(dead, logits.shape)
-        if padded is not None:
-            live &= ~padded
-        if dead is not None:
-            live &= ~dead.all(-1)
+        live = live_queries(dead, logits.shape)
         self._live, self._exact = live, exact
         if not live.any():
             return
@@ -153,6 +150,13 @@ class Watcher:
             x, y = (tensor[:, number][live].to(torch.float64).numpy() for tensor in (exact, output))
             if np.linalg.norm(x, axis=-1).any():
                 head.add(attention_errors(x, y).relative, len(x))
+
+    def engine(self, place: EnginePlace, inputs: EngineInputs, exact: torch.Tensor,
+               output: torch.Tensor) -> None:
+        """Compare outputs."""
+        if place.configs:
+            live = live_queries(inputs.dead, inputs.logits.shape)
+            self._vectors(place.name, exact[live], output[live])
 
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:

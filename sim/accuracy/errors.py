@@ -3,7 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["AccuracyError", "needing_torch"]
+__all__ = ["AccuracyError", "needing_extras"]
+
+_TORCH = "pip install torch==2.13.0, then pip install -e '.[torch]'"
+_INSTALLED_BY = {"torch": _TORCH, "transformers": _TORCH, "onnx": "pip install -e '.[onnx]'"}
 
 
 class AccuracyError(ValueError):
@@ -11,12 +14,12 @@ class AccuracyError(ValueError):
 
 
 @contextlib.contextmanager
-def needing_torch() -> Iterator[None]:
-    """Say how PyTorch is installed, if what is imported inside a ``with`` block lacks it."""
+def needing_extras() -> Iterator[None]:
+    """Say how an extra is installed, if what is imported inside a ``with`` block lacks it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "transformers"):
+        if error.name not in _INSTALLED_BY:
             raise
-        raise AccuracyError(f"Package {error.name} is missing: pip install torch==2.13.0, then "
-                            "pip install -e '.[torch]'") from None
+        raise AccuracyError(f"Package {error.name} is missing: {_INSTALLED_BY[error.name]}"
+                            ) from None

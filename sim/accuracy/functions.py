@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .attention import attend
+from .engine_place import EnginePlace
 from .errors import AccuracyError
 from .mask import NEVER
 from .place import SoftmaxPlace
@@ -82,7 +83,8 @@ class Functions:
         Whether a module's attention is taken over elsewhere, so that its softmax is left alone.
     """
 
-    def __init__(self, model: nn.Module, find: Callable[[nn.Module], SoftmaxPlace],
+    def __init__(self, model: nn.Module,
+                 find: Callable[[nn.Module], SoftmaxPlace | EnginePlace],
                  elsewhere: Callable[[nn.Module], bool]) -> None:
         self._find, self._elsewhere = find, elsewhere
         self._stack: list[nn.Module] = []
@@ -157,10 +159,15 @@ class Functions:
 
     def _softmax(self, logits: torch.Tensor, dim: int = -1, **_: object) -> torch.Tensor:
         module = self._stack[-1]
+        place = self._find(module)
+        if isinstance(place, EnginePlace):
+            raise AccuracyError(f"Attention at {place.name} must be by scaled_dot_product_attention"
+                                ", without its weights, for an engine; softmax= takes its softmax "
+                                "over alone")
         rows = logits
         if rows.ndim == 3:
             # Multi-head attention: batch and heads are one axis.
             rows = rows.reshape(-1, getattr(module, "num_heads", 1), *rows.shape[-2:])
         # Masks have been added: minus infinity, or numbers as low, take no part.
-        weights = self._find(module).weights(rows, rows.detach() >= NEVER)
+        weights = place.weights(rows, rows.detach() >= NEVER)
         return weights.reshape(logits.shape)

@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from .attention import attend
+from .engine_place import EnginePlace
 from .errors import AccuracyError
 from .place import SoftmaxPlace
 
@@ -88,7 +89,7 @@ class Implementation:
     """
 
     def __init__(self, model: PreTrainedModel,
-                 find: Callable[[nn.Module], SoftmaxPlace]) -> None:
+                 find: Callable[[nn.Module], SoftmaxPlace | EnginePlace]) -> None:
         config = model.config
         if config._attn_implementation == NAME:
             raise AccuracyError("Argument model must not hold units already: restore() takes them "

@@ -30,7 +30,11 @@ from .. import model
 from ..reference import softmax
 from .errors import AccuracyError
 
-__all__ = ["METHODS", "HeadRows", "codes", "fit"]
+__all__ = ["METHODS", "NEVER", "HeadRows", "codes", "fit"]
+
+# A logit below is as good as minus infinity: models mask by the least number of float16, bfloat16
+# or float32, by -1e9 or -1e4, and no bias is as large.
+NEVER = -9e3
 
 METHODS = ("largest", "percentile", "least-squares")
 # Exponents of the steps that are tried.
@@ -55,8 +59,11 @@ class HeadRows:
     rows: np.ndarray
 
 
-def codes(logits: np.ndarray, step: float, offset: int, bits: int) -> np.ndarray:
-    """Return the codes of logits, rounded half up; what takes no part is at the bottom."""
+def codes(logits: np.ndarray, step: float, offset: int | np.ndarray, bits: int) -> np.ndarray:
+    """Return the codes of logits, rounded half up; what takes no part is at the bottom.
+
+    ``offset`` is an integer, or an array of some that is broadcastable to the logits.
+    """
     low, high = signed_range(bits)
     twice = np.floor(np.maximum(logits, -1e30) / step * 2.0)
     return np.clip(np.floor((twice + 2 * offset + 1) / 2), low, high).astype(np.int32)

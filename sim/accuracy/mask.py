@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from .errors import AccuracyError
+from .logits import NEVER
 
-__all__ = ["NEVER", "causal", "padded_queries", "split_mask"]
-
-# A logit below is as good as minus infinity: models mask by the least number of float16, bfloat16
-# or float32, by -1e9 or -1e4, and no bias is as large.
-NEVER = -9e3
+__all__ = ["NEVER", "EngineMask", "causal", "engine_mask", "live_queries", "padded_queries",
+           "split_mask"]
 
 
 def split_mask(mask: torch.Tensor | None,
@@ -63,3 +63,81 @@ def padded_queries(dead: torch.Tensor | None, shape: torch.Size) -> torch.Tensor
         return None
     never = dead.all(dim=-2)
     return never if never.any() else None
+
+
+def live_queries(dead: torch.Tensor | None, shape: torch.Size) -> torch.Tensor:
+    """Return which queries (batch, heads, queries) count in statistics.
+
+    Those of padding do not, nor those without a key.
+    """
+    live = torch.ones(shape[:-1], dtype=torch.bool)
+    padded = padded_queries(dead, shape)
+    if padded is not None:
+        live &= ~padded
+    if dead is not None:
+        live &= ~dead.all(-1)
+    return live
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EngineMask:
+    """A mask as an engine takes it.
+
+    Attributes
+    ----------
+    keys : None, or boolean tensor, broadcastable to (batch, heads, keys)
+        Keys that take no part.
+    causal : bool or None
+        Whether query i takes the keys 0 to ``i + start`` only; None for a single query, of which
+        this does not show.
+    start : int
+        Number of the first query in its set.
+    """
+
+    keys: torch.Tensor | None
+    causal: bool | None
+    start: int
+
+    def dead(self, shape: torch.Size) -> torch.Tensor | None:
+        """Return the elements of logits of ``shape`` that take no part."""
+        dead = None if self.keys is None else self.keys[..., None, :]
+        if not self.causal:
+            return dead
+        triangle = ~causal(*shape[-2:], offset=self.start)
+        return triangle[None, None] if dead is None else dead | triangle
+
+
+def engine_mask(dead: torch.Tensor | None, is_causal: bool,
+                shape: torch.Size) -> EngineMask | None:
+    """Return a mask of keys, causal or not, that leaves out what ``dead`` does; None without one.
+
+    Parameters
+    ----------
+    dead : None, or boolean tensor, broadcastable to ``shape``
+        Elements that take no part.
+    is_causal : bool
+        A query takes the keys up to its own; the last query and the last key are of one token.
+    shape : sizes (batch, heads, queries, keys)
+        Shape of the logits.
+    """
+    queries, keys = shape[-2:]
+    end = keys - queries
+    if is_causal and queries > 1:
+        triangle = ~causal(queries, keys, offset=end)
+        dead = triangle if dead is None else dead | triangle
+    if dead is None:
+        return EngineMask(None, None if queries == 1 else False, end)
+    dead = dead.reshape(*[1] * (4 - dead.ndim), *dead.shape)
+    dead = dead.expand(*dead.shape[:2], queries, keys)
+    padded = dead.all(dim=-2)
+    found = padded if padded.any() else None
+    if queries == 1:
+        return EngineMask(found, None, end)
+    if bool((dead == padded[..., None, :]).all()):
+        return EngineMask(found, False, end)
+    # PyTorch's own causal attention begins with the first key.
+    for start in {end, 0}:
+        hidden = padded[..., None, :] | ~causal(queries, keys, offset=start)
+        if start >= 0 and bool((dead == hidden).all()):
+            return EngineMask(found, True, start)
+    return None

@@ -14,7 +14,31 @@ from .kernel import StraightThrough, check, run, scaled
 from .mask import split_mask
 from .quantise import quantise_inputs, quantise_logits
 
-__all__ = ["NormPlace", "Observer", "SoftmaxPlace", "State", "exact_softmax"]
+__all__ = ["EngineInputs", "NormPlace", "Observer", "SoftmaxPlace", "State", "exact_softmax"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EngineInputs:
+    """What an engine is given, in float.
+
+    Attributes
+    ----------
+    query, key, value : tensors, shapes (batch, heads, queries, dim) and (batch, heads, keys, dim)
+        Scaled such that the logits are products times ``dim**-0.5``; keys and values of each head.
+    logits : tensor, shape (batch, heads, queries, keys)
+        Logits in float.
+    dead : None, or boolean tensor, broadcastable to the logits
+        Elements that take no part.
+    causal : bool or None
+        As of :class:`~sim.accuracy.mask.EngineMask`.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    logits: torch.Tensor
+    dead: torch.Tensor | None
+    causal: bool | None
 
 
 class Observer(Protocol):
@@ -32,6 +56,10 @@ class Observer(Protocol):
     def attention(self, place: SoftmaxPlace, weights: torch.Tensor, value: torch.Tensor,
                   output: torch.Tensor) -> None:
         """See weights, values and outputs of an attention, just after its softmax."""
+
+    def engine(self, place: object, inputs: EngineInputs, exact: torch.Tensor,
+               output: torch.Tensor) -> None:
+        """See inputs of an engine, float outputs and the outputs used."""
 
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:

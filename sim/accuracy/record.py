@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .engine_fitting import AttentionRows
+from .engine_place import EnginePlace
 from .errors import AccuracyError
 from .logits import HeadRows
-from .mask import padded_queries
-from .place import NormPlace, SoftmaxPlace
+from .mask import live_queries, padded_queries
+from .place import EngineInputs, NormPlace, SoftmaxPlace
 
 __all__ = ["Recorder"]
 
 # Rows that are kept of each head and of each LayerNorm.
 HEAD_ROWS = 192
 NORM_ROWS = 2048
+# Vectors that are kept of each attention's queries, and as many of its keys.
+VECTORS = 1024
 
 
 class Recorder:
@@ -36,6 +40,8 @@ class Recorder:
         self._maxima: dict[SoftmaxPlace, list[torch.Tensor]] = {}
         self._rows: dict[SoftmaxPlace, list[torch.Tensor]] = {}
         self._inputs: dict[NormPlace, list[torch.Tensor]] = {}
+        self._vectors: dict[EnginePlace, list[list[torch.Tensor]]] = {}
+        self._causal: dict[EnginePlace, bool] = {}
         self._generator = torch.Generator().manual_seed(0)
 
     # Observer
@@ -67,6 +73,26 @@ class Recorder:
     def attention(self, *_: object) -> None:
         """Keep nothing."""
 
+    def engine(self, place: EnginePlace, inputs: EngineInputs, exact: torch.Tensor,
+               output: torch.Tensor) -> None:
+        """Keep rows of logits, and some queries, keys, values and outputs."""
+        self.softmax(place, inputs.logits, inputs.dead, exact)
+        if inputs.causal is not None and self._causal.setdefault(
+                place, inputs.causal) != inputs.causal:
+            raise AccuracyError(f"Attention at {place.name} must be causal always or never, for "
+                                "an engine")
+        live = live_queries(inputs.dead, inputs.logits.shape).all(1)
+        keys = torch.ones(len(live), inputs.key.shape[-2], dtype=torch.bool)
+        if inputs.dead is not None:
+            keys &= ~inputs.dead.expand(inputs.logits.shape).all(-2).any(1)
+        kept = []
+        for part, tensors in ((live, (inputs.query, exact)), (keys, (inputs.key, inputs.value))):
+            places = part.nonzero()
+            some = torch.randperm(len(places), generator=self._generator)
+            texts, tokens = places[some[:max(1, VECTORS // self.batches)]].T
+            kept += [x.transpose(0, 1)[:, texts, tokens].to(torch.float64) for x in tensors]
+        self._vectors.setdefault(place, []).append(kept)
+
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:
         """Keep some rows."""
@@ -93,6 +119,16 @@ class Recorder:
         maxima = torch.cat(self._maxima[place], dim=1)
         return [HeadRows(top.numpy().astype(np.float64), part.numpy().astype(np.float64))
                 for top, part in zip(maxima, rows, strict=True)]
+
+    def attention_rows(self, place: EnginePlace) -> AttentionRows | None:
+        """Return what an attention was seen to get; None if it was not seen."""
+        heads = self.heads(place)
+        if not heads:
+            return None
+        queries, outputs, keys, values = (torch.cat(parts, dim=1).numpy()
+                                          for parts in zip(*self._vectors[place], strict=True))
+        return AttentionRows(queries, keys, values, outputs, heads,
+                             self._causal.get(place, False))
 
     def inputs(self, place: NormPlace) -> np.ndarray | None:
         """Return rows of inputs (rows, channels) of a place; None if it was not seen."""

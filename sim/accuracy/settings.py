@@ -1,7 +1,9 @@
 """Settings of a model's units: configurations and scales, as JSON or TOML.
 
-Three tables: ``softmax`` with the unit's parameters; ``heads`` with the offsets of each attention,
-by the module's name; ``layernorm`` with parameters and steps of input and output of each module.
+Tables: ``softmax`` with the unit's parameters; ``heads`` with the offsets of each attention, by the
+module's name; ``attention`` with parameters and scales of the engines of each module, whose heads
+have one each or all the same; ``layernorm`` with parameters and steps of input and output of each
+module.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import pathlib
 import tomllib
 from typing import Any
 
-from rtl import ConfigError, UnitConfig
+from rtl import UnitConfig
+from rtl.generate import generate
 
+from ..model.attention import SCALES
 from .errors import AccuracyError
 
 __all__ = ["NormSettings", "Settings"]
@@ -52,11 +56,15 @@ class Settings:
         Offsets of each attention, by the module's name: one a head, or one in all.
     layernorm : dict
         Unit of each LayerNorm that is replaced, by the module's name.
+    attention : dict
+        Engines of each attention that is replaced, by the module's name: one in all, or one a head.
+        They differ in their scales only.
     """
 
     softmax: UnitConfig | None = None
     heads: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     layernorm: dict[str, NormSettings] = dataclasses.field(default_factory=dict)
+    attention: dict[str, tuple[UnitConfig, ...]] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values."""
@@ -65,6 +73,12 @@ class Settings:
             result["softmax"] = {"module": self.softmax.name, **self.softmax.to_dict()}
             result["heads"] = {name: {"offsets": list(offsets)}
                                for name, offsets in self.heads.items()}
+        if self.attention:
+            result["attention"] = {
+                name: {"module": [config.name for config in configs], **configs[0].to_dict(),
+                       **{scale: [getattr(config, scale) for config in configs]
+                          for scale in SCALES}}
+                for name, configs in self.attention.items()}
         result["layernorm"] = {
             name: {"module": norm.config.name, **norm.config.to_dict(),
                    "input_steps": list(norm.input_steps), "output_steps": list(norm.output_steps),
@@ -87,8 +101,13 @@ class Settings:
                 config = _config({key: value for key, value in entry.items()
                                   if key not in (*steps, "input_offset")})
                 layernorm[name] = NormSettings(config, **steps, input_offset=offset)
-            return Settings(None if softmax is None else _config(softmax), heads, layernorm)
-        except (KeyError, TypeError, AttributeError, ConfigError) as error:
+            attention = {name: tuple(
+                _config({**entry, **dict(zip(SCALES, scales, strict=True))})
+                for scales in zip(*(map(float, entry[scale]) for scale in SCALES), strict=True))
+                for name, entry in values.get("attention", {}).items()}
+            return Settings(None if softmax is None else _config(softmax), heads, layernorm,
+                            attention)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise AccuracyError(f"Settings are damaged: {error}") from None
 
     def to_json(self) -> str:
@@ -119,6 +138,25 @@ class Settings:
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+    def emit(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+        """Generate the units as Verilog, and save the settings as ``scales.json`` beside them.
+
+        Returns
+        -------
+        list of paths
+            Folder of each unit, then the file of scales.
+        """
+        engines = [config for configs in self.attention.values() for config in configs]
+        configs = {config.name: config for config in (
+            *engines, *(norm.config for norm in self.layernorm.values()))}
+        if self.softmax is not None:
+            configs = {self.softmax.name: self.softmax, **configs}
+        folder = pathlib.Path(folder)
+        for config in configs.values():
+            generate(config, folder)
+        self.save(folder / "scales.json")
+        return [*(folder / name for name in configs), folder / "scales.json"]
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Settings:

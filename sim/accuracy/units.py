@@ -7,12 +7,17 @@ import json
 from typing import Any
 
 from rtl import ConfigError, UnitConfig, unit
+from rtl.attention import AttentionConfig
 from rtl.layernorm.config import LayerNormConfig
 from rtl.softmax.config import SoftmaxConfig
 
 from .errors import AccuracyError
 
-__all__ = ["layernorm_parameters", "of_width", "parse_units", "softmax_config", "with_length"]
+__all__ = ["ATTENTION_SCALES", "attention_parameters", "layernorm_parameters", "of_width",
+           "parse_units", "softmax_config", "with_length"]
+
+#: What a calibration finds for each attention, unless it is given.
+ATTENTION_SCALES = ("query_scale", "key_scale", "value_scale", "logit_scale", "output_scale")
 
 # What a calibration finds for each layer.
 FITTED = ("zero_point", "alpha", "channels", "gamma", "gamma_fraction_bits", "output_scale",
@@ -85,6 +90,25 @@ def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, int, dict[str, 
                   if key not in FITTED and value != getattr(default, key)}
     values.pop("out_bits", None)
     return config.UNIT, config.out_bits, values
+
+
+def attention_parameters(wanted: str | UnitConfig) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the parameters of an engine, and which scales are the caller's own choice.
+
+    ``dim``, ``io_lanes`` and ``causal`` are left out unless they are given: they are the model's.
+    """
+    given: set[str] = set()
+    if isinstance(wanted, UnitConfig):
+        config = wanted
+        given = {"dim", "io_lanes"}
+    else:
+        name, values = _parsed(wanted, "attention")
+        config, given = _built(name, values), set(values)
+    if not isinstance(config, AttentionConfig):
+        raise AccuracyError(f"Argument attention must be an attention unit, not {config.UNIT}")
+    parameters = {key: value for key, value in config.to_dict().items()
+                  if key != "unit" and (key in given or key not in ("dim", "io_lanes", "causal"))}
+    return parameters, tuple(name for name in ATTENTION_SCALES if name in given)
 
 
 def _parsed(text: object, argument: str) -> tuple[str, dict[str, Any]]:

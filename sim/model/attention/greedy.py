@@ -27,7 +27,7 @@ __all__ = ["Search", "candidates", "post_score", "search", "search_sets"]
 
 # Elements of queries that are worked on at a time: few enough for the arrays to stay in the cache,
 # and many queries for each step of their iterations.
-CHUNK = 1 << 17
+CHUNK = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class _Tables:
         Elements in ascending order, and the row of each.
     sizes : int64 array, shape (sets,)
         Elements of a column.
-    above : int64 array, shape (sets, 2, dim, largest + 2)
+    above : int16 array, shape (sets, 2, dim, largest + 2)
         Elements that are at least ``v``; at most ``-v``.
     keys : int
         Rows of K.
@@ -145,9 +145,9 @@ class _Tables:
         places = np.arange(sets * dim).reshape(sets, dim, 1) * span + values + largest
         number = np.bincount(places[held], minlength=sets * dim * span).reshape(sets, dim, span)
         # Sums from both ends towards 0; none reaches beyond the largest.
-        sides = np.stack([number[..., ::-1], number], axis=1).cumsum(axis=-1)
-        above = np.concatenate([sides[..., largest::-1],
-                                np.zeros((sets, 2, dim, 1), np.int64)], axis=-1)
+        above = np.zeros((sets, 2, dim, largest + 2), np.int16)
+        for side, ends in enumerate((number[..., ::-1], number)):
+            above[:, side, :, largest::-1] = ends[..., :largest + 1].cumsum(axis=-1)
         return cls(values, rows, sizes, above, keys)
 
 
@@ -182,14 +182,15 @@ class _Side:
         least = limit[:, None].astype(np.float32) / self._size
         np.ceil(least, out=least)
         np.minimum(least, self._none, out=least)
-        return self._flat[self._base + least.astype(np.int64)]
+        return self._flat.take(self._base + least.astype(np.int64))
 
     def limit(self, count: int) -> np.ndarray:
         """Return the ``count``-th largest product of each query, or 1 if it is not above."""
         limit = np.zeros(len(self._q), np.int64)
         for bit in range(self._bits - 1, -1, -1):
             trial = limit | 1 << bit
-            limit = np.where(self.reaching(trial).sum(axis=1) >= count, trial, limit)
+            number = np.add.reduce(self.reaching(trial), axis=1, dtype=np.int32)
+            limit = np.where(number >= count, trial, limit)
         return np.maximum(limit, 1)
 
     def taken(self, limit: np.ndarray, count: int | np.ndarray) -> np.ndarray:
@@ -197,7 +198,7 @@ class _Side:
 
         All above ``limit`` (queries,) are; of those that equal it, the lowest dimensions' first.
         """
-        more = self.reaching(limit + 1)
+        more = self.reaching(limit + 1).astype(np.int64)
         equal = self.reaching(limit) - more
         left = (count - more.sum(axis=1))[:, None] - (equal.cumsum(axis=1) - equal)
         return more + left.clip(0, equal)

