@@ -10,6 +10,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .table import Result, Table
 
@@ -37,6 +38,8 @@ def draw(table: Table, form: str) -> bytes:
             image = axis.imshow(heads, vmin=0.0, vmax=largest, aspect="auto", cmap="viridis")
             axis.set(title=result.units, xlabel="head", ylabel="layer")
             axis.title.set_fontsize(8)
+            for ticks in axis.xaxis, axis.yaxis:
+                ticks.set_major_locator(MaxNLocator(integer=True))
         for axis in axes[len(maps):]:
             axis.set_axis_off()
         parts[1].colorbar(image, ax=list(axes), label="error of the attention's output")

