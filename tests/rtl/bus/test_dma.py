@@ -3,11 +3,15 @@
 import collections
 import random
 
+import numpy as np
 import pytest
+from amaranth import Module
 from amaranth.sim import Simulator
 
+import rtl
 from rtl.bus.dma_read import ReadDma
 from rtl.bus.dma_write import WriteDma
+from sim import model
 
 OKAY, SLVERR, DECERR = 0, 2, 3
 
@@ -356,3 +360,58 @@ def test_write_throughput():
     packets = [bytes(range(256)) * 4] * (size // 1024)
     found = write([(0, 1024, size // 1024, 1024)], packets)
     assert size / found["cycles"] >= 0.9 * 8
+
+
+# A unit between them ----------------------------------------------------------------------------
+
+class Side:
+    """One DMA of several in a design, with the names that a bus and a feeder look for."""
+
+    def __init__(self, dma):
+        self.__dict__.update({name: getattr(dma, name) for name in dma.signature.members})
+
+
+@pytest.mark.parametrize("length", [1, 8, 37])
+def test_rows_through_a_unit(length):
+    """Logits from memory, probabilities to memory, as the model says; 8 lanes are 8 bytes."""
+    config = rtl.unit("softmax-e2")(lanes=8, max_length=40)
+    count = 6
+    m, unit, reader, writer = Module(), config.create(), ReadDma(), WriteDma()
+    m.submodules += [unit, reader, writer]
+    m.d.comb += [
+        unit.i.p.data.as_value().eq(reader.o.p.data), unit.i.p.keep.eq(reader.o.p.keep),
+        unit.i.p.last.eq(reader.o.p.last), unit.i.valid.eq(reader.o.valid),
+        reader.o.ready.eq(unit.i.ready),
+        writer.rows.p.data.eq(unit.o.p.data.as_value()), writer.rows.p.keep.eq(unit.o.p.keep),
+        writer.rows.p.last.eq(unit.o.p.last), writer.rows.valid.eq(unit.o.valid),
+        unit.o.ready.eq(writer.rows.ready),
+    ]
+    x = np.random.default_rng(1).integers(-128, 128, (count, length))
+    stride = 64
+
+    async def testbench(ctx):
+        sides = Side(reader), Side(writer)
+        source, sink = (Bus(ctx, side, 1, latency=slow, ready=0.8) for side in sides)
+        feeders = [Feeder(ctx, side, [(place, length, count, stride)])
+                   for side, place in zip(sides, (0x1F80, 0x4FC8), strict=True)]
+        for k, row in enumerate(x):
+            start = 0x1F80 + k * stride
+            source.memory[start:start + length] = row.astype(np.int8).tobytes()
+        before = bytes(sink.memory)
+        for n in range(5000):
+            source.now = sink.now = n
+            for feeder in feeders:
+                feeder.step()
+            source.accept("ar")
+            source.give()
+            sink.accept("aw")
+            sink.take()
+            for feeder in feeders:
+                feeder.count()
+            await ctx.tick()
+            if feeders[1].done:
+                break
+        y = [bytes(row.astype(np.uint8)) for row in model.run(config, x)]
+        assert sink.memory == written(before, [(0x4FC8, length, count, stride)], y)
+        assert not ctx.get(unit.error) and not ctx.get(writer.short) and not ctx.get(writer.long)
+    simulate(m, testbench)
