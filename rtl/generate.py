@@ -149,6 +149,9 @@ def _run(argv: list[str]) -> int:
         _parser([unit(name) for name in _named(argv)] or None).print_help()
         return 0
     args = _parser().parse_args(_complete(argv))
+    if args.testbench:
+        raise ConfigError("Option --testbench must be a command, as the models make its vectors: "
+                          "python -m sim.testbench, with the same units and parameters")
     if args.list:
         return _list()
     wanted, refused = configs(args)
@@ -197,6 +200,9 @@ def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser
     parser.add_argument("--control", choices=files.CONTROLS, default="none",
                         help="registers around each unit, with identity, errors, counters, "
                              "interrupt and run-time parameters (default none)")
+    parser.add_argument("--testbench", action="store_true",
+                        help="names the command that writes self-checking benches in plain "
+                             "Verilog: python -m sim.testbench")
     parser.add_argument("--synth", action="store_true",
                         help="synthesise the AXI4-Stream shells, with the registers if there "
                              "are any, for 7-series devices, and tell area and delay")

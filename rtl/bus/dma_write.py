@@ -145,8 +145,9 @@ class WriteDma(wiring.Component):
             self.rows.ready.eq(dropping | (marks.valid & ~padding & self.wready)),
             moved.eq(self.wvalid & self.wready), marks.ready.eq(moved & self.wlast),
         ]
+        # A cycle late, which cuts the path from the mark to the flags.
         short, long = Signal(), Signal()
-        m.d.comb += [
+        m.d.sync += [
             short.eq(moved & ~padding & ((mask & ~beat.keep).any() | (beat.last & ~row_end))),
             long.eq(moved & ~padding & row_end & (~beat.last | (beat.keep & ~mask).any())),
         ]

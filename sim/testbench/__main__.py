@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl import ConfigError, UnitConfig, units
 from rtl.bus.axi_stream import bus_name
+from rtl.emit.files import CONTROLS
 from rtl.emit.packages import fusesoc
 from rtl.emit.yosys import YosysError
 from rtl.generate import generate, publish
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wanted, refused = configs(args)
         for config in wanted:
             texts = testbench(config, kind=args.kind, seed=args.seed, beats=args.beats)
-            generate(config, args.out)
+            generate(config, args.out, control=args.control)
             publish(args.out / config.name, texts)
             print(f"{args.out / config.name}: {', '.join(texts)}")
     except ConfigError as error:
@@ -88,6 +89,9 @@ def _parser() -> ArgumentParser:
                         help="unit (all, if none is named): " + ", ".join(units()))
     parser.add_argument("--config", metavar="FILE", help=".toml or .json file of parameters")
     parser.add_argument("--preset", metavar="NAME", help="named set of parameters to start from")
+    parser.add_argument("--control", choices=CONTROLS, default="none",
+                        help="registers around each unit, as of rtl.generate; the bench drives "
+                             "the streams (default none)")
     parser.add_argument("--kind", choices=KINDS, default="random",
                         help="inputs (default %(default)s)")
     parser.add_argument("--beats", type=_positive, default=400, metavar="N",

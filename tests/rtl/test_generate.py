@@ -277,6 +277,9 @@ def test_help_of_a_unit(capsys, monkeypatch):
      "Argument --print-config: invalid choice: 'yaml' (choose from 'toml', 'json')"),
     (["--bits=--"], "Option --bits must have a value, not '--'"),
     (["--out=--"], "Option --out must have a value, not '--'"),
+    (["passthrough", "--testbench"],
+     "Option --testbench must be a command, as the models make its vectors: python -m "
+     "sim.testbench, with the same units and parameters"),
     (["passthrough", "pass-other", "--bits", "11"],
      "Parameter bits must be an integer in 2..10, not 11"),
     (["--config", "missing.toml"],

@@ -99,15 +99,16 @@ puts "Packaged $name in [file join $folder ip]"
 def _registers(shell: ControlledUnit) -> str:
     """Memory map of the register bus: without one, the address editor has no range for it."""
     return f"""
+# Vivado may have made the map with the interface.
 if {{[llength [ipx::get_memory_maps s_axi -of_objects $core]] == 0}} {{
   ipx::add_memory_map s_axi $core
 }}
 set map [ipx::get_memory_maps s_axi -of_objects $core]
 set_property slave_memory_map_ref s_axi [ipx::get_bus_interfaces s_axi -of_objects $core]
-if {{[llength [ipx::get_address_blocks registers -of_objects $map]] == 0}} {{
+if {{[llength [ipx::get_address_blocks * -of_objects $map]] == 0}} {{
   ipx::add_address_block registers $map
 }}
-set block [ipx::get_address_blocks registers -of_objects $map]
+set block [lindex [ipx::get_address_blocks * -of_objects $map] 0]
 set_property range {1 << shell.registers.address_bits} $block
 set_property usage register $block
 """

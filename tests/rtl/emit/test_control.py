@@ -78,12 +78,13 @@ def test_every_unit_can_have_registers(unit, preset):
     config = small(unit, preset)
     registers = verilog.control_of(config).registers
     assert registers["CONFIG_HASH"].reset == int(config.hash, 16)
-    flows = set(config.streams)
-    assert {f"{name.upper()}_BEATS" for name in flows} <= \
+    assert {f"{name.upper()}_BEATS" for name in config.streams} <= \
         {register.name for register in registers.registers}
+    assert config.source in config.streams
+    bounded = {f"{name.upper()}_LONG" for name, form in config.data_sheet.formats.items()
+               if form.most is not None and name != "o"}
     errors = {field.name for field in registers["ERRORS"].fields}
-    first = "K" if unit == "attention" else "I"
-    assert {"UNIT", f"{first}_LONG"} <= errors
+    assert {"UNIT", *bounded} <= errors
 
 
 def test_files():

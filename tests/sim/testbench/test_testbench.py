@@ -91,10 +91,12 @@ def test_command_and_fusesoc(tmp_path, capsys, icarus):
     path = tmp_path / "unit.toml"
     path.write_text(config.to_toml())
     out = tmp_path / "out"
-    assert command.main(["--config", str(path), "--out", str(out), "--beats", "60"]) == 0
+    assert command.main(["--config", str(path), "--out", str(out), "--beats", "60",
+                         "--control", "axi-lite"]) == 0
     assert f"{config.name}_tb.v" in capsys.readouterr().out
     folder = out / config.name
-    assert {f"{config.name}{end}" for end in (".v", ".core", ".f", "_tb.v", "_tb.core")} <= \
+    assert {f"{config.name}{end}" for end in (".v", "_axil.v", ".core", ".f", "_tb.v",
+                                              "_tb.core")} <= \
         {entry.name for entry in folder.iterdir()}
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     fusesoc = shutil.which("fusesoc", path=search)

@@ -22,7 +22,7 @@ set calls [open calls.txt w]
 set missing {%(missing)s}
 proc record {args} {global calls; puts $calls $args}
 foreach command {create_project add_files set_property update_compile_order close_project
-    ipx::package_project ipx::associate_bus_interfaces ipx::add_memory_map ipx::add_address_block
+    ipx::package_project ipx::associate_bus_interfaces
     ipx::create_xgui_files ipx::update_checksums ipx::check_integrity ipx::save_core} {
   proc $command {args} "record $command {*}\\$args; return object"
 }
@@ -34,24 +34,26 @@ proc ipx::get_bus_interfaces {name args} {
   if {$name in $missing} {return {}}
   return bus_$name
 }
-# There is no memory map at first.
-set maps 0
-proc ipx::get_memory_maps {args} {global maps; incr maps; return [expr {$maps > 1 ? "map" : ""}]}
-set blocks 0
-proc ipx::get_address_blocks {args} {global blocks; incr blocks
-  return [expr {$blocks > 1 ? "block" : ""}]}
+# Maps and blocks are those that were there, and those that were added.
+set maps {%(maps)s}
+set blocks {%(blocks)s}
+proc ipx::get_memory_maps {args} {global maps; return $maps}
+proc ipx::get_address_blocks {args} {global blocks; return $blocks}
+proc ipx::add_memory_map {args} {record ipx::add_memory_map {*}$args; set ::maps map}
+proc ipx::add_address_block {args} {record ipx::add_address_block {*}$args; set ::blocks block}
 set argv {%(argv)s}
 source unit_ip.tcl
 close $calls
 """
 
 
-def run(script, folder, *, missing="", argv=""):
+def run(script, folder, *, missing="", argv="", maps="", blocks=""):
     """Run a script with the stubs; exit status, error and the calls."""
     if shutil.which("tclsh") is None:
         pytest.skip("tclsh is not installed")
     (folder / "unit_ip.tcl").write_text(script)
-    (folder / "main.tcl").write_text(STUBS % {"missing": missing, "argv": argv})
+    (folder / "main.tcl").write_text(STUBS % {
+        "missing": missing, "argv": argv, "maps": maps, "blocks": blocks})
     done = subprocess.run(["tclsh", "main.tcl"], cwd=folder, capture_output=True, text=True)
     return done.returncode, done.stderr, (folder / "calls.txt").read_text().splitlines()
 
@@ -88,6 +90,14 @@ def test_calls(config, control, tmp_path):
     assert ("set_property slave_memory_map_ref s_axi bus_s_axi" in calls) == registers
     package = next(call for call in calls if call.startswith("ipx::package_project"))
     assert f"-root_dir {tmp_path}/ip " in package and "-import_files" in package
+
+
+def test_memory_map_that_is_there(tmp_path):
+    """It is taken, and its first block; a second one would be at the same addresses."""
+    status, error, calls = run(script(*UNITS[2]), tmp_path, maps="s_axi", blocks="reg0 other")
+    assert (status, error) == (0, "")
+    assert not [call for call in calls if call.startswith("ipx::add")]
+    assert "set_property range 4096 reg0" in calls
 
 
 def test_it_is_among_the_files():
