@@ -29,6 +29,8 @@ __all__ = ["Search", "candidates", "post_score", "search", "search_sets"]
 # and many queries for each step of their iterations.
 CHUNK = 1 << 16
 
+ALL = slice(None)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Search:
@@ -176,27 +178,42 @@ class _Side:
         self._flat, self._none = tables.above.ravel(), np.float32(width - 1)
         self._bits = (int(np.abs(q).max(initial=0)) * (width - 2)).bit_length()
 
-    def reaching(self, limit: np.ndarray) -> np.ndarray:
-        """Count the products of each column that are at least ``limit`` (queries,), above 0."""
+    def reaching(self, limit: np.ndarray, rows: np.ndarray | slice = ALL) -> np.ndarray:
+        """Count the products of each column that are at least ``limit`` (queries,), above 0.
+
+        ``rows`` are the queries, if not all.
+        """
         # Quotients of integers this small, rounded to float32, do not become integers.
-        least = limit[:, None].astype(np.float32) / self._size
+        least = limit[:, None].astype(np.float32) / self._size[rows]
         np.ceil(least, out=least)
         np.minimum(least, self._none, out=least)
-        return self._flat.take(self._base + least.astype(np.int64))
+        return self._flat.take(self._base[rows] + least.astype(np.int64))
 
     def limit(self, count: int) -> np.ndarray:
-        """Return the ``count``-th largest product of each query, or 1 if it is not above."""
+        """Return a limit that ``count`` products of each query reach.
+
+        It is the last of them, where more would reach any limit, and 1 if there are fewer.
+        """
         limit = np.zeros(len(self._q), np.int64)
+        rows: np.ndarray | slice = ALL
         for bit in range(self._bits - 1, -1, -1):
-            trial = limit | 1 << bit
-            number = np.add.reduce(self.reaching(trial), axis=1, dtype=np.int32)
-            limit = np.where(number >= count, trial, limit)
+            before = limit[rows]
+            trial = before | 1 << bit
+            number = np.add.reduce(self.reaching(trial, rows), axis=1, dtype=np.int32)
+            limit[rows] = np.where(number >= count, trial, before)
+            # A query is done once the number is right; a higher limit of this number is as good.
+            going = np.flatnonzero(number != count)
+            if not len(going):
+                break
+            if len(going) < 0.7 * len(number):
+                rows = going if rows is ALL else rows[going]
         return np.maximum(limit, 1)
 
     def taken(self, limit: np.ndarray, count: int | np.ndarray) -> np.ndarray:
         """Return how many products of each column are among the first ``count``.
 
-        All above ``limit`` (queries,) are; of those that equal it, the lowest dimensions' first.
+        All above ``limit`` (queries,), of :meth:`limit`, are; of those that equal it, the lowest
+        dimensions' first.
         """
         more = self.reaching(limit + 1).astype(np.int64)
         equal = self.reaching(limit) - more
@@ -240,19 +257,35 @@ def _part(tables, q, sets, iterations, min_skip):
     up, down = _Side(tables, q, sets), _Side(tables, -q, sets)
     taken = up.taken(up.limit(iterations), iterations)
     largest = up.products(taken)
-    limit = down.limit(iterations)
-    fewer = down.taken(limit, iterations)
-    smallest = down.products(fewer)
+    smallest = down.products(down.taken(down.limit(iterations), iterations))
     if min_skip:
         sizes = _in_order(smallest, len(q))
         number = _not_skipped(_in_order(largest, len(q)), sizes, iterations)
-        number = np.minimum(number, fewer.sum(axis=1))
-        # The smallest product that is taken; without any, a limit that none reaches.
-        last = sizes[np.maximum(number - 1, 0), np.arange(len(q))] if len(sizes) else 0
-        fewer = down.taken(np.where(number > 0, last, 1 << 30), number)
-        smallest = down.products(fewer)
+        smallest = _first(smallest, sizes, number)
     scores = _sums(largest, len(q), tables.keys) - _sums(smallest, len(q), tables.keys)
-    return scores, taken.sum(axis=1) + fewer.sum(axis=1)
+    return scores, taken.sum(axis=1) + np.bincount(smallest[0], minlength=len(q))
+
+
+def _first(products, sizes, number):
+    """The ``number`` (queries,) largest of products; of equal ones the first ones.
+
+    ``sizes`` are those of all, falling: (most of a query, queries).
+    """
+    query, row, size = products
+    queries = len(number)
+    # The smallest product that is taken; without any, a limit that none reaches.
+    place = np.minimum(number, len(sizes)) - 1
+    limit = np.where(number > 0, sizes[place, np.arange(queries)], 1 << 30) if len(sizes) \
+        else np.zeros(queries, np.int64)
+    limit = limit[query]
+    more, equal = size > limit, size == limit
+    left = number - np.bincount(query[more], minlength=queries)
+    # Equal products of a query are counted in their order, which is that of ties.
+    count = np.bincount(query[equal], minlength=queries)
+    rank = np.zeros(len(query), np.int64)
+    rank[equal] = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+    kept = more | (equal & (rank < left[query]))
+    return query[kept], row[kept], size[kept]
 
 
 def _sums(products, queries, keys):

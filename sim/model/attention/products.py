@@ -15,4 +15,4 @@ def products(a: np.ndarray, b: np.ndarray, most: int) -> np.ndarray:
     and every sum on the way is an integer that the float holds, so nothing is rounded.
     """
     dtype = np.float32 if most <= EXACT else np.float64
-    return np.matmul(a.astype(dtype), b.astype(dtype)).astype(np.int64)
+    return np.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False)).astype(np.int64)

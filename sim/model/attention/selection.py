@@ -3,6 +3,7 @@
 Queries, keys and what is made of them may have leading axes: a set each.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -27,19 +28,27 @@ def logits(config: UnitConfig, q: np.ndarray, k: np.ndarray,
 
 def predicted(config: UnitConfig, q: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Return the predicted scores of queries (..., queries, dim) for keys (..., keys, dim)."""
-    rule, (low, high) = config.predictor_config, config.element_range
+    rule, (low, _) = config.predictor_config, config.element_range
     if rule.partial:
         most = rule.bias * rule.dims
         part = products(q[..., :rule.dims], k[..., :rule.dims].swapaxes(-1, -2), most)
         return part + most
-    codes = np.array([rule.code(x) for x in range(low, high + 1)])
-    size = 1 << rule.code_bits
-    terms = np.array([[rule.term(a, b) for b in range(size)] for a in range(size)], np.int64)
+    terms, ones = _terms(config)
     # A key has a one for each dimension's code, and a query the terms with all codes there.
-    ones = np.eye(size, dtype=np.int8)[codes[k[..., :rule.dims] - low]]
-    rows = terms[codes[q[..., :rule.dims] - low]]
+    rows, ones = (table[x[..., :rule.dims].astype(np.int64) - low]
+                  for table, x in ((terms, q), (ones, k)))
     ones, rows = (x.reshape(*x.shape[:-2], -1) for x in (ones, rows))
     return products(rows, ones.swapaxes(-1, -2), rule.largest * rule.dims)
+
+
+@functools.lru_cache(maxsize=64)
+def _terms(config):
+    """Terms of each element with all codes, and a one at its own code: (elements, codes)."""
+    rule, (low, high) = config.predictor_config, config.element_range
+    codes = np.array([rule.code(x) for x in range(low, high + 1)])
+    size = 1 << rule.code_bits
+    terms = np.array([[rule.term(a, b) for b in range(size)] for a in range(size)], np.float32)
+    return terms[codes], np.eye(size, dtype=np.float32)[codes]
 
 
 def candidates(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
