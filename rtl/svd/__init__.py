@@ -1,0 +1,1 @@
+"""SVD-softmax: preview of all words, full view of the best ones, softmax over all of them."""

@@ -1,0 +1,219 @@
+"""SVD-softmax: softmax over a large vocabulary from a low-rank preview of all words.
+
+Source: SVD-softmax (Shim, Lee, Choi, Boo, Sung, NIPS 2017). Offline, the output matrix ``A`` (V
+words, D columns) is factored, ``A = U S V^T``, ``B = U S``. For a hidden vector ``x``::
+
+    h = V^T x
+    z_i = B[i, :W] . h[:W] + b_i        for all words i: the preview
+    C = the N words of the largest z_i, of equal ones those of the lowest index
+    z_i = B[i, :] . h + b_i             for the words in C: the full view
+    y = softmax(z)                      over the mixed vector of all V words
+
+Notation: ``V`` words, ``D`` columns (``dim``), ``W`` columns of the preview, ``N`` words of the
+full view, ``t`` ``tail_shift``, ``s`` the image's shift from accumulators to logits.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+
+from ..config import UnitConfig
+from ..fixed import clip, round_shift, signed_range, signed_width
+from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
+from .image import ImageLayout
+
+__all__ = ["SvdSoftmaxConfig"]
+
+#: Width of a logit. The selection takes its two bytes one after the other.
+LOGIT_BITS = 16
+
+#: Width of a bias in the image.
+BIAS_BITS = 32
+
+#: Width of an element of the basis ``V^T`` in the image.
+BASIS_BITS = 16
+
+#: Width of the offset of a row of the basis.
+OFFSET_BITS = 48
+
+#: Widths of a shift in the image: from accumulators to logits, and from the basis to ``h``.
+SHIFT_BITS = 5
+BASIS_SHIFT_BITS = 6
+
+#: Bits of the log-partition below a logit step.
+LOG_FRACTION_BITS = 4
+
+#: Width of a byte address of the memory.
+ADDRESS_BITS = 32
+
+#: Bytes that no burst of the memory crosses a multiple of.
+PAGE = 4096
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SvdSoftmaxConfig(UnitConfig):
+    """Vocabulary head with a preview: hidden vectors in, the words of the full view out.
+
+    The matrix lies in a memory as an image (:mod:`rtl.svd.image`). All is integers:
+
+    ============== ========================================================= ======================
+    what           how                                                       width
+    ============== ========================================================= ======================
+    hidden         ``x_k``, or with ``transform="supplied"`` ``h_j`` itself  ``hidden_bits``
+    ``h``          ``h_j = sat(round((sum_k R_jk x_k + o_j) / 2**r_j))``     ``hidden_bits``
+    preview        ``z_i = sum_{j<W} B_ij h_j + b_i``, exact                 :attr:`preview_bits`
+    full view      ``f_i = z_i * 2**t + sum_{j>=W} B_ij h_j``, exact         :attr:`full_view_bits`
+    preview logit  ``p_i = sat(round(z_i / 2**s))``                          16
+    full logit     ``q_i = sat(round(f_i / 2**(s + t)))``                    16
+    selection      the N largest ``p_i``, of equal ones the lowest indices
+    mixed vector   ``m_i = q_i`` for selected words, ``p_i`` for the others  16
+    probability    ``softmax(m)``, rows of the unit ``softmax``              ``out_bits``
+    log-partition  ``ln sum_i exp(m_i)``, approximated in base 2             :attr:`log_bits`
+    ============== ========================================================= ======================
+
+    All roundings are half up, and all of them saturate. The scale of each column, and of ``x``, is
+    in the rows ``R_j`` of the basis; with ``transform="supplied"`` the host has folded it into
+    ``h_j``. One step of ``z`` is ``logit_scale / 2**s``, of ``f`` and of the tail's products
+    ``logit_scale / 2**(s + t)``.
+    """
+
+    UNIT = "svd-softmax"
+    PRESETS = {"plus": {}, "supplied": {"transform": "supplied"}}
+
+    bits: int = parameter(8, Integer(4, 8), tag="b",
+                          help="width of a weight of the preview, signed; a byte in memory")
+    full_bits: int = parameter(8, Integer(8, 16), tag="fb",
+                               help="width of a weight of the other columns, signed; one byte or "
+                                    "two in memory")
+    hidden_bits: int = parameter(12, Integer(6, 16), tag="hb",
+                                 help="width of an element of a hidden vector, signed")
+    tail_shift: int = parameter(
+        Derived(lambda config: max(config.full_bits - config.bits, 0), "full_bits - bits"),
+        Integer(0, 12), tag="ts",
+        help="log2 of a step of the preview's sums in steps of the other columns' sums")
+    dim: int = parameter(384, Integer(1, 1024), tag="d", help="columns of the matrix")
+    max_vocab: int = parameter(32768, Integer(1, 1 << 20), tag="v", help="words at most")
+    max_preview: int = parameter(Derived(lambda config: config.dim, "dim"), Integer(1, 1024),
+                                 tag="w", help="columns of the preview at most, up to dim")
+    max_count: int = parameter(Derived(lambda config: config.max_vocab, "max_vocab"),
+                               Integer(1, 1 << 20), tag="n",
+                               help="words of the full view at most, up to max_vocab")
+    lanes: int = parameter(16, Choice((1, 2, 4, 8, 16, 32, 64)), tag="l",
+                           help="multiply-accumulates per cycle; at most port_bits / 8")
+    port_bits: int = parameter(128, Choice((64, 128, 256, 512)), tag="p",
+                               help="width of the memory port")
+    burst: int = parameter(16, Choice((1, 2, 4, 8, 16, 32, 64, 128, 256)), tag="bu",
+                           help="words of a memory request at most; none crosses 4 KiB")
+    queue: int = parameter(128, Choice((16, 32, 64, 128, 256, 512)), tag="q",
+                           help="words that may be requested and not yet used")
+    logit_scale: float = parameter(2.0 ** -8, PositiveReal(), tag="xs",
+                                   help="real value of one logit step")
+    out_bits: int = parameter(16, Integer(4, 16), tag="o", help="width of a probability, unsigned")
+    transform: str = parameter("engine", Choice(("engine", "supplied")), tag="t",
+                               help="whether h = V^T x is computed by the engine, or supplied")
+    whole: bool = parameter(False, Flag(), tag="wh",
+                            help="put out all words, not those of the full view only")
+    memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
+                            help="memory of the stores; auto takes block RAM above 4096 bits")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._require("max_preview", self.max_preview <= self.dim, f"at most dim ({self.dim})")
+        self._require("max_count", self.max_count <= self.max_vocab,
+                      f"at most max_vocab ({self.max_vocab})")
+        self._require("lanes", self.lanes <= self.port_bytes,
+                      f"at most port_bits / 8 ({self.port_bytes})")
+
+    # Numbers -----------------------------------------------------------------------------------
+
+    @property
+    def hidden_range(self):
+        """Least and largest element of a hidden vector."""
+        return signed_range(self.hidden_bits)
+
+    def _dot_range(self, bits, count):
+        """Range of a sum of products of weights and elements of a hidden vector."""
+        largest = count << (bits - 1 + self.hidden_bits - 1)
+        return -largest, largest
+
+    @property
+    def preview_range(self):
+        """Range of ``z``: products of the preview's columns and a bias."""
+        low, high = self._dot_range(self.bits, self.max_preview)
+        least, most = signed_range(BIAS_BITS)
+        return low + least, high + most
+
+    @property
+    def preview_bits(self):
+        """Width of ``z``, signed. It can not overflow."""
+        return signed_width(*self.preview_range)
+
+    @property
+    def tail_range(self):
+        """Range of the sum of products of the other columns."""
+        return self._dot_range(self.full_bits, self.dim)
+
+    @property
+    def full_view_bits(self):
+        """Width of ``f``, signed. It can not overflow."""
+        low, high = self.tail_range
+        least, most = self.preview_range
+        return signed_width((least << self.tail_shift) + low, (most << self.tail_shift) + high)
+
+    @property
+    def basis_range(self):
+        """Range of a row of the basis times a hidden vector, plus the row's offset."""
+        low, high = self._dot_range(BASIS_BITS, self.dim)
+        least, most = signed_range(OFFSET_BITS)
+        return low + least, high + most
+
+    def hidden(self, total, shift):
+        """Element of ``h`` from the sum of a row of the basis. Works on arrays."""
+        return clip(round_shift_by(total, shift), *self.hidden_range)
+
+    def preview_logit(self, z, shift):
+        """Logit of a preview. Works on arrays."""
+        return clip(round_shift(z, shift), *signed_range(LOGIT_BITS))
+
+    def full_logit(self, f, shift):
+        """Logit of a full view. Works on arrays."""
+        return clip(round_shift(f, shift + self.tail_shift), *signed_range(LOGIT_BITS))
+
+    @property
+    def log_bits(self):
+        """Width of the log-partition, signed; a step is :attr:`log_scale`."""
+        return LOGIT_BITS + LOG_FRACTION_BITS + 1
+
+    @property
+    def log_scale(self):
+        """Real value of one step of the log-partition."""
+        return self.logit_scale / (1 << LOG_FRACTION_BITS)
+
+    # Memory ------------------------------------------------------------------------------------
+
+    @property
+    def port_bytes(self):
+        """Bytes of a word of the memory port."""
+        return self.port_bits // 8
+
+    @property
+    def image(self):
+        """Layout of the image in the memory."""
+        return ImageLayout(dim=self.dim, port_bytes=self.port_bytes,
+                           tail_bytes=1 if self.full_bits == 8 else 2,
+                           with_basis=self.transform == "engine")
+
+    @functools.cached_property
+    def image_hash(self):
+        """32 bits that an image's header must hold: SHA-256 of what its layout follows from."""
+        names = ("bits", "full_bits", "hidden_bits", "tail_shift", "dim", "port_bits",
+                 "logit_scale", "transform")
+        values = {"layout": ImageLayout.VERSION, **{name: getattr(self, name) for name in names}}
+        digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+
+def round_shift_by(value, shift):
+    """``value / 2**shift``, rounded half up, where the shift is an array too."""
+    return (value + ((1 << shift) >> 1)) >> shift
