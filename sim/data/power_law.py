@@ -1,8 +1,9 @@
 """Output layers with a power law of singular values: synthetic, to try SVD-softmax with.
 
-``A = U S V^T`` with ``s_k`` proportional to ``k**-alpha``, at least ``FLOOR`` of the first. ``U`` has
-independent normal elements, ``V`` is orthogonal. Hidden states have independent normal elements, of
-a standard deviation that follows from the perplexity, and labels are drawn from the exact softmax.
+``A = U S V^T`` with ``s_k`` proportional to ``k**-alpha``, at least ``FLOOR`` of the first. ``U``
+has independent normal elements, ``V`` is orthogonal. Hidden states have independent normal
+elements, of a standard deviation that follows from the perplexity; labels are drawn from the exact
+softmax.
 """
 
 from __future__ import annotations

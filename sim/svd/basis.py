@@ -14,8 +14,8 @@ The covariance is shrunk to a multiple of the identity as far as the number of s
 (Ledoit & Wolf 2004): directions that the calibration lacks stay within reason.
 
 ``V`` and ``S`` are the eigenvectors and the roots of the eigenvalues of ``(A R)^T A R``, which has
-``dim`` rows; ``B = A R V``. That ``B h'`` equals ``A (h - m)`` needs no more of them than that ``V``
-is orthogonal, which it is to float64.
+``dim`` rows; ``B = A R V``. ``B h' = A (h - m)`` only takes an orthogonal ``V``, and it is
+orthogonal to float64.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -13,15 +13,15 @@ from .head import Head, States
 from .selection import leaders
 from .work import share
 
-__all__ = ["blocks", "evaluate"]
+__all__ = ["blocks", "check_point", "evaluate"]
 
 # Logits that are worked on at a time.
 CHUNK = 1 << 21
 
 
-def blocks(head: Head, states: States) -> Iterable[States]:
-    """Cut states into blocks whose logits fit the memory."""
-    step = max(1, CHUNK // head.vocabulary)
+def blocks(head: Head, states: States, logits: int | None = None) -> Iterator[States]:
+    """Cut states into blocks of so many logits at most, but one state at least."""
+    step = max(1, (CHUNK if logits is None else logits) // head.vocabulary)
     for start in range(0, len(states), step):
         yield states[start:start + step]
 
