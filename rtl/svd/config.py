@@ -17,13 +17,22 @@ import dataclasses
 import functools
 import hashlib
 import json
+import typing
 
 from ..config import UnitConfig
 from ..fixed import clip, round_shift, signed_range, signed_width
 from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
+from ..softmax.choice import SoftmaxChoice
+from .engine import SvdSoftmax
 from .image import ImageLayout
+from .log_partition import LogNumbers
+from .words import WordLayout
 
 __all__ = ["SvdSoftmaxConfig"]
+
+#: Parameters of the softmax that the engine sets, and its own that they are.
+OWN = {"bits": None, "input_scale": "logit_scale", "out_bits": "out_bits", "lanes": None,
+       "max_length": "max_vocab", "max_rows": None}
 
 #: Width of a logit. The selection takes its two bytes one after the other.
 LOGIT_BITS = 16
@@ -81,6 +90,12 @@ class SvdSoftmaxConfig(UnitConfig):
     UNIT = "svd-softmax"
     PRESETS = {"plus": {}, "supplied": {"transform": "supplied"}}
 
+    LOGIT_BITS: typing.ClassVar = LOGIT_BITS
+    BIAS_BITS: typing.ClassVar = BIAS_BITS
+    OFFSET_BITS: typing.ClassVar = OFFSET_BITS
+    SHIFT_BITS: typing.ClassVar = SHIFT_BITS
+    BASIS_SHIFT_BITS: typing.ClassVar = BASIS_SHIFT_BITS
+
     bits: int = parameter(8, Integer(4, 8), tag="b",
                           help="width of a weight of the preview, signed; a byte in memory")
     full_bits: int = parameter(8, Integer(8, 16), tag="fb",
@@ -109,6 +124,8 @@ class SvdSoftmaxConfig(UnitConfig):
                            help="words that may be requested and not yet used")
     logit_scale: float = parameter(2.0 ** -8, PositiveReal(), tag="xs",
                                    help="real value of one logit step")
+    softmax: str = parameter("softmax-e2:plus", SoftmaxChoice(), tag="",
+                             help="softmax unit of one pass, its preset and parameters")
     out_bits: int = parameter(16, Integer(4, 16), tag="o", help="width of a probability, unsigned")
     transform: str = parameter("engine", Choice(("engine", "supplied")), tag="t",
                                help="whether h = V^T x is computed by the engine, or supplied")
@@ -122,6 +139,9 @@ class SvdSoftmaxConfig(UnitConfig):
         self._require("max_preview", self.max_preview <= self.dim, f"at most dim ({self.dim})")
         self._require("max_count", self.max_count <= self.max_vocab,
                       f"at most max_vocab ({self.max_vocab})")
+        self._require("logit_scale", 2.0 ** -14 <= self.logit_scale <= 0.25, "2^-14 to 1/4")
+        self._require("softmax", self.softmax_config.running, "one of one pass: softmax-e2, "
+                      "softmax-softermax, softmax-rexp:online or softmax-lut2d:online")
         self._require("lanes", self.lanes <= self.port_bytes,
                       f"at most port_bits / 8 ({self.port_bytes})")
 
@@ -168,6 +188,24 @@ class SvdSoftmaxConfig(UnitConfig):
         least, most = signed_range(OFFSET_BITS)
         return low + least, high + most
 
+    @property
+    def weight_bits(self):
+        """Width of the multipliers' operand for weights, signed: one byte or two."""
+        return 16 if self.full_bits > 8 or self.transform == "engine" else 8
+
+    @property
+    def row_bits(self):
+        """Width of a sum of products of a row of any kind, signed."""
+        return signed_width(*self._dot_range(self.weight_bits, self.dim))
+
+    @property
+    def value_bits(self):
+        """Width of what is rounded: sum of a row and what is added to it, signed."""
+        ranges = [self.preview_range, (-(1 << self.full_view_bits - 1), 0)]
+        if self.transform == "engine":
+            ranges.append(self.basis_range)
+        return max(self.row_bits, *(signed_width(*each) for each in ranges))
+
     def hidden(self, total, shift):
         """Element of ``h`` from the sum of a row of the basis. Works on arrays."""
         return clip(round_shift_by(total, shift), *self.hidden_range)
@@ -181,14 +219,32 @@ class SvdSoftmaxConfig(UnitConfig):
         return clip(round_shift(f, shift + self.tail_shift), *signed_range(LOGIT_BITS))
 
     @property
-    def log_bits(self):
-        """Width of the log-partition, signed; a step is :attr:`log_scale`."""
-        return LOGIT_BITS + LOG_FRACTION_BITS + 1
-
-    @property
     def log_scale(self):
         """Real value of one step of the log-partition."""
         return self.logit_scale / (1 << LOG_FRACTION_BITS)
+
+    @functools.cached_property
+    def log_numbers(self):
+        """Numbers of the log-partition."""
+        return LogNumbers(bits=LOGIT_BITS, logit_scale=self.logit_scale, log_scale=self.log_scale,
+                          max_length=self.max_vocab)
+
+    @property
+    def log_bits(self):
+        """Width of the log-partition, signed; a step is :attr:`log_scale`."""
+        return self.log_numbers.result_bits
+
+    @functools.cached_property
+    def softmax_config(self):
+        """Configuration of the softmax unit: rows of all words, one logit per beat."""
+        return SoftmaxChoice.config(
+            self.softmax, OWN, bits=LOGIT_BITS, input_scale=self.logit_scale,
+            out_bits=self.out_bits, lanes=1, max_length=self.max_vocab, max_rows=32)
+
+    @property
+    def output_scale(self):
+        """Real value of one step of a probability."""
+        return self.softmax_config.output_scale
 
     # Memory ------------------------------------------------------------------------------------
 
@@ -203,6 +259,40 @@ class SvdSoftmaxConfig(UnitConfig):
         return ImageLayout(dim=self.dim, port_bytes=self.port_bytes,
                            tail_bytes=1 if self.full_bits == 8 else 2,
                            with_basis=self.transform == "engine")
+
+    @property
+    def job_bits(self):
+        """Width of a number of words of the longest section that is read at once."""
+        layout = self.image
+        words = max(layout.preview_words(self.max_vocab, columns)
+                    for columns in (1, self.max_preview))
+        return max(words, self.dim * layout.basis_row_words).bit_length()
+
+    @property
+    def wide_lanes(self):
+        """Lanes that are used for weights of two bytes."""
+        return min(self.lanes, self.port_bytes // 2)
+
+    @property
+    def tail_lanes(self):
+        """Lanes that are used for the columns behind the preview."""
+        return self.lanes if self.full_bits == 8 else self.wide_lanes
+
+    @property
+    def vector_words(self):
+        """Words of a vector at most: of ``lanes`` or fewer elements, in two parts."""
+        return -(-self.dim // min(self.tail_lanes, self.wide_lanes)) + 2
+
+    def create(self):
+        """Create the unit's hardware."""
+        return SvdSoftmax(self)
+
+    @property
+    def streams(self):
+        """Layout of the beats of each stream, by its name; the output comes last."""
+        return {"setup": WordLayout.setup(), "h": WordLayout.hidden(self.hidden_bits),
+                "response": WordLayout.response(self.port_bytes),
+                "request": WordLayout.request(), "o": WordLayout.output()}
 
     @functools.cached_property
     def image_hash(self):
