@@ -1,9 +1,9 @@
 """Output layers with a power law of singular values: synthetic, to try SVD-softmax with.
 
 ``A = U S V^T`` with ``s_k`` proportional to ``k**-alpha``, at least ``FLOOR`` of the first. ``U``
-has independent normal elements, ``V`` is orthogonal. Hidden states have independent normal
-elements, of a standard deviation that follows from the perplexity; labels are drawn from the exact
-softmax.
+has independent normal elements, ``V`` is orthogonal. As in a trained model a hidden state points to
+a word: it is the row of one, drawn at random, and normal noise of ``NOISE`` times its length, both
+times a factor that gives the perplexity that is asked for. Labels are drawn from the exact softmax.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import math
 
 import numpy as np
 
-__all__ = ["FLOOR", "power_law", "spectrum"]
+__all__ = ["FLOOR", "NOISE", "power_law", "spectrum"]
 
 FLOOR = 0.05
+NOISE = 0.7
+
+# Halvings of the range of the factor.
+STEPS = 16
 
 
 def spectrum(dim: int, alpha: float) -> np.ndarray:
@@ -26,29 +30,33 @@ def power_law(random: np.random.Generator, vocabulary: int, dim: int, alpha: flo
               perplexity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a layer: matrix (vocabulary, dim), states (states, dim), float32, and labels (states,).
 
-    The geometric mean of the perplexities of the states' softmaxes is ``perplexity``.
+    ``perplexity``, between 1 and ``vocabulary``, is the exponential of the mean entropy.
     """
     left = random.standard_normal((vocabulary, dim), np.float32)
     turn = np.linalg.qr(random.standard_normal((dim, dim)))[0]
     matrix = left @ (spectrum(dim, alpha)[:, None] * turn.T).astype(np.float32)
-    hidden = random.standard_normal((states, dim), np.float32)
+    rows = matrix[random.integers(vocabulary, size=states)]
+    length = np.sqrt(np.square(rows).sum(axis=1, keepdims=True) / dim)
+    hidden = rows + NOISE * length * random.standard_normal((states, dim), np.float32)
     logits = hidden @ matrix.T
-    # Entropy falls as the logits grow.
-    low, high = 1e-3, 1e3
-    for _ in range(24):
-        middle = math.sqrt(low * high)
-        if _entropy(middle * logits).mean() > math.log(perplexity):
+    logits -= logits.max(axis=1, keepdims=True)
+    # The entropy falls as the factor grows.
+    low, high = 0.0, 64.0 / float(-logits.mean())
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if _entropy(middle, logits) > math.log(perplexity):
             low = middle
         else:
             high = middle
-    hidden *= np.float32(low)
     # The largest of logits with Gumbel noise is a draw from their softmax.
     noise = random.gumbel(size=logits.shape).astype(np.float32)
-    return matrix, hidden, (low * logits + noise).argmax(axis=1)
+    return matrix, hidden * np.float32(high), (high * logits + noise).argmax(axis=1)
 
 
-def _entropy(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    weights = np.exp(shifted)
+def _entropy(factor: float, logits: np.ndarray) -> float:
+    """Mean entropy of the softmax of logits times a factor; the largest logit is 0."""
+    scaled = logits * np.float32(factor)
+    weights = np.exp(scaled)
     total = weights.sum(axis=1, dtype=np.float64)
-    return np.log(total) - (weights * shifted).sum(axis=1, dtype=np.float64) / total
+    scaled *= weights
+    return float((np.log(total) - scaled.sum(axis=1, dtype=np.float64) / total).mean())

@@ -100,11 +100,11 @@ def _run(options: argparse.Namespace) -> int:
                        "array hidden")
     calibration, others = _split(options, states, head)
     with Progress("factoring and measuring", unit="states") as progress:
-        window, count = _point(options, head, basis, states and calibration)
+        sizes = {"dim": head.dim, "max_vocab": head.vocabulary, **engine}
+        config = SvdSoftmaxConfig(**sizes)
+        window, count = _point(options, head, basis, states and calibration, config.residual)
         check_point(head, window, count)
-        sizes = {"dim": head.dim, "max_vocab": head.vocabulary, "max_preview": window,
-                 "max_count": count}
-        config = SvdSoftmaxConfig(**{**sizes, **engine})
+        config = SvdSoftmaxConfig(**{"max_preview": window, "max_count": count, **sizes})
         factors = factorise(head, basis, calibration.hidden)
         quantised = quantise(factors, config, window, count, calibration.hidden)
         lines = []
@@ -153,8 +153,8 @@ def _split(options: argparse.Namespace, states: States | None, head: Head
     return states[:count], states[count:] if count < len(states) else None
 
 
-def _point(options: argparse.Namespace, head: Head, basis: str, states: States | None
-           ) -> tuple[int, int]:
+def _point(options: argparse.Namespace, head: Head, basis: str, states: States | None,
+           residual: bool) -> tuple[int, int]:
     """Window and count that are asked for."""
     targets = [name for name in ("agreement", "arithmetic")
                if getattr(options, name) is not None]
@@ -173,7 +173,8 @@ def _point(options: argparse.Namespace, head: Head, basis: str, states: States |
     if options.window is not None:
         check_point(head, options.window, 1)
         tried = [options.window]
-    choice = choose(head, basis, states, top=options.top, tried=tried, **wanted)
+    choice = choose(head, basis, states, top=options.top, tried=tried,
+                    residual=residual, **wanted)
     return choice.window, choice.count
 
 

@@ -64,7 +64,7 @@ def windows(dim: int) -> list[int]:
 
 def choose(head: Head, basis: str, states: States, *, agreement: float | None = None,
            top: int = 1, arithmetic: float | None = None,
-           tried: Sequence[int] | None = None) -> Choice:
+           residual: bool = False, tried: Sequence[int] | None = None) -> Choice:
     """Return the window and the count of a target.
 
     The basis is calibrated on the first two thirds of the states, and the others choose.
@@ -82,6 +82,8 @@ def choose(head: Head, basis: str, states: States, *, agreement: float | None = 
         full view.
     arithmetic : float
         Largest share of the exact layer's multiply-accumulates, in place of ``agreement``.
+    residual : bool
+        Whether the full view's arithmetic has residuals.
     tried : sequence of int
         Windows; those of :func:`windows` by default.
 
@@ -112,12 +114,14 @@ def choose(head: Head, basis: str, states: States, *, agreement: float | None = 
             needed = math.ceil(agreement * len(ranks) - 1e-9)
             count = int(ranks[max(needed, 1) - 1, 0 if top == 1 else 1]) + 1
         else:
-            count = count_within(arithmetic, head.vocabulary, head.dim, window)
+            count = count_within(arithmetic, head.vocabulary, head.dim, window,
+                                 residual)
         if count >= 1:
-            choices.append(Choice(window, count, share(head.vocabulary, head.dim, window, count),
-                                  *((ranks < count).mean(axis=0).tolist())))
+            choices.append(Choice(
+                window, count, share(head.vocabulary, head.dim, window, count, residual),
+                *(ranks < count).mean(axis=0).tolist()))
     if not choices:
-        least = share(head.vocabulary, head.dim, min(tried), 1)
+        least = share(head.vocabulary, head.dim, min(tried), 1, residual)
         raise SvdError(f"Target of arithmetic must be at least {least:.4f} for this layer, not "
                        f"{arithmetic}")
     if agreement is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .. import model
+from ..model.svd.softmax import run
 from .agreement import Agreement, Exact, Tally
 from .evaluation import blocks
 from .head import Head, States
@@ -27,9 +27,10 @@ def evaluate_engine(head: Head, quantised: Quantised, states: States,
     config, image = quantised.config, quantised.image
     tally = Tally()
     for block in blocks(head, states, CHUNK):
-        out = model.run(config, quantised.codes(block.hidden), image, whole=True)
+        out = run(config, quantised.codes(block.hidden), image, whole=True)
         tally.add(Exact(head.logits(block.hidden), block.label), out.mixed * config.logit_scale,
                   out.log_partition * config.log_scale)
         advance(len(block))
     return tally.result(image.columns, image.count,
-                        share(head.vocabulary, head.dim, image.columns, image.count))
+                        share(head.vocabulary, head.dim, image.columns, image.count,
+                              config.residual))

@@ -14,6 +14,10 @@ and ``h'_j`` its own step ``e_j``; the scale of the column is thus folded into t
 * ``shift`` is the largest one with which ``h'_j`` of the calibration, and a quarter more, fits
   every column.
 
+The full view keeps the sums of the preview, and with them the rounding of its weights, which costs
+a top word in a hundred. With ``residual`` it adds what the preview's weights lack, in steps of
+``d_j / 2**tail_shift``.
+
 With the transform in the engine, ``1 / e_j`` and the step of the hidden vector are folded into the
 rows of the basis, of 16 bits with a shift for each row.
 """
@@ -112,47 +116,75 @@ def quantise(factors: Factors, config: SvdSoftmaxConfig, window: int, count: int
     SvdError
         If the layer does not fit the engine.
     """
-    if config.dim != len(factors.values):
-        raise SvdError(f"Layer must have as many columns as the engine, {config.dim}, not "
-                       f"{len(factors.values)}")
-    columns, high = factors.columns, config.hidden_range[1]
-    rotated = factors.rotate(hidden)
-    peak = _at_least(np.abs(columns).max(axis=0).astype(np.float64))
-    reach = _at_least(np.abs(rotated).max(axis=0) * (1.0 + head_room))
-    preview = np.arange(config.dim) < window
-    most = np.where(preview, signed_range(config.bits)[1], signed_range(config.full_bits)[1])
-    finer = np.where(preview, 0, config.tail_shift)
+    dim, columns = len(factors.values), factors.columns
+    if config.dim != dim:
+        raise SvdError(f"Parameter dim must be the columns of the layer, {dim}, not {config.dim}")
+    steps = _steps(factors, config, window, hidden, head_room)
+    bias = _rounded(factors.bias / steps.product)
+    low, high = signed_range(BIAS_BITS)
+    if bias.min() < low or bias.max() > high:
+        raise SvdError(f"Biases must be within {high * steps.product:g}, not "
+                       f"{np.abs(factors.bias).max():g}")
+    preview = _codes(columns[:, :window], steps.weights[:window], config.bits)
+    tail = _codes(columns[:, window:], steps.weights[window:], config.full_bits)
+    if config.residual:
+        finer = steps.weights[:window] / 2.0 ** config.tail_shift
+        rest = _codes(columns[:, :window] - preview * (steps.weights[:window]).astype(np.float32),
+                      finer, config.full_bits)
+        tail = np.concatenate([rest, tail], axis=1)
+    hidden_step = float(np.abs(hidden).max() * (1.0 + head_room)
+                        / config.hidden_range[1]) or 1.0
+    image = SvdImage(
+        preview, tail, bias.astype(np.int32), steps.shift, count,
+        *(_basis(factors, steps.hidden, hidden_step) if config.transform == "engine" else ()))
+    try:
+        image.check(config)
+    except ValueError as error:
+        raise SvdError(str(error)) from None
+    return Quantised(config, image, factors, steps.hidden, hidden_step)
 
-    # The step of the products that each column needs at least.
-    least = peak / most * reach / high
-    shift = math.floor(math.log2(config.logit_scale / (least * 2.0 ** finer).max()))
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Steps:
+    """Steps of all columns.
+
+    Attributes
+    ----------
+    shift : int
+        The image's shift.
+    product : float
+        Real value of a step of the preview's products.
+    weights, hidden : float64 arrays, shape (dim,)
+        Real values of a step of the weights and of ``h'`` in each column.
+    """
+
+    shift: int
+    product: float
+    weights: np.ndarray
+    hidden: np.ndarray
+
+
+def _steps(factors: Factors, config: SvdSoftmaxConfig, window: int, hidden: np.ndarray,
+           head_room: float) -> _Steps:
+    columns, rotated = factors.columns, factors.rotate(hidden)
+    in_preview = np.arange(config.dim) < window
+    # The least step that each factor of a product takes.
+    weight = _at_least(np.abs(columns).max(axis=0).astype(np.float64)) / np.where(
+        in_preview, signed_range(config.bits)[1], signed_range(config.full_bits)[1])
+    element = _at_least(np.abs(rotated).max(axis=0) * (1.0 + head_room)) / config.hidden_range[1]
+    finer = np.where(in_preview, 1.0, 2.0 ** config.tail_shift)
+    shift = math.floor(math.log2(config.logit_scale / (weight * element * finer).max()))
     if shift < 0:
         raise SvdError(f"Logits must fit steps of {config.logit_scale:g}: parameter logit_scale "
                        f"must be at least {config.logit_scale * 2.0 ** -shift:g}, not "
                        f"{config.logit_scale:g}")
     shift = min(shift, (1 << SHIFT_BITS) - 1)
-    product = config.logit_scale / 2.0 ** (shift + finer)
-    equal = np.sqrt(product * _at_least(np.sqrt(np.square(columns).mean(axis=0, dtype=np.float64)))
-                    / _at_least(np.sqrt(np.square(rotated).mean(axis=0))))
-    weight = np.where(preview, peak / most, np.clip(equal, peak / most, product * high / reach))
-    steps = product / weight
-
-    bias = _rounded(factors.bias / (config.logit_scale / 2.0 ** shift))
-    low, top = signed_range(BIAS_BITS)
-    if bias.min() < low or bias.max() > top:
-        raise SvdError(f"Biases must be within {top * config.logit_scale / 2.0 ** shift:g}, not "
-                       f"{np.abs(factors.bias).max():g}")
-    hidden_step = float(np.abs(hidden).max() * (1.0 + head_room) / high) or 1.0
-    image = SvdImage(
-        _codes(columns[:, :window], weight[:window], config.bits),
-        _codes(columns[:, window:], weight[window:], config.full_bits),
-        bias.astype(np.int32), shift, count,
-        *(_basis(factors, steps, hidden_step) if config.transform == "engine" else ()))
-    try:
-        image.check(config)
-    except ValueError as error:
-        raise SvdError(str(error)) from None
-    return Quantised(config, image, factors, steps, hidden_step)
+    product = config.logit_scale / 2.0 ** shift
+    products = product / finer
+    equal = np.sqrt(products * _at_least(_root_mean_square(columns))
+                    / _at_least(_root_mean_square(rotated)))
+    weights = np.where(in_preview, weight, np.clip(equal, weight, products / element))
+    return _Steps(shift, product, weights, products / weights)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
@@ -160,9 +192,13 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     return np.floor(values + 0.5)
 
 
+def _root_mean_square(columns: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(columns).mean(axis=0, dtype=np.float64))
+
+
 def _at_least(values: np.ndarray) -> np.ndarray:
     """Values, of which none is negligible beside the largest."""
-    return np.maximum(values, values.max() * NEGLIGIBLE or 1.0)
+    return np.maximum(values, values.max(initial=0.0) * NEGLIGIBLE or 1.0)
 
 
 def _codes(columns: np.ndarray, steps: np.ndarray, bits: int) -> np.ndarray:

@@ -45,10 +45,10 @@ def test_published_is_the_singular_value_decomposition():
 
 
 def test_whitened_states_are_white():
-    head, hidden = layer(2, states=4000)
+    head, hidden = layer(2, states=40_000)
     rotated = factorise(head, "whitened", hidden).rotate(hidden)
-    assert np.allclose(rotated.mean(axis=0), 0, atol=1e-4)
-    assert np.allclose(rotated.T @ rotated / len(rotated), np.eye(head.dim), atol=0.02)
+    assert np.allclose(rotated.mean(axis=0), 0, atol=1e-3)
+    assert np.allclose(rotated.T @ rotated / len(rotated), np.eye(head.dim), atol=0.05)
 
 
 @pytest.mark.parametrize("window", [1, 4, 9])

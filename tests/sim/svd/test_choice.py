@@ -49,10 +49,10 @@ def test_target_of_agreement(layer, top):
 
 def test_target_of_arithmetic(layer):
     head, states = layer
-    choice = choose(head, "whitened", states, arithmetic=0.4, tried=TRIED)
-    assert choice.share <= 0.4 < share(400, 16, choice.window, choice.count + 1)
+    choice = choose(head, "whitened", states, arithmetic=0.6, tried=TRIED)
+    assert choice.share <= 0.6 < share(400, 16, choice.window, choice.count + 1)
     for window in TRIED:
-        other = choose(head, "whitened", states, arithmetic=0.4, tried=[window])
+        other = choose(head, "whitened", states, arithmetic=0.6, tried=[window])
         assert (other.top1, other.top5) <= (choice.top1, choice.top5)
         assert (other.top1, other.top5) == found(head, states, window, other.count)
 

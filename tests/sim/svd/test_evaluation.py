@@ -101,13 +101,15 @@ def test_leaders_take_the_lowest_index_of_equals():
 
 
 def test_share_of_the_arithmetic():
-    # 1/16 + 1 % of the rest + 384 / 30522.
-    assert share(30522, 384, 24, 305) == pytest.approx(0.0845, abs=5e-5)
+    # 1/16, 1 % of the rest, and 384 / 30522.
+    assert share(30522, 384, 24, 305) == pytest.approx(0.0844, abs=5e-5)
     assert share(800_000, 512, *guideline(800_000, 512)) == pytest.approx(0.1804, abs=5e-4)
     assert share(100, 10, 10, 7) == pytest.approx(1 + 10 / 100)
-    for window in (1, 24, 383):
-        count = count_within(0.999, 30522, 384, window)
-        assert share(30522, 384, window, count) <= 0.999 < share(30522, 384, window, count + 1)
+    assert share(100, 10, 4, 7, residual=True) == pytest.approx(0.4 + 7 / 100 + 10 / 100)
+    for window, residual in ((1, False), (24, True), (300, False)):
+        count = count_within(0.9, 30522, 384, window, residual)
+        assert share(30522, 384, window, count, residual) <= 0.9
+        assert share(30522, 384, window, count + 1, residual) > 0.9
     assert count_within(0.05, 30522, 384, 24) < 1
     assert count_within(2, 30522, 384, 384) == 30522 and count_within(0.9, 30522, 384, 384) == 0
 
