@@ -274,6 +274,11 @@ class UnitConfig:
         return {"i": self.input_layout, "o": self.output_layout}
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the streams out, in the order of :attr:`streams`; ``o`` comes last."""
+        return ("o",)
+
+    @property
     def latency(self) -> int:
         """Clock cycles from a row's last beat accepted to its first beat valid.
 
@@ -284,6 +289,11 @@ class UnitConfig:
     @property
     def controls(self) -> tuple[str, ...]:
         """Names of the unit's inputs beside the streams; all are inactive at 0."""
+        return ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the unit's outputs beside the streams and ``error``."""
         return ()
 
     @property

@@ -19,7 +19,8 @@ import hashlib
 import json
 import typing
 
-from ..config import UnitConfig
+from ..config import UnitConfig, register
+from ..data_sheet import DataSheet, Format
 from ..fixed import clip, round_shift, signed_range, signed_width
 from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
@@ -33,6 +34,10 @@ __all__ = ["SvdSoftmaxConfig"]
 #: Parameters of the softmax that the engine sets, and its own that they are.
 OWN = {"bits": None, "input_scale": "logit_scale", "out_bits": "out_bits", "lanes": None,
        "max_length": "max_vocab", "max_rows": None}
+
+# Unit with the smallest errors of those without a multiplier: terms of 2**-23 still count in its
+# sum, since thousands of them outweigh the largest one.
+SOFTMAX = "softmax-e2:plus,code_bits=9,code_fraction_bits=4,sum_fraction_bits=22"
 
 #: Width of a logit. The selection takes its two bytes one after the other.
 LOGIT_BITS = 16
@@ -60,6 +65,7 @@ ADDRESS_BITS = 32
 PAGE = 4096
 
 
+@register
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SvdSoftmaxConfig(UnitConfig):
     """Vocabulary head with a preview: hidden vectors in, the words of the full view out.
@@ -72,7 +78,7 @@ class SvdSoftmaxConfig(UnitConfig):
     hidden         ``x_k``, or with ``transform="supplied"`` ``h_j`` itself  ``hidden_bits``
     ``h``          ``h_j = sat(round((sum_k R_jk x_k + o_j) / 2**r_j))``     ``hidden_bits``
     preview        ``z_i = sum_{j<W} B_ij h_j + b_i``, exact                 :attr:`preview_bits`
-    full view      ``f_i = z_i * 2**t + sum_{j>=W} B_ij h_j``, exact         :attr:`full_view_bits`
+    full view      ``f_i = z_i * 2**t + sum_j T_ij h_j``, exact              :attr:`full_view_bits`
     preview logit  ``p_i = sat(round(z_i / 2**s))``                          16
     full logit     ``q_i = sat(round(f_i / 2**(s + t)))``                    16
     selection      the N largest ``p_i``, of equal ones the lowest indices
@@ -83,8 +89,9 @@ class SvdSoftmaxConfig(UnitConfig):
 
     All roundings are half up, and all of them saturate. The scale of each column, and of ``x``, is
     in the rows ``R_j`` of the basis; with ``transform="supplied"`` the host has folded it into
-    ``h_j``. One step of ``z`` is ``logit_scale / 2**s``, of ``f`` and of the tail's products
-    ``logit_scale / 2**(s + t)``.
+    ``h_j``. One step of ``z`` is ``logit_scale / 2**s``, of ``f`` and of the products with ``T``
+    ``logit_scale / 2**(s + t)``. With ``residual`` ``T`` has all columns, the first W of them what
+    ``B_ij * 2**t`` lacks of the finer weight; without it the columns from W on.
     """
 
     UNIT = "svd-softmax"
@@ -98,15 +105,19 @@ class SvdSoftmaxConfig(UnitConfig):
 
     bits: int = parameter(8, Integer(4, 8), tag="b",
                           help="width of a weight of the preview, signed; a byte in memory")
-    full_bits: int = parameter(8, Integer(8, 16), tag="fb",
-                               help="width of a weight of the other columns, signed; one byte or "
-                                    "two in memory")
+    full_bits: int = parameter(12, Integer(8, 16), tag="fb",
+                               help="width of a weight of the full view, signed; one byte or two "
+                                    "in memory")
     hidden_bits: int = parameter(12, Integer(6, 16), tag="hb",
                                  help="width of an element of a hidden vector, signed")
     tail_shift: int = parameter(
         Derived(lambda config: max(config.full_bits - config.bits, 0), "full_bits - bits"),
         Integer(0, 12), tag="ts",
-        help="log2 of a step of the preview's sums in steps of the other columns' sums")
+        help="log2 of a step of the preview's sums in steps of the full view's")
+    residual: bool = parameter(
+        Derived(lambda config: config.full_bits > config.bits, "full_bits > bits"), Flag(),
+        tag="re", help="the full view has all columns: what the preview's weights lack of theirs, "
+                       "and the others; false: the others only")
     dim: int = parameter(384, Integer(1, 1024), tag="d", help="columns of the matrix")
     max_vocab: int = parameter(32768, Integer(1, 1 << 20), tag="v", help="words at most")
     max_preview: int = parameter(Derived(lambda config: config.dim, "dim"), Integer(1, 1024),
@@ -124,7 +135,7 @@ class SvdSoftmaxConfig(UnitConfig):
                            help="words that may be requested and not yet used")
     logit_scale: float = parameter(2.0 ** -8, PositiveReal(), tag="xs",
                                    help="real value of one logit step")
-    softmax: str = parameter("softmax-e2:plus", SoftmaxChoice(), tag="",
+    softmax: str = parameter(SOFTMAX, SoftmaxChoice(), tag="",
                              help="softmax unit of one pass, its preset and parameters")
     out_bits: int = parameter(16, Integer(4, 16), tag="o", help="width of a probability, unsigned")
     transform: str = parameter("engine", Choice(("engine", "supplied")), tag="t",
@@ -142,6 +153,9 @@ class SvdSoftmaxConfig(UnitConfig):
         self._require("logit_scale", 2.0 ** -14 <= self.logit_scale <= 0.25, "2^-14 to 1/4")
         self._require("softmax", self.softmax_config.running, "one of one pass: softmax-e2, "
                       "softmax-softermax, softmax-rexp:online or softmax-lut2d:online")
+        self._require("burst", self.burst <= self.queue, f"at most queue ({self.queue})")
+        words = PAGE // self.port_bytes
+        self._require("burst", self.burst <= words, f"at most {words}, which are 4 KiB")
         self._require("lanes", self.lanes <= self.port_bytes,
                       f"at most port_bits / 8 ({self.port_bytes})")
 
@@ -171,7 +185,7 @@ class SvdSoftmaxConfig(UnitConfig):
 
     @property
     def tail_range(self):
-        """Range of the sum of products of the other columns."""
+        """Range of the sum of products of the full view."""
         return self._dot_range(self.full_bits, self.dim)
 
     @property
@@ -257,7 +271,7 @@ class SvdSoftmaxConfig(UnitConfig):
     def image(self):
         """Layout of the image in the memory."""
         return ImageLayout(dim=self.dim, port_bytes=self.port_bytes,
-                           tail_bytes=1 if self.full_bits == 8 else 2,
+                           tail_bytes=1 if self.full_bits == 8 else 2, residual=self.residual,
                            with_basis=self.transform == "engine")
 
     @property
@@ -275,7 +289,7 @@ class SvdSoftmaxConfig(UnitConfig):
 
     @property
     def tail_lanes(self):
-        """Lanes that are used for the columns behind the preview."""
+        """Lanes that are used for the full view."""
         return self.lanes if self.full_bits == 8 else self.wide_lanes
 
     @property
@@ -288,6 +302,91 @@ class SvdSoftmaxConfig(UnitConfig):
         return SvdSoftmax(self)
 
     @property
+    def token_overhead(self):
+        """Cycles of a vector that do not grow with it: clears, scans and pipelines."""
+        return 3 * 256 + self.softmax_config.latency + 50
+
+    def token_cycles(self, vocabulary, columns, count):
+        """Cycles from one vector to the next, with a memory that answers at once, but for a few.
+
+        Its elements, the transform, the preview, the scan for the threshold, the selection with its
+        full views (whichever takes longer), the softmax and its outputs.
+        """
+        layout = self.image
+        blocks = -(-vocabulary // layout.block_rows)
+        basis = self.dim * (1 + -(-self.dim // self.wide_lanes)) * layout.with_basis
+        preview = blocks * (1 + layout.block_rows * -(-columns // self.lanes))
+        tail = count * max(-(-layout.tail_columns(columns) // self.tail_lanes), 1)
+        return (self.dim + basis + preview + 3 * vocabulary + max(vocabulary, tail)
+                + self.token_overhead)
+
+    def full_cycles(self, vocabulary):
+        """Cycles of a vector if the engine's port had to bring all columns of all words.
+
+        What is left of :meth:`token_cycles` then: the elements, the products, the softmax and its
+        outputs.
+        """
+        rows = -(-self.dim // self.lanes)
+        return self.dim + vocabulary * (rows + 2) + self.token_overhead
+
+    @property
+    def latency(self):
+        """Clock cycles from a vector's last beat accepted to its first output valid.
+
+        With one word, one column in the preview, and a memory that answers in the next cycle. It
+        grows with the words, as :meth:`token_cycles` does.
+        """
+        return self.token_cycles(1, 1, 1) - self.dim
+
+    @property
+    def outputs(self):
+        """Names of the streams out."""
+        return ("request", "o")
+
+    @property
+    def flags(self):
+        """Names of the outputs beside the streams and ``error``."""
+        return ("causes",)
+
+    @property
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        before = "before the transform" if self.transform == "engine" else "transformed"
+        return DataSheet(
+            formats={
+                "setup": Format("byte address of the image, words V, preview columns W, words of "
+                                "the full view N", packet="setup; its value does not matter"),
+                "h": Format(f"element of a hidden vector, {before}; its scale is in the image",
+                            packet="batch of vectors"),
+                "response": Format("byte of a memory word, the lowest address in lane 0",
+                                   packet="answer to a request"),
+                "request": Format("byte address; number of words", packet="request"),
+                "o": Format("index (bit 31: word of the full view); probability, one step = "
+                            f"{self.output_scale!r}; logit, signed, one step = "
+                            f"{self.logit_scale!r}; log-partition, signed, one step = "
+                            f"{self.log_scale!r}", packet="vector's outputs")},
+            framing=f"A setup holds for the vectors up to TLAST. A vector is {self.dim} elements, "
+                    f"one a beat. For each come {'V' if self.whole else 'N'} outputs in the order "
+                    "of their index. Responses come in the order of the requests, and end with "
+                    f"TLAST; a request is 1 to {self.burst} words within 4 KiB.",
+            latency="from a vector's last beat accepted to its first output valid, with one word "
+                    "and a memory that answers in the next cycle",
+            throughput=f"one vector in about "
+                       f"{self.token_cycles(self.max_vocab, *self._usual)} cycles with "
+                       f"{self.max_vocab} words, {self._usual[0]} columns in the preview and "
+                       f"{self._usual[1]} full views",
+            ports={"error": "sticky until reset: causes is not 0",
+                   "causes": "sticky until reset: bit 0: V, W or N out of range; bit 1: the image "
+                             "does not fit; bit 2: a response of another length than its request; "
+                             "bit 3: last within a vector"})
+
+    @property
+    def _usual(self):
+        """An eighth of the columns, and a sixteenth of the words, as is recommended."""
+        return (min(max(self.dim // 8, 1), self.max_preview),
+                min(max(self.max_vocab // 16, 1), self.max_count))
+
+    @property
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         return {"setup": WordLayout.setup(), "h": WordLayout.hidden(self.hidden_bits),
@@ -297,7 +396,7 @@ class SvdSoftmaxConfig(UnitConfig):
     @functools.cached_property
     def image_hash(self):
         """32 bits that an image's header must hold: SHA-256 of what its layout follows from."""
-        names = ("bits", "full_bits", "hidden_bits", "tail_shift", "dim", "port_bits",
+        names = ("bits", "full_bits", "hidden_bits", "tail_shift", "residual", "dim", "port_bits",
                  "logit_scale", "transform")
         values = {"layout": ImageLayout.VERSION, **{name: getattr(self, name) for name in names}}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()

@@ -143,6 +143,15 @@ class SvdSoftmax(wiring.Component):
         m.d.sync += [issued.eq(issued + sums.ends), finished.eq(finished + results.valid)]
         with m.If(start):
             m.d.sync += [issued.eq(0), finished.eq(0)]
+        if config.residual:
+            # A full view meets all elements, as many a word as it has weights a part.
+            m.submodules.fine = fine = VectorMemory(
+                config.hidden_bits, config.tail_lanes, -(-config.dim // config.tail_lanes),
+                config.memory)
+            m.d.comb += [fine.i.eq(element), fine.write.eq(element_valid),
+                         fine.top.eq(config.tail_lanes - 1), fine.read.eq(sums.read)]
+            with m.If(kind == Pass.TAIL):
+                m.d.comb += [sums.base.eq(0), sums.vector.as_value().eq(fine.o.as_value())]
         if transforms:
             m.submodules.given = given = VectorMemory(
                 config.hidden_bits, config.wide_lanes, -(-config.dim // config.wide_lanes),
@@ -233,6 +242,8 @@ class SvdSoftmax(wiring.Component):
                 m.d.comb += [threshold.clear.eq(1), vector.start.eq(1)]
                 if transforms:
                     m.d.comb += given.start.eq(1)
+                if config.residual:
+                    m.d.comb += fine.start.eq(1)
                 m.d.sync += [counted.eq(0), element_index.eq(0), known.eq(0),
                              emitted.eq(0)]
                 m.next = "LOAD"

@@ -9,13 +9,14 @@ port; every section, and every row in it, starts on a multiple of ``P``, filled 
                 one port word:  P / 4 biases b_i, 32 bits each
                 P / 4 rows:     B[i, 0..W-1], a byte each, filled up to ceil(W / P) port words
               the last block is filled up with rows and biases of 0
-    tail      V rows: B[i, W..D-1], a byte each, or two with full_bits above 8, filled up to
-              ceil((D - W) * bytes / P) port words; no rows for W = D
+    tail      V rows: T[i, 0..D-1] with residual, T[i, W..D-1] without it, a byte each, or two
+              with full_bits above 8, filled up to ceil(columns * bytes / P) port words; no rows
+              for W = D without residual
     basis     with transform="engine" only, D rows:
                 one port word:  64 bits, (o_j << 8) | r_j; zeros behind
                 the row:        R[j, 0..D-1], two bytes each, filled up to ceil(2 * D / P) words
 
-The preview is one sequence of addresses. A row of the tail is ``tail + i * tail_words * P``.
+The preview is one sequence of addresses. Row i of the tail is at ``tail + i * tail_words * P``.
 """
 
 import dataclasses
@@ -52,6 +53,8 @@ class ImageLayout:
         Bytes of a weight of the tail.
     with_basis : bool
         Whether there is a basis.
+    residual : bool
+        Whether a row of the tail has all columns, and not only those behind the preview.
     """
 
     #: Number of this layout. It is part of :attr:`~rtl.svd.config.SvdSoftmaxConfig.image_hash`.
@@ -61,6 +64,7 @@ class ImageLayout:
     port_bytes: int
     tail_bytes: int
     with_basis: bool
+    residual: bool
 
     @property
     def header_words(self):
@@ -84,9 +88,13 @@ class ImageLayout:
         """Port words of the preview."""
         return -(-vocabulary // self.block_rows) * self.block_words(preview)
 
+    def tail_columns(self, preview):
+        """Columns of a row of the tail."""
+        return self.dim if self.residual else self.dim - preview
+
     def tail_words(self, preview):
         """Port words of a row of the tail."""
-        return -(-(self.dim - preview) * self.tail_bytes // self.port_bytes)
+        return -(-self.tail_columns(preview) * self.tail_bytes // self.port_bytes)
 
     @property
     def basis_row_words(self):
@@ -100,5 +108,5 @@ class ImageLayout:
         tail = start + self.preview_words(vocabulary, preview) * size
         basis = tail + vocabulary * self.tail_words(preview) * size
         end = basis + self.with_basis * self.dim * self.basis_row_words * size
-        return {"preview": start, "tail": tail if preview < self.dim else 0,
+        return {"preview": start, "tail": tail if self.tail_columns(preview) else 0,
                 "basis": basis if self.with_basis else 0, "size": end}

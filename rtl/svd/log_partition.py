@@ -29,6 +29,20 @@ LOG2_BITS = 16
 FACTOR_BITS = 17
 
 
+@functools.cache
+def _powers():
+    size = 1 << FRACTION_BITS
+    words = exp2_words((Fraction(-j, size) for j in range(size)), 1 << POWER_BITS)
+    return tuple(min(word, (2 << POWER_BITS) - 1) - (1 << POWER_BITS) for word in words)
+
+
+@functools.cache
+def _logarithms():
+    size = 1 << FRACTION_BITS
+    return tuple(half_up(log2_ratio(2 * (size + j) + 1, 2 * size) * (1 << LOG2_BITS))
+                 for j in range(size))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogNumbers:
     """Numbers of ``L = ln sum_i exp(m_i)``, in octaves relative to the largest one so far.
@@ -90,12 +104,10 @@ class LogNumbers:
         """Width of an octave, signed."""
         return signed_width(*self.octave_range)
 
-    @functools.cached_property
+    @property
     def powers(self):
         """``2**(j / 1024)`` less 1, with :data:`POWER_BITS` fraction bits."""
-        size = 1 << FRACTION_BITS
-        words = exp2_words((Fraction(-j, size) for j in range(size)), 1 << POWER_BITS)
-        return tuple(min(word, (2 << POWER_BITS) - 1) - (1 << POWER_BITS) for word in words)
+        return _powers()
 
     @property
     def term_bits(self):
@@ -107,12 +119,10 @@ class LogNumbers:
         """Width of the sum, which can not overflow."""
         return (self.max_length * ((1 << self.term_bits) - 1)).bit_length()
 
-    @functools.cached_property
+    @property
     def logarithms(self):
         """``log2(1 + (j + 1/2) / 1024)``, with :data:`LOG2_BITS` fraction bits."""
-        size = 1 << FRACTION_BITS
-        return tuple(half_up(log2_ratio(2 * (size + j) + 1, 2 * size) * (1 << LOG2_BITS))
-                     for j in range(size))
+        return _logarithms()
 
     def log2(self, octave, place, fraction):
         """Logarithm to base 2: reference ``octave``, ``place`` of the sum's leading one, and the

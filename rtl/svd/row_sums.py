@@ -116,7 +116,7 @@ class RowSums(wiring.Component):
         with m.If(self.start):
             m.d.sync += [recorded.eq(self.kind == Pass.TAIL), row.eq(0), part.eq(0), piece.eq(0)]
 
-        self._sums(m, self._weights(m, piece, wide), take, part == 0)
+        self._sums(m, self._weights(m, piece, wide), take, part == 0, empty)
         return m
 
     def _wide(self):
@@ -145,7 +145,7 @@ class RowSums(wiring.Component):
             weights.append(weight)
         return weights
 
-    def _sums(self, m, weights, take, first):
+    def _sums(self, m, weights, take, first, empty):
         """Sums of rows, from the weights of the part that was taken a cycle ago."""
         config = self.config
         m.submodules.dot = dot = DotProduct(signed(config.weight_bits),
@@ -155,8 +155,10 @@ class RowSums(wiring.Component):
         cycles = dot.latency + 1
         valid = delays(m, take, cycles, "taken")[-1]
         starts = delays(m, first, cycles, "starts")[-1]
+        blank = delays(m, empty, cycles, "blank")[-1]
         term = Signal(signed(signed_width(-dot.offset, (1 << len(dot.o)) - 1 - dot.offset)))
         m.d.comb += term.eq(dot.o - dot.offset)
         with m.If(valid):
-            m.d.sync += self.total.eq(term + Mux(starts, 0, self.total))
+            # A row of no part takes its place in the pipeline with whatever stands there.
+            m.d.sync += self.total.eq(Mux(blank, 0, term + Mux(starts, 0, self.total)))
         m.d.sync += self.done.eq(delays(m, self.ends, cycles, "ends")[-1])

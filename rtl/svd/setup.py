@@ -138,7 +138,7 @@ class Setup(wiring.Component):
         blocks = Signal(range(config.max_vocab + 1))
         block_words = Signal(range(layout.block_words(config.max_preview) + 1))
         m.d.sync += [
-            behind.eq(config.dim - columns),
+            behind.eq(config.dim if layout.residual else config.dim - columns),
             blocks.eq(groups(given["vocabulary"][:config.max_vocab.bit_length()],
                              layout.block_rows)),
             block_words.eq(1 + groups(columns, config.port_bytes) * layout.block_rows),

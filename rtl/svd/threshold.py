@@ -16,7 +16,7 @@ class Threshold(wiring.Component):
     the values in the bin that was found. The histogram is in LUT RAM, so that a bin that is counted
     up can be counted up again in the next cycle.
 
-    Clearing takes 256 cycles, a scan up to 256 from the top bin down. Throughput one value per
+    Clearing takes 256 cycles, as does a scan, whatever it finds. Throughput one value per
     cycle. Must be cleared after reset.
 
     Parameters
@@ -55,12 +55,12 @@ class Threshold(wiring.Component):
         m = Module()
         m.submodules.bins = bins = ram(range(self.largest + 1), 256, "distributed")
         write, read = bins.write_port(), bins.read_port(domain="comb")
-        clearing, scanning = Signal(), Signal()
+        clearing, scanning, found = Signal(), Signal(), Signal()
         place = Signal(8)
         total = Signal(range(2 * self.largest + 1))
         m.d.comb += [
             self.busy.eq(clearing | scanning),
-            read.addr.eq(Mux(scanning, self.bin, self.value)),
+            read.addr.eq(Mux(scanning, place, self.value)),
             total.eq(self.above + read.data),
             write.addr.eq(Mux(clearing, place, self.value)),
             write.data.eq(Mux(clearing, 0, read.data + 1)),
@@ -73,10 +73,15 @@ class Threshold(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [clearing.eq(1), place.eq(0)]
         with m.If(scanning):
-            with m.If((total >= self.target) | (self.bin == 0)):
+            with m.If(place == 0):
                 m.d.sync += scanning.eq(0)
-            with m.Else():
-                m.d.sync += [self.above.eq(total), self.bin.eq(self.bin - 1)]
+            m.d.sync += place.eq(place - 1)
+            with m.If(~found):
+                m.d.sync += self.bin.eq(place)
+                with m.If((total >= self.target) | (place == 0)):
+                    m.d.sync += found.eq(1)
+                with m.Else():
+                    m.d.sync += self.above.eq(total)
         with m.If(self.find):
-            m.d.sync += [scanning.eq(1), self.bin.eq(255), self.above.eq(0)]
+            m.d.sync += [scanning.eq(1), place.eq(255), found.eq(0), self.above.eq(0)]
         return m

@@ -34,8 +34,8 @@ class SvdImage:
     ----------
     preview : integers (V, W)
         Weights ``B[:, :W]``, of ``config.bits`` bits, signed.
-    tail : integers (V, D - W)
-        Weights ``B[:, W:]``, of ``config.full_bits`` bits, signed.
+    tail : integers (V, D) with ``config.residual``, (V, D - W) without it
+        Weights ``T`` of the full view, of ``config.full_bits`` bits, signed.
     bias : integers (V,)
         Biases in steps of the preview's sums, 32 bits, signed.
     shift : int
@@ -92,7 +92,8 @@ class SvdImage:
                              f"{self.shift}")
         dim = config.dim
         shapes = {"preview": (words, columns, config.bits),
-                  "tail": (words, dim - columns, config.full_bits), "bias": (words, BIAS_BITS)}
+                  "tail": (words, config.image.tail_columns(columns), config.full_bits),
+                  "bias": (words, BIAS_BITS)}
         if config.transform == "engine":
             shapes |= {"basis": (dim, dim, BASIS_BITS), "offset": (dim, OFFSET_BITS)}
         for name, (*shape, bits) in shapes.items():
@@ -123,7 +124,7 @@ class SvdImage:
         layout, size = config.image, config.port_bytes
         words, columns = self.preview.shape
         body = [self._preview(layout, size)]
-        if columns < config.dim:
+        if layout.tail_columns(columns):
             body.append(_rows(self.tail, "<i1" if layout.tail_bytes == 1 else "<i2", size))
         if layout.with_basis:
             records = np.zeros((config.dim, size), np.uint8)

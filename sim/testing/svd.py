@@ -12,14 +12,13 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from rtl.fixed import signed_range
 from rtl.svd.config import SvdSoftmaxConfig
 from rtl.svd.words import OUTPUT_WORDS, SELECTED_BIT
 
 from .. import model
 from ..data.svd_image import SvdImage
 
-__all__ = ["Batch", "PortMemory", "Ran", "expected", "random_image", "random_vectors", "run"]
+__all__ = ["Batch", "PortMemory", "Ran", "expected", "run"]
 
 PAGE = 4096
 
@@ -245,27 +244,3 @@ def run(dut: wiring.Component, batches: Sequence[Batch], memory: PortMemory, *, 
     simulator.run()
     ran.rows.pop()
     return ran
-
-
-def random_image(config: SvdSoftmaxConfig, rng: np.random.Generator, words: int, columns: int,
-                 count: int, *, shift: int = 4) -> SvdImage:
-    """Return an image of random integers, whose logits spread over a few thousand steps."""
-    low, high = signed_range(config.bits)
-    least, most = signed_range(config.full_bits)
-    dim = config.dim
-    basis = {}
-    if config.transform == "engine":
-        basis = {"basis": rng.integers(-1 << 15, 1 << 15, (dim, dim)),
-                 "offset": rng.integers(-1 << 24, 1 << 24, dim),
-                 "basis_shift": rng.integers(13, 18, dim)}
-    return SvdImage(rng.integers(low, high + 1, (words, columns)),
-                    rng.integers(least, most + 1, (words, dim - columns)),
-                    rng.integers(-1 << 14, 1 << 14, words), shift, count, **basis)
-
-
-def random_vectors(config: SvdSoftmaxConfig, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Return random hidden vectors (count, dim), of the whole range and of a small one."""
-    low, high = config.hidden_range
-    x = rng.integers(low, high + 1, (count, config.dim))
-    x[1::2] //= 16
-    return x

@@ -17,9 +17,11 @@ from sim import regress
 
 # Random configurations of each unit, in the fast part and in the slow one. The units share their
 # rooms: the first one's configurations reach most of what there is.
-FAST_CONFIGS, SLOW_CONFIGS = 1, {"softmax-e2": 16}
+FAST_CONFIGS, SLOW_CONFIGS = 1, {"softmax-e2": 16, "svd-softmax": 1}
 OTHER_SLOW_CONFIGS = 4
 FEW_ROWS = 200
+
+ENGINES = ("attention", "svd-softmax")
 
 # What runs on Icarus: in the fast part, and besides in the slow one.
 FAST_PRESETS = ("softmax-e2:plus", "softmax-rexp:plus")
@@ -46,8 +48,8 @@ def directed(simulator, speed, *presets):
 
 def fast():
     for name in rtl.units():
-        # Engines of attention take seconds to emit; their own tests have small ones.
-        if name != "attention":
+        # Engines take seconds to emit; their own tests have small ones.
+        if name not in ENGINES:
             yield from cases("compiled", "fast", [name], kinds=["directed"])
             yield from cases("compiled", "fast", [name], kinds=["throughput"], rows=FEW_ROWS)
             yield from cases("compiled", "fast", [name], kinds=["random"], count=FAST_CONFIGS,
@@ -62,18 +64,17 @@ def fast():
 def slow():
     yield from directed("icarus", "slow", *SLOW_PRESETS)
     for name in rtl.units():
-        if name != "attention":
+        if name not in ENGINES:
             yield from cases("icarus", "slow", [name], kinds=["random"], count=1, seed=2)
         count = SLOW_CONFIGS.get(name, OTHER_SLOW_CONFIGS)
         yield from cases("compiled", "slow", [name], kinds=["real"])
         yield from cases("compiled", "slow", [name], kinds=["random"], count=count, seed=2)
-    yield from cases("compiled", "slow", ["attention"], kinds=["directed", "throughput"],
-                     rows=FEW_ROWS)
+    yield from cases("compiled", "slow", ENGINES, kinds=["directed", "throughput"], rows=FEW_ROWS)
 
 
 def test_presets_on_icarus_are_of_every_unit():
     named = {preset.split(":")[0] for preset in (*FAST_PRESETS, *SLOW_PRESETS)}
-    assert {*named, "attention"} == set(rtl.units())
+    assert {*named, *ENGINES} == set(rtl.units())
     for preset in (*FAST_PRESETS, *SLOW_PRESETS):
         assert len(list(directed("icarus", "fast", preset))) >= 2
 

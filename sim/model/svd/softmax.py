@@ -129,7 +129,7 @@ def _rows(config, h, image, preview, tail, count, columns, whole):
     mixed = config.preview_logit(z, image.shift).astype(np.int32)
     chosen = selection(mixed, count)
     index = np.nonzero(chosen)[1].reshape(len(h), count)
-    behind = h[:, columns:]
+    behind = h if config.residual else h[:, columns:]
     if count * DENSE >= preview.shape[1]:
         rest = np.take_along_axis(behind @ tail.T, index, 1)
     else:
