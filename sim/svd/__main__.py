@@ -23,7 +23,7 @@ from .evaluation import check_point, evaluate
 from .files import write
 from .head import Head, States, read
 from .masked_words import MINILM, words
-from .quantise import Quantised, quantise
+from .quantise import Quantised, logit_step, quantise
 from .report import Line, Report
 from .work import guideline
 
@@ -104,8 +104,10 @@ def _run(options: argparse.Namespace) -> int:
         config = SvdSoftmaxConfig(**sizes)
         window, count = _point(options, head, basis, states and calibration, config.residual)
         check_point(head, window, count)
-        config = SvdSoftmaxConfig(**{"max_preview": window, "max_count": count, **sizes})
         factors = factorise(head, basis, calibration.hidden)
+        step = max(config.logit_scale, logit_step(factors, calibration.hidden))
+        config = SvdSoftmaxConfig(**{"max_preview": window, "max_count": count,
+                                     "logit_scale": step, **sizes})
         quantised = quantise(factors, config, window, count, calibration.hidden)
         lines = []
         if others is not None:
