@@ -151,8 +151,10 @@ class SvdSoftmaxConfig(UnitConfig):
         self._require("max_count", self.max_count <= self.max_vocab,
                       f"at most max_vocab ({self.max_vocab})")
         self._require("logit_scale", 2.0 ** -14 <= self.logit_scale <= 0.25, "2^-14 to 1/4")
-        self._require("softmax", self.softmax_config.running, "one of one pass: softmax-e2, "
+        # Of rows that every unit takes: one of two passes is refused by its kind.
+        self._require("softmax", self._softmax(1).running, "one of one pass: softmax-e2, "
                       "softmax-softermax, softmax-rexp:online or softmax-lut2d:online")
+        _ = self.softmax_config
         self._require("burst", self.burst <= self.queue, f"at most queue ({self.queue})")
         words = PAGE // self.port_bytes
         self._require("burst", self.burst <= words, f"at most {words}, which are 4 KiB")
@@ -251,9 +253,12 @@ class SvdSoftmaxConfig(UnitConfig):
     @functools.cached_property
     def softmax_config(self):
         """Configuration of the softmax unit: rows of all words, one logit per beat."""
+        return self._softmax(self.max_vocab)
+
+    def _softmax(self, length):
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=LOGIT_BITS, input_scale=self.logit_scale,
-            out_bits=self.out_bits, lanes=1, max_length=self.max_vocab, max_rows=32)
+            out_bits=self.out_bits, lanes=1, max_length=length, max_rows=32)
 
     @property
     def output_scale(self):
@@ -310,7 +315,8 @@ class SvdSoftmaxConfig(UnitConfig):
         """Cycles from one vector to the next, with a memory that answers at once, but for a few.
 
         Its elements, the transform, the preview, the scan for the threshold, the selection with its
-        full views (whichever takes longer), the softmax and its outputs.
+        full views (whichever takes longer), the softmax and its outputs. A full softmax on the same
+        engine has all columns in the preview: ``token_cycles(vocabulary, dim, 1)``.
         """
         layout = self.image
         blocks = -(-vocabulary // layout.block_rows)
@@ -319,15 +325,6 @@ class SvdSoftmaxConfig(UnitConfig):
         tail = count * max(-(-layout.tail_columns(columns) // self.tail_lanes), 1)
         return (self.dim + basis + preview + 3 * vocabulary + max(vocabulary, tail)
                 + self.token_overhead)
-
-    def full_cycles(self, vocabulary):
-        """Cycles of a vector if the engine's port had to bring all columns of all words.
-
-        What is left of :meth:`token_cycles` then: the elements, the products, the softmax and its
-        outputs.
-        """
-        rows = -(-self.dim // self.lanes)
-        return self.dim + vocabulary * (rows + 2) + self.token_overhead
 
     @property
     def latency(self):

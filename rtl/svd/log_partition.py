@@ -26,7 +26,7 @@ GUARD_BITS = 8
 
 # Fraction bits of a logarithm to base 2, and significant bits of the constant factors.
 LOG2_BITS = 16
-FACTOR_BITS = 17
+FACTOR_BITS = 20
 
 
 @functools.cache
@@ -75,7 +75,7 @@ class LogNumbers:
 
     @staticmethod
     def _factor(ratio):
-        """Factor of 17 significant bits, and shift."""
+        """Factor of :data:`FACTOR_BITS` significant bits, and shift."""
         shift = FACTOR_BITS - 1 - math.floor(math.log2(ratio))
         return half_up(ratio * Fraction(2) ** shift), shift
 

@@ -42,12 +42,12 @@ class RoundShift(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # The half is a power of two, so that the addition has one bit of it in each place.
-        half = Signal(signed(self.width))
+        # Beyond the width a smaller half is enough for a result of 0.
+        half = Signal(self.width)
         with m.Switch(self.shift):
             for amount in range(1, 1 << self.shift_bits):
                 with m.Case(amount):
-                    m.d.comb += half.eq(1 << (amount - 1) if amount < self.width else 0)
+                    m.d.comb += half.eq(1 << (min(amount, self.width) - 1))
         low = min(self.shift_bits, 3)
         total = Signal(signed(self.width + 1), reset_less=True)
         fine = Signal.like(total, reset_less=True, name="fine")

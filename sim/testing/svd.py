@@ -130,6 +130,13 @@ class Ran:
     taken: list = dataclasses.field(default_factory=list)
 
 
+async def _taken(ctx, stream) -> None:
+    """Wait until a stream takes what is offered, so that the simulation may end meanwhile."""
+    ready = 0
+    while not ready:
+        _, _, ready = await ctx.tick().sample(stream.ready)
+
+
 def run(dut: wiring.Component, batches: Sequence[Batch], memory: PortMemory, *, outputs: int,
         gap: float = 0.0, stall: float = 0.0, seed: int = 0, patience: int = 20000,
         raw: Sequence[tuple] | None = None) -> Ran:
@@ -162,7 +169,7 @@ def run(dut: wiring.Component, batches: Sequence[Batch], memory: PortMemory, *, 
                 await ctx.tick()
             ctx.set(stream.payload, payload)
             ctx.set(stream.valid, 1)
-            await ctx.tick().until(stream.ready)
+            await _taken(ctx, stream)
             ctx.set(stream.valid, 0)
 
     async def setups(ctx):
@@ -202,7 +209,7 @@ def run(dut: wiring.Component, batches: Sequence[Batch], memory: PortMemory, *, 
                     "data": list(content[number * size:(number + 1) * size]),
                     "last": number == words - 1})
                 ctx.set(stream.valid, 1)
-                await ctx.tick().until(stream.ready)
+                await _taken(ctx, stream)
                 ran.taken.append(cycle[0])
                 ctx.set(stream.valid, 0)
 

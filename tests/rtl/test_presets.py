@@ -187,8 +187,9 @@ LITERALS = {
             "softmax": "softmax-e2:plus,code_bits=9,code_fraction_bits=4,sum_fraction_bits=22",
             "out_bits": 16, "transform": "engine", "whole": False, "memory": "auto"},
         "supplied": {"bits": 8, "full_bits": 12, "hidden_bits": 12, "tail_shift": 4,
-            "residual": True, "dim": 384, "max_vocab": 32768, "max_preview": 384, "max_count": 32768, "lanes": 16,
-            "port_bits": 128, "burst": 16, "queue": 128, "logit_scale": 0.00390625,
+            "residual": True, "dim": 384, "max_vocab": 32768, "max_preview": 384,
+            "max_count": 32768, "lanes": 16, "port_bits": 128, "burst": 16, "queue": 128,
+            "logit_scale": 0.00390625,
             "softmax": "softmax-e2:plus,code_bits=9,code_fraction_bits=4,sum_fraction_bits=22",
             "out_bits": 16, "transform": "supplied", "whole": False, "memory": "auto"},
     },
@@ -222,8 +223,8 @@ DIGESTS = {
     ("layernorm-exact", "standard"): "e00ffa46f147396d",
     ("layernorm-exact", "rms"): "56ee302de61f08f4",
     ("layernorm-exact", "fine"): "29f85a6cbab8e467",
-    ("svd-softmax", "plus"): "a2f6851debfba26a",
-    ("svd-softmax", "supplied"): "64830ebd1c6ea8c3",
+    ("svd-softmax", "plus"): "ae4c0d731b99ff07",
+    ("svd-softmax", "supplied"): "1bfab93108fc8dde",
 }
 
 
