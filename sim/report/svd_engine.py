@@ -16,9 +16,9 @@ from ..emission import emitted
 from ..jobs import make_job
 from ..runner import Design
 from ..stimuli.svd import Batch, Batches, random_image, random_vectors
-from .tools import cores, table
+from .tools import table
 
-__all__ = ["TABLES", "Measured", "cost", "cycles", "measured"]
+__all__ = ["TABLES", "Measured", "cycles", "measured"]
 
 # Cycles from a request to its first word.
 LATENCY = 30, 60
@@ -116,15 +116,4 @@ def cycles() -> str:
                   "ratio", "bound of the bytes", "port in use, preview", "full views"], rows)
 
 
-def cost() -> str:
-    """Area and delay of engines of 64 lanes, and of the default."""
-    configs = [SvdSoftmaxConfig(), *(SvdSoftmaxConfig(dim=dim, lanes=64, port_bits=512)
-                                     for dim in (384, 512))]
-    rows = [[f"{c.lanes} lanes, port of {c.port_bits} bits", c.dim, f"{c.max_vocab:,}", f.lut, f.ff,
-             f.carry4, f.dsp, f.bram, f"{f.delay_ps / 1000:.2f}"]
-            for c, f in zip(configs, cores(configs), strict=True)]
-    return table(["engine", "D", "V", "LUT", "FF", "CARRY4", "DSP", "BRAM36", "logic delay, ns"],
-                 rows)
-
-
-TABLES = {"svd-cycles": cycles, "svd-cost": cost}
+TABLES = {"svd-cycles": cycles}
