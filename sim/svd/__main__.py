@@ -14,7 +14,6 @@ from rtl.options import ArgumentParser, add_parameters, given
 from rtl.progress import Progress
 from rtl.svd.config import SvdSoftmaxConfig
 
-from ..accuracy.capture import CaptureError
 from .basis import BASES, factorise
 from .choice import choose
 from .engine import evaluate_engine
@@ -23,7 +22,7 @@ from .evaluation import check_point, evaluate
 from .files import write
 from .head import Head, States, read
 from .masked_words import MINILM, words
-from .quantise import Quantised, quantise
+from .quantise import Quantised, logit_step, quantise
 from .report import Line, Report
 from .work import guideline
 
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         return _run(options)
-    except (SvdError, CaptureError, ConfigError) as error:
+    except (SvdError, ConfigError) as error:
         message = str(error)
     except OSError as error:
         message = f"File {str(error.filename)!r} can not be written: {error.strerror}"
@@ -104,8 +103,10 @@ def _run(options: argparse.Namespace) -> int:
         config = SvdSoftmaxConfig(**sizes)
         window, count = _point(options, head, basis, states and calibration, config.residual)
         check_point(head, window, count)
-        config = SvdSoftmaxConfig(**{"max_preview": window, "max_count": count, **sizes})
         factors = factorise(head, basis, calibration.hidden)
+        step = max(config.logit_scale, logit_step(factors, calibration.hidden))
+        config = SvdSoftmaxConfig(**{"max_preview": window, "max_count": count,
+                                     "logit_scale": step, **sizes})
         quantised = quantise(factors, config, window, count, calibration.hidden)
         lines = []
         if others is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..model.svd.softmax import run
+from .. import model
 from .agreement import Agreement, Exact, Tally
 from .evaluation import blocks
 from .head import Head, States
@@ -27,7 +27,7 @@ def evaluate_engine(head: Head, quantised: Quantised, states: States,
     config, image = quantised.config, quantised.image
     tally = Tally()
     for block in blocks(head, states, CHUNK):
-        out = run(config, quantised.codes(block.hidden), image, whole=True)
+        out = model.run(config, quantised.codes(block.hidden), image, whole=True, softmax=False)
         tally.add(Exact(head.logits(block.hidden), block.label), out.mixed * config.logit_scale,
                   out.log_partition * config.log_scale)
         advance(len(block))

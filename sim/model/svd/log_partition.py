@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtl.fixed import signed_range
+
 __all__ = ["log_partition"]
 
 
@@ -15,11 +17,15 @@ def log_partition(numbers: object, logits: np.ndarray) -> np.ndarray:
     one = 1 << numbers.term_bits - 1
     guard = (one // (1 << 16)).bit_length() - 1
     results = np.empty(len(logits), np.int64)
+    # Of every logit there is: less work than of every word of many rows.
+    low, high = signed_range(numbers.bits)
+    positions = numbers.position(np.arange(low, high + 1))
+    every_octave, every_term = positions // size, one + (powers[positions % size] << guard)
     for number, row in enumerate(logits):
-        positions = numbers.position(row.astype(np.int64))
-        octaves = positions // size
+        codes = row.astype(np.int64) - low
+        octaves = every_octave[codes]
         level = np.maximum.accumulate(octaves)
-        terms = (one + (powers[positions % size] << guard)) >> np.minimum(level - octaves, 62)
+        terms = every_term[codes] >> np.minimum(level - octaves, 62)
         # Terms between two rises of the reference add up without a shift.
         starts = np.flatnonzero(np.diff(level, prepend=level[0] - 1))
         total = 0

@@ -30,8 +30,8 @@ class SvdOutput(NamedTuple):
     ----------
     index : int32 array (..., N)
         Words of the full view, in rising order.
-    probability : int32 array (..., N)
-        Their probabilities, each worth ``config.output_scale``.
+    probability : int32 array (..., N) or None
+        Their probabilities, each worth ``config.output_scale``, unless they were not wanted.
     logit : int32 array (..., N)
         Their logits, each worth ``config.logit_scale``.
     log_partition : int64 array (...,)
@@ -43,7 +43,7 @@ class SvdOutput(NamedTuple):
     """
 
     index: np.ndarray
-    probability: np.ndarray
+    probability: np.ndarray | None
     logit: np.ndarray
     log_partition: np.ndarray
     mixed: np.ndarray | None = None
@@ -51,7 +51,8 @@ class SvdOutput(NamedTuple):
 
 
 def run(config: UnitConfig, x: np.ndarray, image: object, *, count: int | None = None,
-        vocabulary: int | None = None, whole: bool = False) -> SvdOutput:
+        vocabulary: int | None = None, whole: bool = False,
+        softmax: bool = True) -> SvdOutput:
     """Compute the outputs of hidden vectors.
 
     Parameters
@@ -69,6 +70,8 @@ def run(config: UnitConfig, x: np.ndarray, image: object, *, count: int | None =
         Number of the image's words, from the first on, that take part; by default all.
     whole : bool
         Return ``mixed`` and ``probabilities`` too.
+    softmax : bool
+        Compute the probabilities, which takes most of the time; without, they are None.
 
     Raises
     ------
@@ -87,11 +90,11 @@ def run(config: UnitConfig, x: np.ndarray, image: object, *, count: int | None =
     preview = image.preview[:vocabulary].astype(np.float64).T
     tail = image.tail[:vocabulary].astype(np.float64)
     step = max(1, CHUNK // vocabulary)
-    parts = [_rows(config, flat[start:start + step], image, preview, tail, count, columns, whole)
-             for start in range(0, len(flat), step)]
+    parts = [_rows(config, flat[start:start + step], image, preview, tail, count, columns, whole,
+                   softmax) for start in range(0, len(flat), step)]
     joined = [None if column[0] is None else np.concatenate(column)
               for column in zip(*parts, strict=True)] if parts else \
-        _rows(config, flat, image, preview, tail, count, columns, whole)
+        _rows(config, flat, image, preview, tail, count, columns, whole, softmax)
     return SvdOutput(*(None if each is None else each.reshape(*h.shape[:-1], *each.shape[1:])
                        for each in joined))
 
@@ -123,7 +126,7 @@ def selection(logits: np.ndarray, count: int) -> np.ndarray:
     return above | equal & (np.cumsum(equal, axis=-1) <= places)
 
 
-def _rows(config, h, image, preview, tail, count, columns, whole):
+def _rows(config, h, image, preview, tail, count, columns, whole, softmax):
     """Outputs of some hidden vectors (rows, dim)."""
     z = (h[:, :columns] @ preview).astype(np.int64) + image.bias[:preview.shape[1]]
     mixed = config.preview_logit(z, image.shift).astype(np.int32)
@@ -137,8 +140,9 @@ def _rows(config, h, image, preview, tail, count, columns, whole):
             if len(h) else np.zeros(index.shape)
     f = (np.take_along_axis(z, index, 1) << config.tail_shift) + rest.astype(np.int64)
     np.put_along_axis(mixed, index, config.full_logit(f, image.shift).astype(np.int32), 1)
-    probabilities = run_unit(config.softmax_config, mixed)
-    return (index.astype(np.int32), np.take_along_axis(probabilities, index, 1),
+    probabilities = run_unit(config.softmax_config, mixed) if softmax else None
+    return (index.astype(np.int32),
+            np.take_along_axis(probabilities, index, 1) if softmax else None,
             np.take_along_axis(mixed, index, 1), log_partition(config.log_numbers, mixed),
             mixed if whole else None, probabilities if whole else None)
 

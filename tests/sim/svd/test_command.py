@@ -109,8 +109,8 @@ def test_no_states_left_to_measure_on(inputs, tmp_path, capsys):
     (["matrix", "states", "--top", "2"], "must be of the top 1 or 5 words, not 2"),
     (["matrix", "states", "--full-bits", "17"], "Parameter full_bits must be an integer in 8..16"),
     (["matrix", "states", "--full-bit", "9"], "did you mean"),
-    (["matrix", "states", "--dim", "17"], "Layer must have as many columns as the engine, 17"),
-    (["matrix", "states", "--logit-scale", "2e-9"], "parameter logit_scale must be at least"),
+    (["matrix", "states", "--dim", "17"], "dim must be the columns of the layer, 16, not 17"),
+    (["matrix", "states", "--logit-scale", "1e-4"], "logit_scale must be at least"),
 ])
 def test_refused(inputs, tmp_path, capsys, words, message):
     folder, _ = inputs

@@ -1,11 +1,14 @@
 """From a layer in a basis to the engine's integers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from rtl.svd.config import SvdSoftmaxConfig
 from sim import model
 from sim.data.power_law import power_law
+from sim.model.svd.softmax import hidden as transformed
 from sim.svd.agreement import log_partition
 from sim.svd.basis import BASES, factorise
 from sim.svd.engine import evaluate_engine
@@ -13,6 +16,7 @@ from sim.svd.errors import SvdError
 from sim.svd.evaluation import evaluate
 from sim.svd.head import Head, States
 from sim.svd.quantise import quantise
+from sim.svd.work import share
 
 WORDS, DIM, WINDOW, COUNT = 600, 32, 6, 40
 
@@ -39,20 +43,25 @@ def quantised(layer, basis="whitened", **parameters):
 @pytest.mark.parametrize("transform", ["engine", "supplied"])
 @pytest.mark.parametrize("basis", BASES)
 def test_integers_stand_for_the_layer(layer, basis, transform):
-    """Each sum of products is within half a step of each factor of the sum in real numbers."""
+    """Each integer is within half a step of its real number."""
     head, states = layer
     q = quantised(layer, basis, transform=transform, hidden_bits=16)
     hidden, image = states.hidden[150:], q.image
     rotated = q.factors.rotate(hidden)
-    h = model.svd.softmax.hidden(q.config, q.codes(hidden), image)
+    h = transformed(q.config, q.codes(hidden), image)
     # Supplied, h is rounded once; the engine's comes from rounded states and a rounded basis.
     most = 0.501 if transform == "supplied" else 3.0
     assert (np.abs(h * q.steps - rotated) <= most * q.steps).all()
     product = q.config.logit_scale / 2.0 ** image.shift
-    weights = np.concatenate([image.preview, image.tail], axis=1).astype(np.float64)
-    column = np.where(np.arange(DIM) < WINDOW, product,
-                      product / 2.0 ** q.config.tail_shift) / q.steps
-    assert (np.abs(weights * column - q.factors.columns) <= 0.501 * column).all()
+    finer = product / 2.0 ** q.config.tail_shift / q.steps
+    preview = image.preview * (product / q.steps)[:WINDOW]
+    coarse = 0.501 * 2 ** 8 * finer[:WINDOW]
+    assert (np.abs(preview - q.factors.columns[:, :WINDOW]) <= coarse).all()
+    # With the residuals the columns of the preview are as exact as the others.
+    weights = image.tail * finer
+    weights[:, :WINDOW] += preview
+    assert image.tail.shape == (WORDS, DIM) and q.config.tail_shift == 8
+    assert (np.abs(weights - q.factors.columns) <= 0.501 * finer).all()
     assert (np.abs(image.bias * product - q.factors.bias) <= 0.501 * product).all()
 
 
@@ -79,7 +88,8 @@ def test_engine_is_near_the_real_numbers(layer, parameters, top1, ratio):
     others = states[150:]
     exact, = evaluate(head, q.factors, others, [(WINDOW, COUNT)])
     found = evaluate_engine(head, q, others)
-    assert found.states == 150 and found.share == exact.share
+    assert found.states == 150
+    assert found.share == share(WORDS, DIM, WINDOW, COUNT, residual=q.config.residual)
     assert found.top1 >= exact.top1 * top1
     assert found.log_partition == pytest.approx(exact.log_partition, abs=ratio)
     assert found.likelihood == pytest.approx(exact.likelihood, abs=0.1)
@@ -89,7 +99,7 @@ def test_engine_figures_are_of_its_own_log_partition(layer):
     """It is within the documented steps of that of the mixed logits."""
     head, states = layer
     q = quantised(layer)
-    out = model.run(q.config, q.codes(states.hidden[:20]), q.image, whole=True)
+    out = model.run(q.config, q.codes(states.hidden[:20]), q.image, whole=True, softmax=False)
     exact = log_partition(out.mixed * q.config.logit_scale)
     assert np.abs(out.log_partition * q.config.log_scale - exact).max() < 0.01
 
@@ -100,7 +110,8 @@ def test_blocks_change_nothing(layer, monkeypatch):
     whole = evaluate_engine(head, q, states[:40])
     monkeypatch.setattr("sim.svd.engine.CHUNK", 7 * WORDS)
     done = []
-    assert evaluate_engine(head, q, states[:40], done.append) == whole
+    assert dataclasses.astuple(evaluate_engine(head, q, states[:40], done.append)) == \
+        pytest.approx(dataclasses.astuple(whole), rel=1e-5)
     assert done == [7] * 5 + [5]
 
 
@@ -117,19 +128,23 @@ def test_columns_that_are_zero():
 
 
 @pytest.mark.parametrize("parameters, message", [
-    ({"logit_scale": 2.0 ** -30}, "parameter logit_scale must be at least"),
-    ({"dim": 31}, "Layer must have as many columns as the engine, 31, not 32"),
+    ({"logit_scale": 2.0 ** -13}, "must be at least 0.00195312 for the logits of these"),
+    ({"dim": 31}, "Parameter dim must be the columns of the layer, 32, not 31"),
     ({"max_vocab": 500}, "Image must have 1..500 words, not 600"),
     ({"max_preview": 5}, "Image must have 1..5 preview columns, not 6"),
 ])
 def test_refused(layer, parameters, message):
     with pytest.raises(SvdError) as error:
-        quantised(layer, **{"max_count": 30, **parameters} if "dim" in parameters else parameters)
+        quantised(layer, **parameters)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_biases_out_of_range(layer):
+@pytest.mark.parametrize("bias, scale, message", [
+    (-1e9, 2.0 ** -8, "Biases must be within"),
+    (-1e3, 2.0 ** -14, "logit_scale must be at least 0.00195312 for the products"),
+])
+def test_numbers_out_of_range(layer, bias, scale, message):
     head, states = layer
-    factors = factorise(Head.of(head.matrix, np.full(WORDS, 1e6)), "published")
-    with pytest.raises(SvdError, match="Biases must be within"):
-        quantise(factors, config(), WINDOW, COUNT, states.hidden)
+    factors = factorise(Head.of(10 * head.matrix, np.full(WORDS, bias)), "published")
+    with pytest.raises(SvdError, match=message):
+        quantise(factors, config(logit_scale=scale), WINDOW, COUNT, states.hidden)
