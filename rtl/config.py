@@ -274,7 +274,7 @@ class UnitConfig:
         return {"i": self.input_layout, "o": self.output_layout}
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def streams_out(self) -> tuple[str, ...]:
         """Names of the streams out, in the order of :attr:`streams`; ``o`` comes last."""
         return ("o",)
 

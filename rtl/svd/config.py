@@ -336,7 +336,7 @@ class SvdSoftmaxConfig(UnitConfig):
         return self.token_cycles(1, 1, 1) - self.dim
 
     @property
-    def outputs(self):
+    def streams_out(self):
         """Names of the streams out."""
         return ("request", "o")
 

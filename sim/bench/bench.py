@@ -104,13 +104,13 @@ class Bench:
     @property
     def inputs(self) -> list[str]:
         """Names of the streams in."""
-        return [name for name in self.ports if name not in self.config.outputs]
+        return [name for name in self.ports if name not in self.config.streams_out]
 
     async def start(self) -> None:
         """Start the clock and reset the design, with all its inputs known from the beginning."""
         self._reset.value = self._active
         self._idle()
-        for name in self.config.outputs:
+        for name in self.config.streams_out:
             self.ports[name].set_ready("0")
         Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
         await self._fall

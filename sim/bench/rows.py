@@ -230,5 +230,5 @@ def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
     """Return the formats of the ``"core"`` or the ``"axis"`` ports, in the order of the streams."""
     if ports == "core":
         return tuple(_core(layout, port) for port, layout in config.streams.items())
-    return tuple(_axis(layout, bus_name(port, Out if port in config.outputs else In))
+    return tuple(_axis(layout, bus_name(port, Out if port in config.streams_out else In))
                  for port, layout in config.streams.items())

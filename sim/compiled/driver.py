@@ -60,7 +60,7 @@ def glue(design: Design) -> str:
     axis = design.ports == "axis"
     return GLUE.format(
         clock="aclk" if axis else "clk", reset="aresetn" if axis else "rst", active=int(not axis),
-        ports="".join(f"            {_port(form, name in design.config.outputs)},\n"
+        ports="".join(f"            {_port(form, name in design.config.streams_out)},\n"
                       for name, form in zip(design.config.streams, forms, strict=True)),
         controls=_signals(design.controls), flags=_signals(design.config.flags))
 

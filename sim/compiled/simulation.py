@@ -111,7 +111,7 @@ class CompiledSimulation:
     @property
     def inputs(self) -> list[str]:
         """Names of the streams in."""
-        return [name for name in self.ports if name not in self.design.config.outputs]
+        return [name for name in self.ports if name not in self.design.config.streams_out]
 
     def restart(self) -> None:
         """Switch the design off and on, with other random contents, and reset it."""

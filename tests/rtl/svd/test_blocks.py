@@ -222,7 +222,7 @@ def test_the_streams_are_what_a_shell_takes():
         members = config.create().signature.members
         flows = {name: member.flow for name, member in members.items()
                  if member.is_signature and isinstance(member.signature, stream.Signature)}
-        assert {name: Out if name in config.outputs else In for name in config.streams} == flows
+        assert {name: Out if name in config.streams_out else In for name in config.streams} == flows
         assert {name for name, member in members.items() if member.is_port} == {
             "error", *config.flags}
         assert isinstance(config.create(), wiring.Component)
