@@ -4,6 +4,7 @@ from . import (
     attention,  # noqa: F401
     layernorm,  # noqa: F401
     softmax,  # noqa: F401  (registers its units)
+    svd,  # noqa: F401
 )
 from .config import ConfigError, UnitConfig, register, unit, units
 

@@ -274,6 +274,11 @@ class UnitConfig:
         return {"i": self.input_layout, "o": self.output_layout}
 
     @property
+    def streams_out(self) -> tuple[str, ...]:
+        """Names of the streams out, in the order of :attr:`streams`; ``o`` comes last."""
+        return ("o",)
+
+    @property
     def latency(self) -> int:
         """Clock cycles from a row's last beat accepted to its first beat valid.
 
@@ -295,6 +300,11 @@ class UnitConfig:
     def source(self) -> str:
         """Name of the input stream whose packets each become one packet of the output."""
         return next(iter(self.streams))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the unit's outputs beside the streams and ``error``."""
+        return ()
 
     @property
     def passes(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from .config import ConfigError, UnitConfig, unit, units
 from .parameter import derived_of, kind_of, shown
 
-__all__ = ["ArgumentParser", "add_parameters", "configs"]
+__all__ = ["ArgumentParser", "add_parameters", "configs", "given"]
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -116,6 +116,18 @@ def configs(args: argparse.Namespace) -> tuple[list[UnitConfig], dict[str, Confi
         if not any(own & {*config.parameters()} for config in result):
             raise error
     return result, refused
+
+
+def given(args: argparse.Namespace, cls: type[UnitConfig]) -> dict[str, Any]:
+    """Values of the parameters of one class that parsed arguments give, not yet normalised.
+
+    Raises
+    ------
+    ConfigError
+        If a text stands for no value.
+    """
+    return _values(cls, {name: text for name in cls.parameters()
+                         if (text := getattr(args, _dest(name), None)) is not None})
 
 
 def _config(cls: type[UnitConfig], texts: dict[str, str], preset: str | None,

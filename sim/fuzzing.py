@@ -31,6 +31,7 @@ from rtl.progress import Progress
 
 from . import model
 from .shrinking import SECONDS, difference, shrink
+from .stimuli import svd
 from .stimuli.provider import provider
 from .tasks import prepare_worker, told
 
@@ -47,9 +48,10 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,96}")
 # Characters of a TOML file that is read back, which takes a hundred times as long as JSON.
 LONGEST_TOML = 3000
 
-# Elements of a row, and keys of a set, at most: the extremes are reached by their values.
+# Elements of a row, keys of a set and words at most: values reach the extremes.
 LONGEST = 300
 KEYS = 12
+WORDS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +153,8 @@ def _wrong_name(config: UnitConfig) -> str:
 
 def _wrong_outputs(config: UnitConfig) -> str:
     """What is wrong with the outputs of the model for a few inputs."""
+    if "setup" in config.streams:
+        return _wrong_batches(config)
     element = config.output_layout.element
     low = -(1 << element.width - 1) if element.signed else 0
     high = low + (1 << element.width) - 1
@@ -162,6 +166,26 @@ def _wrong_outputs(config: UnitConfig) -> str:
             return f"outputs have the shape {y.shape} instead of {inputs[0].shape}"
         if (y < low).any() or (y > high).any():
             return f"an output is {y.min()} or {y.max()}, out of {low}..{high}"
+    return ""
+
+
+def _wrong_batches(config: UnitConfig) -> str:
+    """What is wrong with the outputs of a vocabulary head for small images."""
+    if config.latency < 1 or not config.output_scale > 0:
+        return f"its latency is {config.latency}, its output scale {config.output_scale}"
+    random = np.random.default_rng(0)
+    for words in {1, min(config.max_vocab, WORDS)}:
+        image = svd.random_image(config, random, words, int(random.integers(
+            1, config.max_preview + 1)))
+        x = svd.random_vectors(config, random, 3)
+        x[0], x[2] = config.hidden_range
+        y = model.run(config, x, image)
+        if y.index.shape != (3, image.count) or (np.diff(y.index, axis=1) <= 0).any():
+            return f"its words are {y.index.tolist()}"
+        if (y.probability < 0).any() or (y.probability >> config.out_bits).any():
+            return f"a probability is {y.probability.min()} or {y.probability.max()}"
+        if (np.abs(y.log_partition) >> (config.log_bits - 1)).any():
+            return f"a log-partition is not of {config.log_bits} bits: {y.log_partition}"
     return ""
 
 

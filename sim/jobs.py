@@ -8,16 +8,20 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtl.config import UnitConfig
+from rtl.svd.words import SELECTED_BIT
 
 from . import model
 from .bench.attention import AttentionJob, KeySet
 from .bench.jobs import Job, LoadJob, Loads, RowJob
 from .bench.rows import Rows
+from .bench.svd import SvdBatch, SvdJob, placed
 from .model.attention.reuse import AttentionMap
 from .runner import Design
 from .stimuli.provider import Inputs
+from .stimuli.svd import Batches
 
-__all__ = ["expected", "expected_sets", "make_job"]
+__all__ = ["expected", "expected_batches", "expected_sets", "make_job"]
+
 
 def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
     """Return what the model says of every element of ``rows``."""
@@ -51,6 +55,30 @@ def _map_number(config: UnitConfig, use: int) -> int:
     return config.value_layout["use"].shape.from_bits(use)["map"]
 
 
+def expected_batches(config: UnitConfig, inputs: Batches) -> tuple[list[SvdBatch], np.ndarray]:
+    """Return batches with what the model says of their vectors, and the memory with the images."""
+    content, addresses = placed(config, inputs.images)
+    found = []
+    for batch in inputs.batches:
+        image = inputs.images[batch.image]
+        words, count = batch.vocabulary, batch.count
+        y = model.run(config, batch.x, image, count=count, vocabulary=words, whole=True)
+        selected = y.index.astype(np.int64)
+        flags = np.zeros(y.mixed.shape, np.int64)
+        np.put_along_axis(flags, selected, 1 << SELECTED_BIT, 1)
+        # Of all words, or of the selected ones.
+        columns = np.arange(words) | flags, y.probabilities, y.mixed
+        if not config.whole:
+            columns = [np.take_along_axis(each, selected, 1) for each in columns]
+        log = np.broadcast_to(y.log_partition[:, None], columns[0].shape)
+        words_out = np.stack([*columns, log], axis=2).reshape(-1, 4).astype(np.int64)
+        size = log.shape[1]
+        ends = np.arange(len(words_out)) % size == size - 1
+        registers = np.array([addresses[batch.image], words, image.columns, count])
+        found.append(SvdBatch(batch.x, registers, image, words_out & 0xFFFFFFFF, ends))
+    return found, content
+
+
 def make_job(design: Design, inputs: Inputs, seed: int = 0) -> Job:
     """Return the job that compares a design with the model on its inputs."""
     config, rest = design.config, (seed, design.ports, design.latency)
@@ -59,4 +87,6 @@ def make_job(design: Design, inputs: Inputs, seed: int = 0) -> Job:
     if isinstance(inputs, Loads):
         outputs = [expected(one, inputs.rows) for one in (config, *inputs.configs)]
         return LoadJob(config, inputs, np.stack(outputs), *rest)
+    if isinstance(inputs, Batches):
+        return SvdJob(config, *expected_batches(config, inputs), *rest)
     return AttentionJob(config, expected_sets(config, inputs), *rest)

@@ -239,7 +239,7 @@ class Simulation:
         from cocotb_tools.config import libs_dir, share_dir
         top, build = self.design.top, self._build
         ports = ["error", *(["aclk", "aresetn"] if self.design.ports == "axis" else ["clk", "rst"]),
-                 *self.design.controls]
+                 *self.design.controls, *self.design.config.flags]
         for form in formats(self.design.config, self.design.ports):
             ports += [form.valid, form.ready, *(name for name, _ in form.signals)]
         visible = build / "visible.vlt"

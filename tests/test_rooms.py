@@ -40,13 +40,17 @@ ALLOWED = {
                       "rtl.data_sheet", "rtl.parameter"),
     # Units of softmax come from the registry. Exponentials without a division are no unit.
     "rtl.attention": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
-                      "rtl.data_sheet", "rtl.parameter", "rtl.softmax.exponentials"),
+                      "rtl.data_sheet", "rtl.parameter", "rtl.softmax.exponentials",
+                      "rtl.softmax.choice"),
+    "rtl.svd": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
+                "rtl.data_sheet", "rtl.parameter", "rtl.softmax.choice"),
     "sim.model": ("rtl.fixed", "rtl.tables", "rtl.config", "rtl.__init__", "sim.data.columns"),
     # What runs inside a simulator, and what it is given.
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
     "sim.data": ("rtl", "sim.reference"),
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
+    "sim.svd": ("rtl", "sim.model", "sim.data"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {

@@ -16,13 +16,13 @@ from ..config import UnitConfig, register
 from ..data_sheet import DataSheet, Format
 from ..fixed import Requantiser, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
+from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
 from .engine import DenseAttention
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .greedy.engine import GreedyAttention
 from .greedy.search import GreedySearch
-from .kinds import SoftmaxChoice
 from .predict.engine import PredictiveAttention
 from .predict.predictors import PREDICTORS, predictor
 from .reuse.engine import ReuseAttention
@@ -30,7 +30,11 @@ from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
 from .vector_beat import VectorLayout
 
-__all__ = ["AttentionConfig"]
+__all__ = ["OWN", "AttentionConfig"]
+
+# Parameters of the softmax that the engine sets, and its own that they are.
+OWN = {"bits": "logit_bits", "input_scale": "logit_scale", "out_bits": "weight_bits",
+       "lanes": "lanes", "max_length": "max_keys"}
 
 # Where the selections, the exponentials and the reuse of maps come from.
 SOURCES = ("greedy search, A3 (Ham et al., HPCA 2020); selection by predicted scores, AICAS 2022, "
@@ -205,7 +209,7 @@ class AttentionConfig(UnitConfig):
                 bits=self.logit_bits, input_scale=self.logit_scale, out_bits=self.code_bits,
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
-            self.softmax, bits=self.logit_bits, input_scale=self.logit_scale,
+            self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
             out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
 
     @property

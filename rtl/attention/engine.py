@@ -16,10 +16,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
+from ..blocks.products import DotProduct, MultiplyAccumulate
 from ..blocks.requantise import RequantiserPipeline
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo, FifoStorage
-from .products import DotProduct, MultiplyAccumulate
 from .vector_store import VectorStore
 
 __all__ = ["DenseAttention"]

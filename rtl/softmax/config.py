@@ -14,6 +14,9 @@ from .two_pass import TwoPassDatapath
 
 __all__ = ["SoftmaxConfig", "partial_sums", "pipeline"]
 
+# Elements of a row of a method of two passes, at most.
+LONGEST_TWO_PASS = 4096
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoftmaxConfig(UnitConfig):
@@ -38,7 +41,8 @@ class SoftmaxConfig(UnitConfig):
                                    help="real value of one logit step; powers of two are cheap")
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, unsigned")
     lanes: int = parameter(8, Integer(1, 64), tag="l", help="elements per beat")
-    max_length: int = parameter(512, Integer(1, 4096), tag="n", help="elements per row at most")
+    max_length: int = parameter(512, Integer(1, 1 << 20), tag="n",
+                                help="elements per row at most; 4096 for a method of two passes")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory that holds the rows; auto takes block RAM above 4096 bits")
     max_rows: int = parameter(0, Integer(0, 4096), tag="r",
@@ -47,6 +51,9 @@ class SoftmaxConfig(UnitConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        # A final maximum would need a second store of rows that are this long.
+        self._require("max_length", self.running or self.max_length <= LONGEST_TWO_PASS,
+                      f"at most {LONGEST_TWO_PASS} for a method of two passes")
         self._require("max_rows", self.max_rows == 0 or self.max_rows >= 32, "0 or at least 32")
 
     @property

@@ -74,7 +74,7 @@ class Bench:
     random : np.random.Generator
         Source of all that is random in the test.
     ports : dict of Port
-        Ports of the streams, by name; ``o`` is the output, all others are inputs.
+        Ports of the streams, by name; ``o`` is the output that is compared.
     report : dict
         What the test's line will say.
     """
@@ -98,13 +98,14 @@ class Bench:
     @property
     def inputs(self) -> list[str]:
         """Names of the streams in."""
-        return [name for name in self.ports if name != "o"]
+        return [name for name in self.ports if name not in self.config.streams_out]
 
     async def start(self) -> None:
         """Start the clock and reset the design, with all its inputs known from the beginning."""
         self._reset.value = self._active
         self._idle()
-        self.ports["o"].set_ready("0")
+        for name in self.config.streams_out:
+            self.ports[name].set_ready("0")
         Clock(self.clock, 10, "ns", impl="gpi").start(start_high=False)
         await self._fall
         await self.reset()

@@ -230,7 +230,7 @@ def formats(config: UnitConfig, ports: str) -> tuple[BeatFormat, ...]:
     """Return the formats of the ``"core"`` or the ``"axis"`` ports, in the order of the streams."""
     if ports == "core":
         return tuple(_core(layout, port) for port, layout in config.streams.items())
-    return tuple(_axis(layout, bus_name(port, Out if port == "o" else In))
+    return tuple(_axis(layout, bus_name(port, Out if port in config.streams_out else In))
                  for port, layout in config.streams.items())
 
 

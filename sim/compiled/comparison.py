@@ -11,6 +11,7 @@ from ..bench.compare import Difference, require
 from ..bench.timing import longest_pause
 from ..runner import TestResult
 from .packing import PackedFormat
+from .port_memory import PortMemory
 from .simulation import PERIOD, CompiledSimulation, Result, pattern_of_waits
 
 __all__ = ["Comparison", "Wrong", "random_pattern", "run_tests"]
@@ -164,11 +165,11 @@ class Comparison:
     def transfer(self, streams: Mapping[str, np.ndarray], count: int, *,
                  gaps: Mapping[str, np.ndarray] | None = None,
                  stalls: np.ndarray | None = None, waits: bool = False,
-                 limit: int = 0) -> Result:
+                 limit: int = 0, memory: PortMemory | None = None) -> Result:
         """Run beats through the design."""
         pause = max(map(longest_pause, (gaps or {}).values()), default=0)
         result = self.simulation.run(
-            streams, count, gaps=gaps, stalls=stalls, waits=waits, limit=limit,
+            streams, count, gaps=gaps, stalls=stalls, waits=waits, limit=limit, memory=memory,
             patience=2 * self.patience + pause + longest_pause(stalls))
         self.moved += len(result.moved["o"])
         self.cycles += int(result.moved["o"][-1]) if len(result.moved["o"]) else 0

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from ..bench.attention import AttentionJob
 from ..bench.jobs import Job, LoadJob, RowJob
+from ..bench.svd import SvdJob
 from ..runner import TestResult
 from .attention import compare_attention
 from .loads import compare_loads
 from .rows import compare_rows
 from .simulation import CompiledSimulation
+from .svd import compare_svd
 
 __all__ = ["compare"]
 
-_COMPARISONS = {RowJob: compare_rows, LoadJob: compare_loads, AttentionJob: compare_attention}
+_COMPARISONS = {RowJob: compare_rows, LoadJob: compare_loads, AttentionJob: compare_attention,
+                SvdJob: compare_svd}
 
 
 def compare(simulation: CompiledSimulation, job: Job,

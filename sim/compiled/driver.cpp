@@ -5,7 +5,9 @@
 
 #include "driver.h"
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
 
 namespace {
 
@@ -46,6 +48,82 @@ void scribble(const Port &port, uint64_t &state) {
     }
 }
 
+uint64_t random_of(uint64_t &state) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state >> 16;
+}
+
+// The two streams of a memory port: before a cycle's evaluation, and behind it.
+class MemoryPort {
+public:
+    MemoryPort(Design *design, Memory *memory)
+        : memory(memory), request(design->ports[memory->request]),
+          response(design->ports[memory->response]), state(uint64_t(memory->seed) * 2 + 1),
+          beat(response.words) {
+        memory->requests = memory->words = 0;
+    }
+
+    void offer(int64_t cycle) {
+        *request.ready = int64_t(random_of(state) % 1000) >= memory->refuse;
+        if (offering) return;
+        if (!waiting.empty() && waiting.front().due <= cycle
+            && int64_t(random_of(state) % 1000) >= memory->gap) {
+            const Burst &burst = waiting.front();
+            const int64_t word = std::min(burst.sent, burst.asked - 1);
+            memcpy(beat.data(), memory->content + burst.address + word * memory->bytes,
+                   memory->bytes);
+            beat[memory->bytes / 4] = burst.sent == burst.words - 1;
+            send(response, beat.data());
+            offering = *response.valid = 1;
+        } else if (*response.valid) {
+            *response.valid = 0;
+            scribble(response, state);
+        }
+    }
+
+    // Whether all rules of the port are kept; whether anything moved goes to `moved`.
+    bool move(int64_t cycle, bool &moved) {
+        if (offering && *response.ready) {
+            if (memory->taken && memory->words < memory->room)
+                memory->taken[memory->words] = cycle;
+            memory->words++;
+            if (++waiting.front().sent == waiting.front().words) waiting.pop_front();
+            offering = false;
+            moved = true;
+        }
+        if (*request.valid && *request.ready) {
+            std::vector<uint32_t> words(request.words);
+            take(request, words.data());
+            const int64_t address = words[0], count = words[1], end = address + count * memory->bytes;
+            if (!count || count > memory->burst || address % memory->bytes || end > memory->size
+                || address / 4096 != (end - 1) / 4096)
+                return false;
+            const int64_t spread = memory->most - memory->least + 1;
+            int64_t given = count;
+            if (memory->requests++ == memory->broken)
+                given = std::max<int64_t>(count + memory->extra, 1);
+            waiting.push_back({cycle + memory->least + int64_t(random_of(state) % spread), address,
+                               count, given, 0});
+            moved = true;
+        }
+        return true;
+    }
+
+private:
+    struct Burst {
+        int64_t due, address, asked, words, sent;
+    };
+
+    Memory *memory;
+    const Port &request, &response;
+    uint64_t state;
+    std::vector<uint32_t> beat;
+    std::deque<Burst> waiting;
+    bool offering = false;
+};
+
 bool next(const Traffic &traffic, int64_t &place) {
     const bool bit = traffic.pattern[place];
     if (++place == traffic.period) place = 0;
@@ -58,10 +136,15 @@ extern "C" void driver_control(Design *design, int64_t number, uint64_t value) {
     memcpy(design->controls[number].value, &value, design->controls[number].bytes);
 }
 
+extern "C" uint64_t driver_flag(Design *design, int64_t number) {
+    uint64_t value = 0;
+    memcpy(&value, design->flags[number].value, design->flags[number].bytes);
+    return value;
+}
+
 extern "C" void driver_reset(Design *design, int64_t cycles) {
     *design->reset = design->active;
-    for (size_t n = 0; n + 1 < design->ports.size(); n++) *design->ports[n].valid = 0;
-    *design->ports.back().ready = 0;
+    for (Port &port : design->ports) *(port.out ? port.ready : port.valid) = 0;
     const auto tick = [design] {
         *design->clock = 0;
         design->eval();
@@ -86,7 +169,9 @@ extern "C" void driver_run(Design *design, Run *run) {
     int64_t idle = 0, cycle = 0;
     run->rise = 0;
     for (size_t n = 0; n <= inputs; n++) run->traffic[n].done = 0;
-    for (size_t n = 0; n < inputs; n++) scribble(design->ports[n], state);
+    for (size_t n = 0; n < inputs; n++)
+        if (!design->ports[n].out) scribble(design->ports[n], state);
+    MemoryPort *memory = run->memory ? new MemoryPort(design, run->memory) : nullptr;
 
     for (run->status = FINISHED;;) {
         if (taken.done == taken.count ? idle >= run->quiet : idle > run->patience) {
@@ -101,7 +186,9 @@ extern "C" void driver_run(Design *design, Run *run) {
         for (size_t n = 0; n < inputs; n++) {
             const Port &port = design->ports[n];
             Traffic &traffic = run->traffic[n];
-            if (offering[n]) continue;
+            if (memory && (int64_t(n) == run->memory->response)) continue;
+            if (port.out) *port.ready = 1;
+            if (offering[n] || port.out) continue;
             if (traffic.done < traffic.count && next(traffic, place[n])) {
                 send(port, traffic.beats + traffic.done * port.words);
                 traffic.offered[traffic.done] = cycle;
@@ -111,6 +198,7 @@ extern "C" void driver_run(Design *design, Run *run) {
                 scribble(port, state);
             }
         }
+        if (memory) memory->offer(cycle);
         *output.ready = taken.done == taken.count
                         || ((!run->waits || waiting) && next(taken, place[inputs]));
         *design->clock = 0;
@@ -124,6 +212,11 @@ extern "C" void driver_run(Design *design, Run *run) {
                 offering[n] = 0;
                 idle = 0;
             }
+        }
+        if (memory) {
+            bool moved = false;
+            if (!memory->move(cycle, moved)) run->status = REQUEST;
+            if (moved) idle = 0;
         }
         if (*output.valid) {
             uint32_t *beat = taken.beats + taken.done * output.words;
@@ -154,6 +247,7 @@ extern "C" void driver_run(Design *design, Run *run) {
         design->eval();
         if (run->status != FINISHED) break;
     }
+    delete memory;
     run->cycles = cycle;
     run->error = *design->error;
 }

@@ -24,9 +24,10 @@ struct Port {
     uint8_t *ready;
     std::vector<Signal> payload;
     uint32_t words;
+    bool out;
 };
 
-// Inputs come before the output.
+// The output comes last; one before it that is an output too is the requests of a memory port.
 struct Design {
     uint8_t *clock;
     uint8_t *reset;
@@ -34,6 +35,7 @@ struct Design {
     uint8_t *error;
     std::vector<Port> ports;
     std::vector<Signal> controls;
+    std::vector<Signal> flags;
 
     virtual ~Design() = default;
     virtual void eval() = 0;
@@ -50,7 +52,29 @@ struct Traffic {
     int64_t done;            // result: beats transferred
 };
 
-enum Status { FINISHED, STOPPED, SILENT, CHANGED, WITHDRAWN, EXTRA };
+// Memory behind a port. A request has an address in bytes and a number of words, 32 bits each; a
+// response is that many beats of a word, the last one with the bit behind it set.
+struct Memory {
+    const uint8_t *content;
+    int64_t size;      // bytes
+    int64_t bytes;     // of a word
+    int64_t request;   // number of the port
+    int64_t response;
+    int64_t least;     // cycles from a request to its first word
+    int64_t most;
+    int64_t gap;       // cycles of 1000 without a word
+    int64_t refuse;    // cycles of 1000 in which no request is taken
+    int64_t burst;     // words of a request at most
+    int64_t broken;    // number of the request that gets another number of words; -1: none
+    int64_t extra;     // so many more, or fewer; one at least is sent
+    int64_t seed;
+    int64_t *taken;    // results: cycle in which each word was taken, or null
+    int64_t room;      // words that taken has room for
+    int64_t requests;
+    int64_t words;
+};
+
+enum Status { FINISHED, STOPPED, SILENT, CHANGED, WITHDRAWN, EXTRA, REQUEST };
 
 struct Run {
     Traffic *traffic;
@@ -61,6 +85,7 @@ struct Run {
     int64_t junk;         // seed of what is on a payload that is not valid
     uint8_t *handshakes;  // for each cycle and stream: valid in bit 0, ready in bit 1; or null
     int64_t room;         // cycles that handshakes has room for
+    Memory *memory;       // or null
     int64_t status;       // results
     int64_t cycles;
     int64_t error;        // final value

@@ -7,12 +7,13 @@ it where the model keeps the signals of each stream.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..bench.rows import BeatFormat, formats
 from ..runner import Design
 
-__all__ = ["SOURCES", "Run", "Status", "Traffic", "glue", "load"]
+__all__ = ["SOURCES", "Memory", "Run", "Status", "Traffic", "glue", "load"]
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("driver.h", "driver.cpp"))
 
@@ -37,6 +38,7 @@ struct Model : Design {{
         ports = {{
 {ports}        }};
         controls = {{{controls}}};
+        flags = {{{flags}}};
         for (const Signal &signal : controls) memset(signal.value, 0, signal.bytes);
         top->eval();
     }}
@@ -58,16 +60,21 @@ def glue(design: Design) -> str:
     axis = design.ports == "axis"
     return GLUE.format(
         clock="aclk" if axis else "clk", reset="aresetn" if axis else "rst", active=int(not axis),
-        ports="".join(f"            {_port(form)},\n" for form in forms),
-        controls=", ".join(f"Signal(top->{_member(name)}, 8 * sizeof top->{_member(name)})"
-                           for name in design.controls))
+        ports="".join(f"            {_port(form, name in design.config.streams_out)},\n"
+                      for name, form in zip(design.config.streams, forms, strict=True)),
+        controls=_signals(design.controls), flags=_signals(design.config.flags))
 
 
-def _port(form: BeatFormat) -> str:
+def _signals(names: Sequence[str]) -> str:
+    return ", ".join(f"Signal(top->{_member(name)}, 8 * sizeof top->{_member(name)})"
+                     for name in names)
+
+
+def _port(form: BeatFormat, out: bool) -> str:
     signals = ", ".join(f"Signal(top->{_member(name)}, {width})" for name, width in form.signals)
     words = sum(-(-width // 32) for _, width in form.signals)
     return (f"{{&top->{_member(form.valid)}, &top->{_member(form.ready)}, {{{signals}}}, "
-            f"{words}}}")
+            f"{words}, {int(out)}}}")
 
 
 def _member(name: str) -> str:
@@ -84,6 +91,17 @@ class Traffic(ctypes.Structure):
                 ("done", ctypes.c_int64)]
 
 
+class Memory(ctypes.Structure):
+    """Memory behind a port, and what it did; see ``driver.h``."""
+
+    _fields_ = [("content", ctypes.c_void_p),
+                *((name, ctypes.c_int64) for name in
+                  ("size", "bytes", "request", "response", "least", "most", "gap", "refuse",
+                   "burst", "broken", "extra", "seed")),
+                ("taken", ctypes.c_void_p),
+                *((name, ctypes.c_int64) for name in ("room", "requests", "words"))]
+
+
 class Run(ctypes.Structure):
     """A run's limits and results; see ``driver.h``."""
 
@@ -91,14 +109,14 @@ class Run(ctypes.Structure):
                 *((name, ctypes.c_int64) for name in
                   ("patience", "quiet", "limit", "waits", "junk")),
                 ("handshakes", ctypes.c_void_p),
-                *((name, ctypes.c_int64) for name in
-                  ("room", "status", "cycles", "error", "rise"))]
+                ("room", ctypes.c_int64), ("memory", ctypes.POINTER(Memory)),
+                *((name, ctypes.c_int64) for name in ("status", "cycles", "error", "rise"))]
 
 
 class Status:
     """How a run ended; see ``driver.h``."""
 
-    FINISHED, STOPPED, SILENT, CHANGED, WITHDRAWN, EXTRA = range(6)
+    FINISHED, STOPPED, SILENT, CHANGED, WITHDRAWN, EXTRA, REQUEST = range(7)
 
 
 def load(path: Path) -> ctypes.CDLL:
@@ -107,6 +125,7 @@ def load(path: Path) -> ctypes.CDLL:
     for name, result, *arguments in (
             ("create", ctypes.c_void_p, ctypes.c_int64), ("destroy", None, ctypes.c_void_p),
             ("control", None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64),
+            ("flag", ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int64),
             ("reset", None, ctypes.c_void_p, ctypes.c_int64),
             ("run", None, ctypes.c_void_p, ctypes.POINTER(Run))):
         function = getattr(library, f"driver_{name}")

@@ -16,6 +16,7 @@ from . import driver
 from .build import STORE, library
 from .driver import Status
 from .packing import PackedFormat
+from .port_memory import MemoryTraffic, PortMemory
 
 __all__ = ["CompiledSimulation", "Result", "pattern_of_gaps", "pattern_of_waits"]
 
@@ -49,6 +50,8 @@ class Result:
         Valid and ready of every stream in every cycle.
     seconds : float
         Time of the run.
+    memory : MemoryTraffic or None
+        What the memory port did, if there was a memory.
     """
 
     beats: np.ndarray
@@ -61,6 +64,7 @@ class Result:
     rise: int
     handshakes: np.ndarray | None
     seconds: float
+    memory: MemoryTraffic | None = None
 
 
 class CompiledSimulation:
@@ -82,7 +86,7 @@ class CompiledSimulation:
     Attributes
     ----------
     ports : dict of PackedFormat
-        Formats of the streams by name; ``o`` is the output, all others are inputs.
+        Formats of the streams by name; ``o`` is the output that is compared.
 
     Raises
     ------
@@ -107,7 +111,7 @@ class CompiledSimulation:
     @property
     def inputs(self) -> list[str]:
         """Names of the streams in."""
-        return [name for name in self.ports if name != "o"]
+        return [name for name in self.ports if name not in self.design.config.streams_out]
 
     def restart(self) -> None:
         """Switch the design off and on, with other random contents, and reset it."""
@@ -140,6 +144,10 @@ class CompiledSimulation:
         self._held[number] = value
         self._library.driver_control(self._handle, number, value)
 
+    def flag(self, name: str) -> int:
+        """Return the value of an output that belongs to no stream."""
+        return self._library.driver_flag(self._handle, self.design.config.flags.index(name))
+
     def reset(self, cycles: int = 1) -> None:
         """Reset the design for so many cycles."""
         self._library.driver_reset(self._handle, cycles)
@@ -147,7 +155,7 @@ class CompiledSimulation:
     def run(self, streams: Mapping[str, np.ndarray], count: int, *, patience: int,
             gaps: Mapping[str, np.ndarray] | None = None, stalls: np.ndarray | None = None,
             waits: bool = False, quiet: int | None = None, limit: int = 0,
-            record: int = 0) -> Result:
+            record: int = 0, memory: PortMemory | None = None) -> Result:
         """Send beats and take beats.
 
         Parameters
@@ -174,6 +182,9 @@ class CompiledSimulation:
             Cycles after which to stop in the middle of it all; only a reset may follow. 0: none.
         record : int
             Cycles to record valid and ready of.
+        memory : PortMemory
+            What is behind the unit's memory port. Without one its requests are taken and not
+            answered.
         """
         begin = time.perf_counter()
         self._number += 1
@@ -199,9 +210,10 @@ class CompiledSimulation:
                 count if name == "o" else len(beats), arrays[name][2].ctypes.data,
                 arrays[name][3].ctypes.data)
         handshakes = np.zeros((record, len(self.ports)), np.uint8) if record else None
+        behind = None if memory is None else memory.structure(list(self.ports), self._number)
         run = driver.Run(traffic, patience, patience if quiet is None else quiet, limit, waits,
                          self._number, None if handshakes is None else handshakes.ctypes.data,
-                         record)
+                         record, None if behind is None else ctypes.pointer(behind[0]))
         self._library.driver_run(self._handle, ctypes.byref(run))
         done = {name: part.done for name, part in zip(self.ports, traffic, strict=True)}
         if handshakes is not None:
@@ -213,7 +225,8 @@ class CompiledSimulation:
             unsent={name: len(arrays[name][0]) - done[name] for name in self.inputs},
             failure=self._failure(run, done, count, arrays["o"][0]),
             cycles=run.cycles, error=run.error, rise=run.rise, handshakes=handshakes,
-            seconds=time.perf_counter() - begin)
+            seconds=time.perf_counter() - begin,
+            memory=None if behind is None else MemoryTraffic.of(*behind))
 
     def _failure(self, run: driver.Run, done: dict[str, int], count: int,
                  beats: np.ndarray) -> str:
@@ -223,6 +236,8 @@ class CompiledSimulation:
                     f"with {count - number} to come, in cycle {cycle}")
         if run.status == Status.CHANGED:
             return f"output beat {number} changes while it waits, in cycle {cycle}"
+        if run.status == Status.REQUEST:
+            return f"a memory request breaks the rules of the port, in cycle {cycle}"
         if run.status == Status.WITHDRAWN:
             return f"output beat {number} is withdrawn while it waits, in cycle {cycle}"
         if run.status == Status.EXTRA:

@@ -17,7 +17,8 @@ from .attention import AttentionComparison
 from .loads import LoadComparison
 from .rows import RowComparison
 from .simulation import CompiledSimulation
-from .traffic import load_job, row_job, set_job
+from .svd import SvdComparison
+from .traffic import batch_job, load_job, row_job, set_job
 
 __all__ = ["Soak", "soak"]
 
@@ -92,7 +93,14 @@ _SETS = _Kind(set_job, AttentionComparison, {
     "sets_with_gaps_and_stalls": 0.25, "reset_at_any_time": 0.05}, 1 << 15, 50_000)
 
 
+_BATCHES = _Kind(batch_job, SvdComparison, {
+    "batches_back_to_back": 0.5, "batches_with_gaps_and_stalls": 0.45, "reset_at_any_time": 0.05},
+    1 << 12, 5_000)
+
+
 def _kind(config: UnitConfig) -> _Kind:
+    if "setup" in config.streams:
+        return _BATCHES
     if "load" in config.streams:
         return _LOADS
     return _SETS if "q" in config.streams else _ROWS

@@ -12,19 +12,24 @@ from .. import model
 from ..bench.attention import AttentionJob, KeySet
 from ..bench.jobs import LoadJob, Loads, RowJob
 from ..bench.rows import Rows
+from ..bench.svd import SvdJob
 from ..data.synthetic import integers
-from ..jobs import expected, expected_sets
+from ..jobs import expected, expected_batches, expected_sets
 from ..runner import Design
 from ..stimuli.attention import with_reuse
 from ..stimuli.layernorm import channel_parameters
+from ..stimuli.svd import random_batches
 
-__all__ = ["load_job", "row_job", "set_job"]
+__all__ = ["batch_job", "load_job", "row_job", "set_job"]
 
 # Lengths in a job of rows: the model works on all rows of one length at a time.
 LENGTHS = 12
 
 # Queries of a set at most.
 QUERIES = 512
+
+# Batches of a vocabulary head at most.
+BATCHES = 40
 
 
 def row_job(design: Design, random: np.random.Generator, beats: int) -> RowJob:
@@ -66,6 +71,15 @@ def set_job(design: Design, random: np.random.Generator, beats: int) -> Attentio
     sets = expected_sets(design.config, sets)
     return AttentionJob(design.config, sets, int(random.integers(1 << 31)), design.ports,
                         design.latency)
+
+
+def batch_job(design: Design, random: np.random.Generator, beats: int) -> SvdJob:
+    """Return random batches of about so many output beats, and what is expected of them."""
+    config = design.config
+    count = min(max(beats * 4 // (config.max_vocab * 3), 1), BATCHES)
+    batches, content = expected_batches(config, random_batches(config, random, count))
+    return SvdJob(config, batches, content, int(random.integers(1 << 31)), design.ports,
+                  design.latency)
 
 
 def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iterator[KeySet]:

@@ -18,9 +18,9 @@ import numpy as np
 from rtl import UnitConfig, unit, units
 
 from .. import model
-from ..bench.rows import Rows
 from ..jobs import make_job
 from ..runner import SIMULATORS, Design, Simulation, SimulatorError
+from ..stimuli import svd
 from ..stimuli.provider import family, preset, presets, provider
 
 __all__ = ["generator", "main", "models", "simulators"]
@@ -58,8 +58,8 @@ def models(rows: int = MODEL_ROWS, sets: int = MODEL_SETS) -> Iterator[Figure]:
     """
     for name in units():
         for choice in presets(unit(name)):
-            config = preset(unit(name), choice, lanes=16) if family(name) != "attention" else \
-                preset(unit(name), choice)
+            config = preset(unit(name), choice, lanes=16) if family(name) in (
+                "softmax", "layernorm") else preset(unit(name), choice)
             arrays = _arrays(config, rows, sets)
             seconds = _best(functools.partial(model.run, config, *arrays))
             yield (f"model of {name} {choice or ''}",
@@ -69,6 +69,10 @@ def models(rows: int = MODEL_ROWS, sets: int = MODEL_SETS) -> Iterator[Figure]:
 def _arrays(config: UnitConfig, rows: int, sets: int) -> list[np.ndarray]:
     """What the model of a unit is timed on."""
     random = np.random.default_rng(0)
+    if "setup" in config.streams:
+        image = svd.random_image(config, random, min(config.max_vocab, 64 * sets),
+                                 max(config.dim // 8, 1))
+        return [svd.random_vectors(config, random, sets), image]
     if "k" in config.streams:
         low, high = config.element_range
         shape = sets, config.max_keys, config.dim
@@ -92,7 +96,7 @@ def simulators(names: Sequence[str] = SIMULATORS, rows: int = 1000) -> Iterator[
         inputs = source.inputs(case.config, "throughput", np.random.default_rng(0), beats=0,
                                rows=rows)
         tests, job = source.tests(case.config, "throughput"), make_job(design, inputs)
-        width = case.config.lanes if isinstance(inputs, Rows) else case.config.io_lanes
+        width = getattr(case.config, "io_lanes", case.config.lanes)
         for simulator in names:
             with tempfile.TemporaryDirectory() as folder:
                 start = time.perf_counter()

@@ -2,7 +2,9 @@
 
 Softmax: 1000 rows of 64 normal logits, standard deviation 3. LayerNorm: 100 rows of normal elements
 over a quarter of the range, gamma 1 and beta 0. Attention: 64 normal queries over 320 normal keys
-and values, standard deviation 1. Each against float64 on the same integers.
+and values, standard deviation 1. Vocabulary head: 64 normal vectors over 1024 words whose columns
+fall off, an eighth of them in the preview; the sixteenth of the words that is in the full view,
+against the softmax of all exact logits. Each against float64 on the same integers.
 """
 
 from __future__ import annotations
@@ -16,18 +18,23 @@ from rtl.fixed import signed_range
 
 from .. import model
 from ..accuracy.calibrate import normalise
-from ..reference import attention
+from ..reference import attention, softmax
+from ..stimuli.svd import geometric_image
 from .tools import normal_errors
 
 __all__ = ["main", "mean_error", "text"]
 
 LENGTH = 64
 
+# Words of a vocabulary head, and hidden vectors.
+WORDS, VECTORS = 1024, 64
+
 
 def mean_error(config: UnitConfig) -> float:
     """Return the mean absolute error of an output, in real terms, to three digits."""
     family = config.UNIT.partition("-")[0]
-    error = {"softmax": _softmax, "layernorm": _layernorm, "attention": _attention}[family](config)
+    error = {"softmax": _softmax, "layernorm": _layernorm, "attention": _attention,
+             "svd": _svd}[family](config)
     return float(f"{error:.2e}")
 
 
@@ -55,6 +62,16 @@ def _attention(config: UnitConfig) -> float:
         real.append(integers[-1] * scale)
     outputs = model.run(config, *integers) * config.output_scale
     return np.abs(outputs - attention(*real)).mean()
+
+
+def _svd(config: UnitConfig) -> float:
+    image = geometric_image(config, np.random.default_rng(1), WORDS)
+    x = np.random.default_rng(2).normal(0, 300, (VECTORS, config.dim)).astype(np.int64)
+    y = model.run(config, x, image)
+    # With all words in the full view the mixed vector is that of the exact layer.
+    exact = softmax(model.run(config, x, image, count=WORDS).logit * config.logit_scale)
+    return np.abs(y.probability * config.output_scale
+                  - np.take_along_axis(exact, y.index.astype(np.int64), 1)).mean()
 
 
 def text() -> str:

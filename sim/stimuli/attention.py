@@ -13,8 +13,9 @@ import numpy as np
 
 from rtl import ConfigError, unit
 from rtl.attention import AttentionConfig
-from rtl.attention.kinds import OWN, SoftmaxChoice
+from rtl.attention.config import OWN
 from rtl.parameter import Choice, Integer, kind_of
+from rtl.softmax.choice import SoftmaxChoice
 
 from ..bench.attention import KeySet
 from ..data import captured, sample, synthetic

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from rtl import ConfigError, UnitConfig
+from rtl.parameter import Integer
 
 from ..bench.rows import Rows
 from ..data import captured, sample
@@ -29,8 +30,8 @@ LENGTHS = (1, 2, 8, 255, 256, 257)
 
 CAPTURE = sample("logits")
 
-# Every size can be simulated.
-SMALL = {}
+# Longer rows take a simulator too long.
+SMALL = {"max_length": Integer(1, 4096)}
 
 
 # Provider
@@ -55,7 +56,9 @@ def random_parameters(cls: type[UnitConfig], random: np.random.Generator,
 
 
 def _narrowed(cls: type[UnitConfig], name: str, kind: object, values: dict) -> object:
-    """Kind of a parameter: a table's contents fit the other parameters."""
+    """Kind of a parameter: a table's contents fit the other parameters, rows are not too long."""
+    if name == "max_length":
+        return SMALL[name]
     if name == "exp_words":
         table = values["exp_entries"] == 0
         return draw.Table((1 << values["out_bits"]) - 1, 40, order=-1) if table else kind

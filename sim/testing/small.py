@@ -9,7 +9,7 @@ __all__ = ["PRESETS", "small"]
 PRESETS = [(unit, preset) for unit in rtl.units() for preset in rtl.unit(unit).PRESETS]
 
 _SIZES = {"lanes": 2, "max_length": 10, "channels": 10, "dim": 4, "io_lanes": 2, "max_keys": 9,
-          "prefix_dims": 2, "scan_lanes": 4}
+          "prefix_dims": 2, "scan_lanes": 4, "max_vocab": 9, "port_bits": 64}
 _ONE_LANE = "predict", "conservative", "aggressive", "reuse"
 
 

@@ -43,7 +43,7 @@ def test_ranges_are_those_of_the_contract():
     ranges = {name: (kind_of(E2.parameters()[name]).low, kind_of(E2.parameters()[name]).high)
               for name in ("bits", "out_bits", "lanes", "max_length")}
     assert ranges == {"bits": (2, 16), "out_bits": (4, 16), "lanes": (1, 64),
-                      "max_length": (1, 4096)}
+                      "max_length": (1, 1 << 20)}
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "1", True, 2.0 ** 65])
@@ -90,6 +90,13 @@ def test_octave_codes(parameters, message):
 def test_input_codes(parameters, message):
     with refused(message):
         E2.preset("plus", **parameters)
+
+
+def test_rows_of_two_passes_are_shorter():
+    assert E2(max_length=1 << 20).sum_bits == ((1 << 20) * E2().one_term).bit_length()
+    rtl.unit("softmax-split")(max_length=4096)
+    with refused("Parameter max_length must be at most 4096 for a method of two passes, not 4097"):
+        rtl.unit("softmax-split")(max_length=4097)
 
 
 def test_presets():

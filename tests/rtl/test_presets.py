@@ -15,6 +15,7 @@ import rtl
 from rtl import ConfigError
 from rtl.parameter import derived_of
 from sim import model
+from sim.data.svd_image import SvdImage
 
 LITERALS = {
     "softmax-e2": {
@@ -179,6 +180,19 @@ LITERALS = {
             "alpha": (), "gamma": (), "beta": (), "channel_parameters": "fixed", "memory": "auto",
             "rsqrt_index_bits": 7, "rsqrt_bits": 12},
     },
+    "svd-softmax": {
+        "plus": {"bits": 8, "full_bits": 12, "hidden_bits": 12, "tail_shift": 4, "residual": True,
+            "dim": 384, "max_vocab": 32768, "max_preview": 384, "max_count": 32768, "lanes": 16,
+            "port_bits": 128, "burst": 16, "queue": 128, "logit_scale": 0.00390625,
+            "softmax": "softmax-e2:plus,code_bits=9,code_fraction_bits=4,sum_fraction_bits=22",
+            "out_bits": 16, "transform": "engine", "whole": False, "memory": "auto"},
+        "supplied": {"bits": 8, "full_bits": 12, "hidden_bits": 12, "tail_shift": 4,
+            "residual": True, "dim": 384, "max_vocab": 32768, "max_preview": 384,
+            "max_count": 32768, "lanes": 16, "port_bits": 128, "burst": 16, "queue": 128,
+            "logit_scale": 0.00390625,
+            "softmax": "softmax-e2:plus,code_bits=9,code_fraction_bits=4,sum_fraction_bits=22",
+            "out_bits": 16, "transform": "supplied", "whole": False, "memory": "auto"},
+    },
 }
 
 PAIRS = [(unit, preset) for unit, presets in LITERALS.items() for preset in presets]
@@ -209,6 +223,8 @@ DIGESTS = {
     ("layernorm-exact", "standard"): "e00ffa46f147396d",
     ("layernorm-exact", "rms"): "56ee302de61f08f4",
     ("layernorm-exact", "fine"): "29f85a6cbab8e467",
+    ("svd-softmax", "plus"): "ae4c0d731b99ff07",
+    ("svd-softmax", "supplied"): "1bfab93108fc8dde",
 }
 
 
@@ -250,6 +266,15 @@ def outputs(config):
     elif config.UNIT.startswith("layernorm-"):
         for x in rows(0, 255, (config.channels,), count=8):
             yield model.run(config, x).tolist()
+    elif config.UNIT == "svd-softmax":
+        for block in rows(-128, 127, (8,) * 3, count=60):
+            basis = {}
+            if config.transform == "engine":
+                basis = {"basis": block[48:56] * 64, "offset": block[0],
+                         "basis_shift": np.full(8, 13)}
+            image = SvdImage(block[:24, :3], block[24:48], block[:24, 3], 2, 5, **basis)
+            y = model.run(config, block[56:] * 8, image, whole=True)
+            yield [each.tolist() for each in y]
     else:
         for number, block in enumerate(rows(-128, 127, (8,) * 6, count=60)):
             q, k, v = block[:12], block[12:36], block[36:]
@@ -257,7 +282,9 @@ def outputs(config):
 
 
 def sized(unit, parameters):
-    """Config of a unit, of attention a small one."""
+    """Config of a unit, of an engine a small one."""
+    if unit == "svd-softmax":
+        parameters = {**parameters, "dim": 8, "max_preview": 8, "max_vocab": 24, "max_count": 24}
     if unit == "attention":
         parameters = {**parameters, "max_keys": 24, "dim": 8, "io_lanes": 4}
         parameters["prefix_dims"] = min(parameters.get("prefix_dims", 8), 7)

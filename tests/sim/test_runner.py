@@ -17,9 +17,11 @@ from sim import regress
 
 # Random configurations of each unit; ``test_fuzzing`` has more of them, all small. The units share
 # their rooms: the first one's reach most of what there is.
-CONFIGS = {"softmax-e2": 8}
+CONFIGS = {"softmax-e2": 8, "svd-softmax": 1}
 OTHER_CONFIGS = 2
 FEW_ROWS = 200
+
+ENGINES = ("attention", "svd-softmax")
 
 # What runs on Icarus. Families with benches of their own have tests of those:
 # ``tests/rtl/layernorm/test_cocotb.py``, ``tests/rtl/attention/test_cocotb.py``.
@@ -54,8 +56,8 @@ def default_of(name):
 
 def fast():
     for name in rtl.units():
-        # Engines of attention take seconds to emit; their own tests have small ones.
-        if name != "attention":
+        # Engines take seconds to emit; their own tests have small ones.
+        if name not in ENGINES:
             yield next(directed("compiled", "fast", f"{name}:{default_of(name)}"))
     # The scale of most of the rows.
     yield from (case for case in cases("compiled", "fast", ["softmax-e2"], kinds=["real"])
@@ -73,7 +75,7 @@ def slow():
         yield from cases("compiled", "slow", [name], kinds=["throughput"], rows=FEW_ROWS)
         presets = list(directed("compiled", "slow", *(
             f"{name}:{preset}" for preset in rtl.unit(name).PRESETS)))
-        yield from presets[name != "attention":]
+        yield from presets[name not in ENGINES:]
         # Captured heads are those of ``tests/rtl/attention/test_captured.py``.
         if name != "attention":
             yield from of_preset(cases("compiled", "slow", [name], kinds=["real"]),

@@ -9,7 +9,7 @@ from amaranth import Cat, Const, Signal, signed
 
 from ...blocks.adder_tree import AdderTree
 from ...blocks.lookup import lookup
-from ..products import DotProduct
+from ...blocks.products import DotProduct
 
 __all__ = ["PREDICTORS", "Prefix", "Predictor", "predictor"]
 

@@ -4,7 +4,7 @@ from amaranth import Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.pipeline import delays
-from ..products import DotProduct
+from ...blocks.products import DotProduct
 
 __all__ = ["DualArray"]
 

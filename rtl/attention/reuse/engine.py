@@ -6,9 +6,9 @@ from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import wiring
 
 from ...blocks.pipeline import delays
+from ...blocks.products import CHAIN
 from ...stream.fifo import FifoStorage
 from ..engine import DenseAttention
-from ..products import CHAIN
 from .dual_array import DualArray
 from .map_store import MapStore
 from .row_division import RowDivisionPipeline, RowFactor

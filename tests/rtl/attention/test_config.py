@@ -9,7 +9,7 @@ from amaranth import signed, unsigned
 
 import rtl
 from rtl import UnitConfig
-from rtl.attention.products import DotProduct, MultiplyAccumulate
+from rtl.blocks.products import DotProduct, MultiplyAccumulate
 from rtl.bus import AxiStream
 from rtl.emit import verilog
 from rtl.stream.fifo import Fifo

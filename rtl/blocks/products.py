@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..blocks.adder_tree import AdderTree
-from ..blocks.pipeline import delays
 from ..fixed import signed_width
+from .adder_tree import AdderTree
+from .pipeline import delays
 
 __all__ = ["DotProduct", "MultiplyAccumulate"]
 

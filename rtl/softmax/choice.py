@@ -1,4 +1,4 @@
-"""Kinds of parameters that only the attention engine has."""
+"""Kind of parameter that chooses a softmax unit, of the engines that have one inside."""
 
 import dataclasses
 import hashlib
@@ -7,11 +7,6 @@ from ..config import UnitConfig, unit, units
 from ..parameter import ConfigError, kind_of
 
 __all__ = ["SoftmaxChoice"]
-
-# Parameters of the softmax that the engine sets, and its own that they are.
-OWN = {"bits": "logit_bits", "input_scale": "logit_scale", "out_bits": "weight_bits",
-       "lanes": "lanes", "max_length": "max_keys"}
-
 
 @dataclasses.dataclass(frozen=True)
 class SoftmaxChoice:
@@ -50,8 +45,18 @@ class SoftmaxChoice:
         return head.removeprefix("softmax-").replace("-", "_").replace(":", "_") + digest
 
     @staticmethod
-    def config(value, **own):
+    def config(value, names, **own):
         """Config of the softmax that a normalised value names.
+
+        Parameters
+        ----------
+        value : str
+            Normalised value.
+        names : dict of str to str or None
+            Parameters of the softmax that the engine sets: the engine's parameter that each is, if
+            it is one.
+        own : dict
+            Their values.
 
         Raises
         ------
@@ -64,7 +69,7 @@ class SoftmaxChoice:
         known, values = cls.parameters(), {}
         for option in options:
             key, _, text = option.partition("=")
-            if key in OWN:
+            if key in names:
                 raise ConfigError(f"Parameter softmax must leave {key} to the engine, "
                                   f"not say {option!r}")
             if key not in known:
@@ -80,17 +85,17 @@ class SoftmaxChoice:
         try:
             return cls.preset(preset or next(iter(cls.PRESETS)), **values, **own)
         except ConfigError as error:
-            raise _refusal(value, error, own) from None
+            raise _refusal(value, error, names, own) from None
 
 
-def _refusal(value, error, own):
+def _refusal(value, error, names, own):
     """What a softmax that can not be built says of the engine's parameters."""
     if error.parameter is None:
         return error
-    if error.parameter in OWN:
-        return ConfigError.of(OWN[error.parameter], f"{error.allowed} for softmax {value!r}",
+    if names.get(error.parameter):
+        return ConfigError.of(names[error.parameter], f"{error.allowed} for softmax {value!r}",
                               error.value)
-    given = ", ".join(f"{name} {own[key]}" for key, name in OWN.items())
+    given = ", ".join(f"{name or key} {own[key]}" for key, name in names.items())
     return ConfigError.of("softmax", f"one that can be built with {given}",
                           f"{value!r}, whose {error.parameter} must be {error.allowed}, "
                           f"not {error.value}")

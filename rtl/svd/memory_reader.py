@@ -1,0 +1,125 @@
+"""Reads sequences of words from a memory behind a port: bursts, credit, broken responses."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream.fifo import Fifo
+from .words import WordLayout, job_layout
+
+__all__ = ["MemoryReader"]
+
+
+class MemoryReader(wiring.Component):
+    """Words of a memory, job by job, in order.
+
+    A job is split into requests of at most ``burst`` words, none of which crosses a multiple of
+    ``burst`` words, and so none 4 KiB. As many requests are in flight as ``queue`` words have room
+    for; what comes is taken at once. The memory answers the requests in their order, one beat per
+    word, with ``last`` on the last word of each.
+
+    A response that ends early is filled up with zeros, one that does not end is cut at its length
+    and dropped up to its ``last``; both raise :attr:`error`. Throughput one word per cycle.
+
+    Parameters
+    ----------
+    port_bytes : int
+        Bytes of a word, a power of two.
+    words_bits : int
+        Width of a job's number of words.
+    burst : int
+        Words of a request at most, a power of two of no more than 4 KiB.
+    queue : int
+        Words requested and not yet taken from ``o``, at most.
+    memory : "auto", "block" or "distributed"
+        Kind of memory of the queue.
+
+    Members
+    -------
+    job : In(stream.Signature(job_layout(32, words_bits)))
+        Byte address and number of words, which is not 0.
+    request : Out(stream.Signature(WordLayout(32, 2)))
+        Byte address and number of words of a burst.
+    response : In(stream.Signature(WordLayout(8, port_bytes)))
+        Words of the bursts.
+    o : Out(stream.Signature(8 * port_bytes))
+        Words of the jobs.
+    error : Out(1)
+        A response had another length than its request. Sticky until reset.
+    """
+
+    def __init__(self, port_bytes, words_bits, burst, queue, *, memory="auto"):
+        self.port_bytes, self.words_bits = port_bytes, words_bits
+        self.burst, self.queue, self.memory = burst, queue, memory
+        super().__init__({
+            "job": In(stream.Signature(job_layout(32, words_bits))),
+            "request": Out(stream.Signature(WordLayout.request())),
+            "response": In(stream.Signature(WordLayout.response(port_bytes))),
+            "o": Out(stream.Signature(unsigned(8 * port_bytes))),
+            "error": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = Fifo(unsigned(8 * self.port_bytes), self.queue,
+                                          memory="distributed" if self.queue <= 64 else "auto")
+        m.submodules.lengths = lengths = Fifo(range(self.burst + 1), self.queue)
+        wiring.connect(m, words.o, wiring.flipped(self.o))
+        self._requests(m, lengths)
+        self._responses(m, words, lengths.o)
+        return m
+
+    def _requests(self, m, lengths):
+        """Split the jobs, as far as there is room for their words."""
+        shift = (self.port_bytes - 1).bit_length()
+        place = Signal(32 - shift)
+        left = Signal(self.words_bits)
+        room = Signal(range(self.queue + 1), init=self.queue)
+        size, issue, taken = Signal(range(self.burst + 1)), Signal(), Signal()
+        until = Signal(range(self.burst + 1))
+        request = self.request
+        bits = (self.burst - 1).bit_length()
+        m.d.comb += [
+            until.eq(self.burst - place[:bits]),
+            size.eq(Mux(left > until, until, left)),
+            issue.eq((left != 0) & (size <= room) & (~request.valid | request.ready)),
+            self.job.ready.eq(left == 0),
+            taken.eq(self.o.valid & self.o.ready),
+            lengths.i.eq(size), lengths.push.eq(issue),
+        ]
+        m.d.sync += room.eq(room + taken - Mux(issue, size, 0))
+        with m.If(request.ready):
+            m.d.sync += request.valid.eq(0)
+        with m.If(issue):
+            m.d.sync += [
+                request.valid.eq(1), request.p.last.eq(1),
+                request.p.data[0].eq(Cat(Const(0, shift), place)), request.p.data[1].eq(size),
+                place.eq(place + size), left.eq(left - size),
+            ]
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [place.eq(self.job.p.address[shift:]), left.eq(self.job.p.words)]
+
+    def _responses(self, m, words, length):
+        """Take what comes, and make each response as long as its request."""
+        beat = self.response
+        count = Signal(range(self.burst))
+        filling, dropping = Signal(), Signal()
+        final, push = Signal(), Signal()
+        m.d.comb += [
+            beat.ready.eq(dropping | (length.valid & ~filling)),
+            final.eq(count == length.payload - 1),
+            push.eq(length.valid & ~dropping & (filling | beat.valid)),
+            words.push.eq(push), length.ready.eq(push & final),
+            words.i.eq(Mux(filling, 0, beat.p.data.as_value())),
+        ]
+        with m.If(push):
+            m.d.sync += count.eq(Mux(final, 0, count + 1))
+            with m.If(final):
+                m.d.sync += filling.eq(0)
+            with m.If(~filling):
+                with m.If(beat.p.last & ~final):
+                    m.d.sync += [filling.eq(1), self.error.eq(1)]
+                with m.If(final & ~beat.p.last):
+                    m.d.sync += [dropping.eq(1), self.error.eq(1)]
+        with m.If(dropping & beat.valid & beat.p.last):
+            m.d.sync += dropping.eq(0)

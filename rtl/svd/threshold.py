@@ -1,0 +1,87 @@
+"""Bin of a histogram in which a number of the largest values ends."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..blocks.memory import ram
+
+__all__ = ["Threshold"]
+
+
+class Threshold(wiring.Component):
+    """Histogram of bytes, and a scan for the byte at which ``target`` of the largest are reached.
+
+    Used twice, for a value of two bytes: for the high byte of all values, then for the low byte of
+    the values in the bin that was found. The histogram is in LUT RAM, so that a bin that is counted
+    up can be counted up again in the next cycle.
+
+    Clearing takes 256 cycles, as does a scan, whatever it finds. Throughput one value per
+    cycle. Must be cleared after reset.
+
+    Parameters
+    ----------
+    largest : int
+        Values at most.
+
+    Members
+    -------
+    clear : In(1)
+        Start to clear the histogram.
+    find : In(1)
+        Start to scan. Not while ``busy``, as the others.
+    target : In(range(largest + 1))
+        Number of values wanted, at least 1; held during the scan.
+    value : In(8)
+        Byte to count.
+    add : In(1)
+        Count ``value``.
+    busy : Out(1)
+        Being cleared or scanned.
+    bin : Out(8)
+        Largest byte with ``target`` values at it or above.
+    above : Out(range(largest + 1))
+        Number of values above that byte.
+    """
+
+    def __init__(self, largest):
+        self.largest = largest
+        super().__init__({
+            "clear": In(1), "find": In(1), "target": In(range(largest + 1)), "value": In(8),
+            "add": In(1), "busy": Out(1), "bin": Out(8), "above": Out(range(largest + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bins = bins = ram(range(self.largest + 1), 256, "distributed")
+        write, read = bins.write_port(), bins.read_port(domain="comb")
+        clearing, scanning, found = Signal(), Signal(), Signal()
+        place = Signal(8)
+        total = Signal(range(2 * self.largest + 1))
+        m.d.comb += [
+            self.busy.eq(clearing | scanning),
+            read.addr.eq(Mux(scanning, place, self.value)),
+            total.eq(self.above + read.data),
+            write.addr.eq(Mux(clearing, place, self.value)),
+            write.data.eq(Mux(clearing, 0, read.data + 1)),
+            write.en.eq(clearing | self.add),
+        ]
+        with m.If(clearing):
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == 255):
+                m.d.sync += clearing.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [clearing.eq(1), place.eq(0)]
+        with m.If(scanning):
+            with m.If(place == 0):
+                m.d.sync += scanning.eq(0)
+            m.d.sync += place.eq(place - 1)
+            with m.If(~found):
+                m.d.sync += self.bin.eq(place)
+                with m.If((total >= self.target) | (place == 0)):
+                    m.d.sync += found.eq(1)
+                with m.Else():
+                    m.d.sync += self.above.eq(total)
+        with m.If(self.find):
+            m.d.sync += [scanning.eq(1), place.eq(255), found.eq(0), self.above.eq(0)]
+        return m

@@ -1,0 +1,119 @@
+"""Tables of the SVD-softmax engine: cycles and bytes beside a full softmax on the same engine.
+
+Measured in compiled simulation behind a memory that answers after 30 to 60 cycles; by the formula
+``config.token_cycles`` where a simulation would take too long.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtl.svd.config import SvdSoftmaxConfig
+
+from ..compiled.simulation import CompiledSimulation
+from ..compiled.svd import SvdComparison
+from ..emission import emitted
+from ..jobs import make_job
+from ..runner import Design
+from ..stimuli.svd import Batch, Batches, random_image, random_vectors
+from .tools import table
+
+__all__ = ["TABLES", "Measured", "cycles", "measured"]
+
+# Cycles from a request to its first word.
+LATENCY = 30, 60
+
+DIM = 384
+
+# Words of the simulations, and of the formula.
+SIMULATED, FORMULA = 4096, (30522, 800_000)
+
+# Lanes and bits of the port.
+PORTS = (8, 64), (16, 128)
+
+
+class Measured:
+    """Cycles of a vector, and what its passes did to the port.
+
+    Attributes
+    ----------
+    cycles : int
+        From one vector's last output to the next one's.
+    words : int
+        Words that were read for a vector.
+    preview_use, tail_use : float
+        Words per cycle while the preview was read, and the full views.
+    """
+
+    def __init__(self, config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> None:
+        random = np.random.default_rng(0)
+        image = random_image(config, random, words, columns)
+        inputs = Batches([Batch(random_vectors(config, random, 2), 0, words, count)], [image])
+        design = Design.of(config, "core", emitted(config))
+        job = make_job(design, inputs)
+        with CompiledSimulation(design, effort="long") as simulation:
+            comparison = SvdComparison(simulation, job, "batches_back_to_back")
+            comparison.start()
+            # A difference from the model is an error.
+            result = comparison.exchange(job.batches, memory={
+                "latency": LATENCY, "record": 1 << 22})
+        layout = config.image
+        sizes = [layout.with_basis * config.dim * layout.basis_row_words,
+                 layout.preview_words(words, columns), count * layout.tail_words(columns)]
+        self.cycles = int(np.diff(result.moved["o"][count - 1::count])[0])
+        self.words = sum(sizes)
+        taken = result.memory.taken[layout.header_words:][:self.words]
+        _, preview, tail = np.split(taken, np.cumsum(sizes)[:2])
+        self.preview_use, self.tail_use = (
+            len(part) / (part[-1] - part[0] + 1) if len(part) else 0.0 for part in (preview, tail))
+
+
+def measured(config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> Measured:
+    """Simulate an engine, against the model."""
+    return Measured(config, words, columns, count)
+
+
+def _bytes(config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> int:
+    layout = config.image
+    return config.port_bytes * (layout.with_basis * config.dim * layout.basis_row_words
+                                + layout.preview_words(words, columns)
+                                + count * layout.tail_words(columns))
+
+
+def _points(words: int) -> list[tuple[int, int]]:
+    """Windows and counts: the guideline, and the least that keeps a real layer's top word."""
+    return [(DIM // 8, words // 16), (DIM // 16, words // 100)]
+
+
+def cycles() -> str:
+    """Cycles and bytes of a vector, by port, words, window and count."""
+    rows = []
+    for lanes, port in PORTS:
+        for words in (SIMULATED, *FORMULA):
+            config = SvdSoftmaxConfig(dim=DIM, max_vocab=max(words, 32768), lanes=lanes,
+                                      port_bits=port, queue=256)
+            # A full softmax is a preview of all columns, of vectors that are not transformed.
+            full = SvdSoftmaxConfig(dim=DIM, max_vocab=max(words, 32768), lanes=lanes,
+                                    port_bits=port, queue=256, transform="supplied",
+                                    residual=False)
+            whole = full.token_cycles(words, DIM, 1)
+            whole_measured = measured(full, words, DIM, 1).cycles if words == SIMULATED else None
+            for columns, count in _points(words):
+                said = config.token_cycles(words, columns, count)
+                if whole_measured:
+                    found = measured(config, words, columns, count)
+                    own, ratio = found.cycles, whole_measured / found.cycles
+                    use = f"{found.preview_use:.1%}", f"{found.tail_use:.1%}"
+                else:
+                    own, ratio, use = None, whole / said, ("", "")
+                rows.append([
+                    f"{port} bits, {lanes} lanes", f"{words:,}", columns, f"{count:,}",
+                    "" if own is None else f"{own:,}", f"{said:,}",
+                    f"{whole_measured or whole:,}", f"{ratio:.1f}",
+                    f"{_bytes(full, words, DIM, 1) / _bytes(config, words, columns, count):.1f}",
+                    *use])
+    return table(["port", "V", "W", "N", "cycles, simulated", "by the formula", "full softmax",
+                  "ratio", "bound of the bytes", "port in use, preview", "full views"], rows)
+
+
+TABLES = {"svd-cycles": cycles}

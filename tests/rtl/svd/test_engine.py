@@ -1,0 +1,126 @@
+"""SVD-softmax engine against its model, in Amaranth's simulator, and in bulk, compiled."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import rtl
+from sim.bench.svd import CAUSES, broken_setups
+from sim.compiled.simulation import CompiledSimulation
+from sim.compiled.svd import SvdComparison
+from sim.emission import emitted
+from sim.jobs import make_job
+from sim.runner import Design
+from sim.stimuli.svd import Batch as Vectors
+from sim.stimuli.svd import Batches, random_image, random_vectors
+from sim.testing.svd import Batch, PortMemory, expected, run
+
+Config = rtl.unit("svd-softmax")
+
+
+def image_of(config, words, columns, seed=1):
+    return random_image(config, np.random.default_rng(seed), words, columns)
+
+
+def test_all_words_and_all_columns():
+    """Images of W = D, of N = V and of a V that fills no block; gaps, stalls and a slow memory."""
+    config = Config(dim=11, max_vocab=30, port_bits=64, lanes=4, burst=4, queue=16)
+    random = np.random.default_rng(2)
+    wide, narrow = image_of(config, 29, 11), image_of(config, 30, 3)
+    batches = [Batch(random_vectors(config, random, 1), wide, count=29),
+               Batch(random_vectors(config, random, 1), narrow, vocabulary=23, count=4,
+                     address=1 << 20)]
+    memory = PortMemory({0: wide.pack(config), 1 << 20: narrow.pack(config)},
+                        latency=range(30, 61), gap=0.2, refuse=0.3)
+    ran = run(config.create(), batches, memory, outputs=2, gap=0.2, stall=0.3)
+    assert ran.rows == [row for batch in batches for row in expected(config, batch)]
+    assert ran.causes == 0
+
+
+def test_supplied_vectors_on_one_lane():
+    """Full views of the other columns only, of one byte; W = D has none of them."""
+    config = Config(dim=7, max_vocab=20, port_bits=64, lanes=1, burst=1, queue=16, full_bits=8,
+                    transform="supplied", whole=True)
+    random = np.random.default_rng(3)
+    wide, narrow = image_of(config, 19, 7), image_of(config, 17, 2)
+    batches = [Batch(random_vectors(config, random, 1), narrow, count=17),
+               Batch(random_vectors(config, random, 1), wide, count=3, address=1 << 16)]
+    memory = PortMemory({0: narrow.pack(config), 1 << 16: wide.pack(config)})
+    ran = run(config.create(), batches, memory, outputs=2)
+    assert ran.rows == [row for batch in batches for row in expected(config, batch)]
+
+
+def test_setup_without_words_is_refused():
+    """It takes its vectors with it; the setup behind it is not touched."""
+    config = Config(dim=3, max_vocab=8, port_bits=64, lanes=2, burst=2, queue=16)
+    image = image_of(config, 8, 2)
+    good = Batch(random_vectors(config, np.random.default_rng(4), 1), image, count=3)
+    raw = [([0, 0, 2, 3], [1, 2, 3], [0, 0, 1]),
+           (good.registers, good.x[0].tolist(), [0, 0, 1])]
+    ran = run(config.create(), [], PortMemory({0: image.pack(config)}), outputs=1, raw=raw)
+    assert ran.rows == expected(config, good) and ran.causes == CAUSES["setup"]
+
+
+def test_ways_to_refuse():
+    """One for each register, and for the image."""
+    config = Config(dim=3, max_vocab=9, port_bits=64, lanes=2, burst=2, queue=16)
+    image = image_of(config, 8, 2)
+    job = make_job(Design(config, "dut", "", "core", 1), Batches(
+        [Vectors(np.zeros((1, 3), int), 0, 8, 3)], [image]))
+    ways = list(broken_setups(config, job.batches[0]))
+    assert {cause for _, cause, _ in ways} == {"setup", "image"} and len(ways) == 9
+
+
+# Compiled ----------------------------------------------------------------------------------------
+
+def outcome(config, inputs, store, **memory):
+    """Result of batches against the model, and what the engine did, compiled."""
+    design = Design.of(config, "core", emitted(config))
+    job = make_job(design, inputs)
+    with CompiledSimulation(design, store=store) as simulation:
+        comparison = SvdComparison(simulation, job, "batches_back_to_back")
+        comparison.start()
+        return comparison.exchange(job.batches, memory={"record": 1 << 20, **memory})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("libraries")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parameters", [
+    {"lanes": 8, "port_bits": 64, "burst": 16}, {"lanes": 16, "port_bits": 128, "burst": 8}],
+    ids=["64 bits", "128 bits"])
+def test_cycles_and_use_of_the_port(verilator, parameters, store):
+    """A prime V, a memory of 30 to 60 cycles: no mismatch, cycles as said, a port in use."""
+    config = Config(dim=64, max_vocab=1024, queue=128, transform="supplied", **parameters)
+    random = np.random.default_rng(5)
+    image, vectors = image_of(config, 1021, 48), 4
+    inputs = Batches([Vectors(random_vectors(config, random, vectors), 0, 1021, 64)], [image])
+    result = outcome(config, inputs, store, latency=(30, 60))
+    ends = result.moved["o"][63::64]
+    assert len(ends) == vectors
+    said = config.token_cycles(1021, 48, 64)
+    assert np.abs(np.diff(ends) / said - 1).max() < 0.05
+    # Words of the first preview, from the first one to the last.
+    words = config.image.preview_words(1021, 48)
+    taken = result.memory.taken[config.image.header_words:][:words]
+    assert words / (taken[-1] - taken[0] + 1) >= 0.9
+
+
+@pytest.mark.slow
+def test_the_same_for_any_lanes_latency_and_bursts(verilator, store):
+    """Outputs of engines of other lanes and ports, behind other memories."""
+    random = np.random.default_rng(6)
+    found = []
+    for number, (lanes, port, burst, latency) in enumerate(
+            [(1, 64, 1, (1, 1)), (32, 256, 64, (30, 60))]):
+        config = Config(dim=24, max_vocab=300, lanes=lanes, port_bits=port, burst=burst,
+                        queue=128)
+        if not number:
+            image, x = image_of(config, 293, 6), random_vectors(config, random, 2)
+        inputs = Batches([Vectors(x, 0, 293, 30)], [dataclasses.replace(image)])
+        found.append(outcome(config, inputs, store, latency=latency).beats)
+    assert np.array_equal(*found)
