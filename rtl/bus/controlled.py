@@ -41,10 +41,10 @@ class ControlledUnit(wiring.Component):
     """An AXI4-Stream shell with a register map (:func:`~rtl.bus.unit_registers.unit_registers`).
 
     The streams pass through unchanged, and are watched on their way: no latency is added, and
-    nothing in their path. What of the unit's ports is no stream and an input is a register; its
-    ``error`` sets bit UNIT of ERRORS when it rises, and the monitors of the inputs the bits of its
-    causes, for each packet anew. A reset by CONTROL does to the unit what ``aresetn`` does, and
-    leaves the registers as they are.
+    nothing in their path. Of the unit's ports that are no streams, ``config.controls`` become
+    registers; outputs stay, and can be read. Its ``error`` sets bit UNIT of ERRORS when it rises,
+    and the monitors of the inputs the bits of its causes, for each packet anew. A reset by CONTROL
+    does to the unit what ``aresetn`` does, and leaves the registers as they are.
 
     Reset is as that of the shell: synchronous, registered, with all handshakes low from the cycle
     after ``aresetn`` was sampled low.
@@ -94,7 +94,8 @@ class ControlledUnit(wiring.Component):
                                 step=forms[name].step, keep="keep" in layouts[name].members)
             for name, flow in shell.flows.items()}
         self._inputs = [name for name, flow in shell.flows.items() if flow is In]
-        self._output = next(name for name, flow in shell.flows.items() if flow is Out)
+        # Of several outputs the last one is that of the results.
+        self._output = [*layouts][-1]
         #: The register map.
         self.registers = unit_registers(config, shell, self._monitors, version)
         self._slave = RegisterSlave(self.registers)
@@ -150,6 +151,8 @@ class ControlledUnit(wiring.Component):
             elif name not in ("aclk", "aresetn"):
                 ends = getattr(unit, name), getattr(self, name)
                 m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
+                if name in self.shell.plain and member.flow is Out:
+                    m.d.comb += getattr(registers, f"{name}_value").eq(ends[0])
         # The unit is in reset a cycle after the pulse.
         forget = Signal()
         m.d.sync += forget.eq(registers.control_reset)

@@ -7,7 +7,7 @@ streams has, and its run-time parameters.
 from __future__ import annotations
 
 from amaranth import Shape
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from .registers import WORD, Access, Field, Register, RegisterMap
 
@@ -136,7 +136,7 @@ def _counters(config, shell):
 
 
 def _parameters(config, shell):
-    """Registers of the inputs that are no streams, from the first one that holds a value on."""
+    """Registers of the ports that are no streams: inputs that hold a value, pulses, outputs."""
     held = [name for name in config.controls if name not in config.strobes]
     for n, name in enumerate((*held, *config.strobes)):
         width = Shape.cast(shell.plain[name].shape).width
@@ -146,3 +146,9 @@ def _parameters(config, shell):
                   config.data_sheet.ports[name],
                   0 if strobe else int(getattr(config, name, 0))),),
             "Command of the unit" if strobe else "Run-time parameter of the unit")
+    outputs = [name for name, member in shell.plain.items() if member.flow is Out]
+    for n, name in enumerate(outputs, len(config.controls)):
+        yield Register(name.upper(), PARAMETERS + 4 * n, (
+            Field("VALUE", 0, Shape.cast(shell.plain[name].shape).width, Access.READ,
+                  config.data_sheet.ports.get(name, f"output {name} of the unit")),),
+            "Output of the unit that is no stream")

@@ -62,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         wanted, refused = configs(args)
         for config in wanted:
-            texts = testbench(config, kind=args.kind, seed=args.seed, beats=args.beats)
+            try:
+                texts = testbench(config, kind=args.kind, seed=args.seed, beats=args.beats)
+            except ConfigError as error:
+                if args.unit or args.config:
+                    raise
+                refused[config.UNIT] = error
+                continue
             generate(config, args.out, control=args.control)
             publish(args.out / config.name, texts)
             print(f"{args.out / config.name}: {', '.join(texts)}")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rtl.config import UnitConfig
+from rtl.config import ConfigError, UnitConfig
 
 from ..bench.attention import KeySet
 from ..bench.jobs import Loads, load_beats
-from ..bench.rows import BeatFormat, formats
+from ..bench.rows import BeatFormat, Rows, formats
 from ..jobs import expected, expected_sets
 from ..stimuli.provider import provider
 
@@ -37,7 +37,7 @@ def vectors(config: UnitConfig, kind: str, seed: int, beats: int) -> dict[str, l
     Raises
     ------
     ConfigError
-        If there are no inputs of the kind for the unit.
+        If there are no inputs of the kind for the unit, or they are no rows and no sets.
     """
     random = np.random.default_rng(seed)
     inputs = provider(config.UNIT).inputs(config, kind, random, beats=beats,
@@ -50,14 +50,16 @@ def vectors(config: UnitConfig, kind: str, seed: int, beats: int) -> dict[str, l
             np.array([beat["data"] for beat in load], np.int64), None,
             np.array([beat["last"] for beat in load]))}
         return {**found, **_rows(loaded, inputs, forms)}
-    if isinstance(inputs, Sequence):
+    if isinstance(inputs, Rows):
+        return _rows(config, inputs, forms)
+    if isinstance(inputs, Sequence) and all(isinstance(each, KeySet) for each in inputs):
         return _sets(config, inputs, forms)
-    return _rows(config, inputs, forms)
+    raise ConfigError(f"Unit {config.UNIT} has no bench in Verilog: it takes no rows or sets alone")
 
 
-def _rows(config: UnitConfig, rows, forms: dict[str, BeatFormat]) -> dict[str, list[str]]:
-    outputs = type(rows)(expected(config, rows), np.zeros(len(rows.values), bool), rows.lengths,
-                         rows.names)
+def _rows(config: UnitConfig, rows: Rows, forms: dict[str, BeatFormat]) -> dict[str, list[str]]:
+    outputs = Rows(expected(config, rows), np.zeros(len(rows.values), bool), rows.lengths,
+                   rows.names)
     return {"i": forms["i"].from_rows(rows), "o": forms["o"].from_rows(outputs)}
 
 

@@ -3,12 +3,13 @@
 import random
 
 import pytest
-from amaranth.lib.wiring import In
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from rtl.bus import AxiStream, ControlledUnit
 from rtl.bus.unit_registers import MAGIC, MAP_VERSION
 from sim.testing.axi_lite import Master, simulate
-from sim.testing.passthrough import PassthroughConfig
+from sim.testing.passthrough import Passthrough, PassthroughConfig
 from sim.testing.small import small
 
 
@@ -325,6 +326,39 @@ def test_errors_of_a_set():
             await wait(cycle, 3)
             assert await registers.set_of("ERRORS") == {"K_SHORT", "UNIT"}
     run(config, scenario)
+
+
+class Flagged(Passthrough):
+    """Gives the number of its rows modulo 8 at a port of its own."""
+
+    def __init__(self, config):
+        self.config = config
+        members = Passthrough(config).signature.members
+        wiring.Component.__init__(self, {**members, "phase": Out(3)})
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        with m.If(self.i.valid & self.i.ready & self.i.p.last):
+            m.d.sync += self.phase.eq(self.phase + 1)
+        return m
+
+
+class FlaggedConfig(PassthroughConfig):
+    """Configuration of a unit with an output that is no stream."""
+
+    def create(self):
+        return Flagged(self)
+
+
+def test_output_that_is_no_stream():
+    """It can be read, and stays a port."""
+    async def scenario(ctx, cycle, dut, registers):
+        ctx.set(dut.m_axis_tready, 1)
+        for count in range(3):
+            assert await registers.read("PHASE") == {"VALUE": count}
+            assert ctx.get(dut.phase) == count
+            await send(ctx, cycle, dut, "s_axis", [{"tdata": 1, "tkeep": 1}])
+    run(FlaggedConfig(lanes=1), scenario)
 
 
 # Parameters -------------------------------------------------------------------------------------
