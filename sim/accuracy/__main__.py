@@ -52,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="function that returns the batches to calibrate with, if TASK is a "
                              "function")
     parser.add_argument("--units", nargs="+", metavar="UNITS",
-                        help="softmax, LayerNorm, or one of each joined by +, as "
-                             "softmax-e2:plus+layernorm-exact:bits=10 (default: one of every kind "
-                             "that the task has)")
+                        help="softmax, attention, LayerNorm, or one of the first two and a "
+                             "LayerNorm joined by +, as softmax-e2:plus+layernorm-exact:bits=10 "
+                             "(default: one of every kind that the task has, without attentions)")
     parser.add_argument("--bits", nargs="+", type=int, metavar="N",
                         help="each of the units with inputs and outputs of each of these widths, "
                              "where it takes them")
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
                         default="least-squares", help="of calibration (default: %(default)s)")
     parser.add_argument("--one-step", action="store_true",
                         help="one output step of a LayerNorm for all channels, not one for each")
+    parser.add_argument("--per-head", action="store_true",
+                        help="an attention engine of its own for each head, not one for a layer")
     parser.add_argument("--examples", type=int, metavar="N",
                         help="examples, spread over the data (default: all)")
     parser.add_argument("--places", action="store_true",
@@ -103,8 +105,8 @@ def _run(options: argparse.Namespace) -> int:
         if path.suffix == ".json" and path.exists():
             known = Table.from_json(path.read_text(encoding="utf-8"))
     for table in evaluate(task, units, known=known, method=options.method,
-                          per_channel=not options.one_step, explain=options.explain,
-                          progress=_progress):
+                          per_channel=not options.one_step, per_head=options.per_head,
+                          explain=options.explain, progress=_progress):
         # A table that is kept up to date is worth something if the run is interrupted.
         for path in options.out:
             _write(path, table.to_json() if path.suffix == ".json" else table.to_markdown())

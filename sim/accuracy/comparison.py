@@ -143,20 +143,14 @@ class Watcher:
                   output: torch.Tensor) -> None:
         """Compare outputs."""
         exact = torch.matmul(self._exact, value.to(torch.float64))
-        self._vectors(place.name, exact[self._live], output[self._live])
-        heads = self._heads.setdefault(place.name, [_Mean() for _ in range(exact.shape[1])])
-        for number, head in enumerate(heads):
-            live = self._live[:, number]
-            x, y = (tensor[:, number][live].to(torch.float64).numpy() for tensor in (exact, output))
-            if np.linalg.norm(x, axis=-1).any():
-                head.add(attention_errors(x, y).relative, len(x))
+        self._by_head(place.name, exact, output, self._live)
 
     def engine(self, place: EnginePlace, inputs: EngineInputs, exact: torch.Tensor,
                output: torch.Tensor) -> None:
         """Compare outputs."""
         if place.configs:
             live = live_queries(inputs.dead, inputs.logits.shape)
-            self._vectors(place.name, exact[live], output[live])
+            self._by_head(place.name, exact, output, live)
 
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:
@@ -184,6 +178,17 @@ class Watcher:
                                    tuple(head.value or 0.0 for head in self._heads.get(name, ())))
                        for name in dict.fromkeys(name for name, _ in self._figures))
         return Comparison(places, self._output.value, self._largest)
+
+    def _by_head(self, name: str, exact: torch.Tensor, output: torch.Tensor,
+                 live: torch.Tensor) -> None:
+        """Compare outputs (batch, heads, queries, dim), of all heads and of each."""
+        self._vectors(name, exact[live], output[live])
+        heads = self._heads.setdefault(name, [_Mean() for _ in range(exact.shape[1])])
+        for number, head in enumerate(heads):
+            x, y = (tensor[:, number][live[:, number]].to(torch.float64).numpy()
+                    for tensor in (exact, output))
+            if np.linalg.norm(x, axis=-1).any():
+                head.add(attention_errors(x, y).relative, len(x))
 
     def _vectors(self, name: str, exact: torch.Tensor, output: torch.Tensor) -> None:
         x, y = (tensor.to(torch.float64).reshape(-1, tensor.shape[-1]).numpy()

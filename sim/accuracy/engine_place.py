@@ -75,7 +75,7 @@ class EnginePlace:
         if scaling is not None and not math.isclose(scaling, query.shape[-1] ** -0.5):
             query = query * (scaling * query.shape[-1] ** 0.5)
         state, y = self.state, None
-        takes_over = state.takes_over and bool(self.configs)
+        takes_over = state.takes_over_at(self.name) and bool(self.configs)
         if takes_over:
             y = self._run(query.detach(), key.detach(), value.detach(), found, groups)
         gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))

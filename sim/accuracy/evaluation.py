@@ -31,7 +31,8 @@ def default_units(task: Task) -> list[str]:
 
 
 def evaluate(task: Task, units: Iterable[str] | None = None, *, known: Table | None = None,
-             method: str = "least-squares", per_channel: bool = True, explain: bool = False,
+             method: str = "least-squares", per_channel: bool = True, per_head: bool = False,
+             explain: bool = False,
              progress: Callable[[str], Progress] = lambda title: iter) -> Iterator[Table]:
     """Yield the table after each set of units: in float first.
 
@@ -43,7 +44,7 @@ def evaluate(task: Task, units: Iterable[str] | None = None, *, known: Table | N
         Sets of units, as of :func:`~sim.accuracy.units.parse_units`.
     known : Table or None
         Its results are taken over, and their units not run again.
-    method, per_channel
+    method, per_channel, per_head
         As of :func:`~sim.accuracy.approximation.approximate`.
     explain : bool
         Also score the model with the unit of one place at a time.
@@ -60,7 +61,8 @@ def evaluate(task: Task, units: Iterable[str] | None = None, *, known: Table | N
     batches = task.batches()
     exact = task.predict(progress("float"))
     table = Table(task.name, task.title, task.unit,
-                  f"{method}, {'a step for each channel' if per_channel else 'one step'}",
+                  f"{method}, {'a step for each channel' if per_channel else 'one step'}"
+                  f"{', engines of each head' * per_head}",
                   len(task.labels), task.score(exact, task.labels), task.relative)
     if known is not None:
         found = dataclasses.replace(known, score=table.score, results=())
@@ -77,7 +79,7 @@ def evaluate(task: Task, units: Iterable[str] | None = None, *, known: Table | N
         if task.row and "softmax" in arguments:
             arguments["softmax"] = with_length(arguments["softmax"], task.row)
         hw = approximate(task.model, calibrate=batches, method=method, per_channel=per_channel,
-                         **arguments)
+                         per_head=per_head, **arguments)
         try:
             result = _measured(hw, task, text, exact, batches, progress)
             if explain:
@@ -96,8 +98,8 @@ def _measured(hw: Approximation, task: Task, text: str, exact: np.ndarray, batch
               progress: Callable[[str], Progress]) -> Result:
     predictions = task.predict(progress(text))
     places = hw.compare(_some(batches))
-    softmaxes = [place for place in places.places if place.kl is not None]
-    means = (_mean([getattr(place, name) for place in softmaxes])
+    attentions = [place for place in places.places if place.kl is not None or place.heads]
+    means = (_mean([getattr(place, name) for place in attentions])
              for name in ("error", "kl", "flips"))
     return Result(text, task.score(predictions, task.labels),
                   *_difference(task, exact, predictions), places.output, *means, places)

@@ -28,11 +28,13 @@ def parse_units(text: str) -> dict[str, str]:
     """Return the arguments of ``approximate`` for ``"softmax-e2:plus+layernorm-ai"``."""
     found: dict[str, str] = {}
     for part in text.split("+"):
-        kind = part.partition("-")[0]
-        if kind not in ("softmax", "layernorm") or kind in found:
-            raise AccuracyError(f"Units {text!r} must be a softmax, a LayerNorm, or one of each "
-                                "joined by +")
+        kind = part.partition(":")[0].partition("-")[0]
+        if kind not in ("softmax", "layernorm", "attention") or kind in found:
+            raise AccuracyError(f"Units {text!r} must be a softmax, an attention, a LayerNorm, or "
+                                "a LayerNorm and one of the others joined by +")
         found[kind] = part
+    if "softmax" in found and "attention" in found:
+        raise AccuracyError(f"Units {text!r} must be a softmax or an attention, which has its own")
     return found
 
 
@@ -51,8 +53,10 @@ def of_width(text: str, bits: int) -> str:
     """
     parts = {kind: _with(part, bits=bits, out_bits=bits)
              for kind, part in parse_units(text).items()}
+    checks = {"softmax": softmax_config, "layernorm": layernorm_parameters,
+              "attention": attention_parameters}
     for kind, part in parts.items():
-        (softmax_config if kind == "softmax" else layernorm_parameters)(part)
+        checks[kind](part)
     return "+".join(parts.values())
 
 

@@ -135,8 +135,10 @@ def test_command(folder, data, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["nowhere", "stsb"], "MODEL must be minilm or a folder"),
     (["MODEL", "stsb", "--units", "softmax-e9"], "did you mean"),
-    (["MODEL", "stsb", "--units", "attention"], "must be a softmax, a LayerNorm"),
-    (["MODEL", "stsb", "--units", "softmax-e2+softmax-e2"], "must be a softmax, a LayerNorm"),
+    (["MODEL", "stsb", "--units", "attention-x"], "did you mean"),
+    (["MODEL", "stsb", "--units", "bias"], "must be a softmax, an attention, a LayerNorm"),
+    (["MODEL", "stsb", "--units", "softmax-e2+softmax-e2"], "must be a softmax, an attention"),
+    (["MODEL", "stsb", "--units", "softmax-e2+attention"], "must be a softmax or an attention"),
     (["MODEL", "stsb", "--examples", "1"], "--examples must be at least 2, not 1"),
     (["MODEL", "stsb", "--out", "x.txt"], "--out must end in .md or .json"),
     (["MODEL", "stsb", "--plot", "x.gif"], "--plot must end in one of .png, .svg, .pdf, not"),
@@ -236,6 +238,22 @@ def test_places_are_explained(folder, data, monkeypatch, capsys, tmp_path):
     assert result.alone[0].output == pytest.approx(alone.output)
     assert result.alone[0].difference == pytest.approx(alone.difference)
     assert result.alone[0].error == pytest.approx(alone.error)
+
+
+def test_attention_engines(folder, data, monkeypatch):
+    """Whole engines as units: their errors by head, and each alone."""
+    monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))
+    dense, few = ("attention:dense,max_keys=32,lanes=4",
+                  "attention:predict,max_keys=32,predictor=sign,rule=top-k,top_k=2")
+    *_, table = evaluate(tasks.Similarity(str(folder), 20), [f"{dense}+layernorm-exact", few],
+                         explain=True, per_head=True)
+    close, coarse = table.results
+    assert "engines of each head" in table.calibration
+    assert close.attention < 0.2 < coarse.attention and close.kl is None
+    assert len(close.alone) == 1 + 3 and len(coarse.alone) == 1
+    assert coarse.alone[0].output == pytest.approx(coarse.output)
+    assert {len(place.heads) for place in coarse.places.places} == {2}
+    assert np.mean(coarse.places.places[0].heads) == pytest.approx(coarse.attention, rel=1e-3)
 
 
 def test_plot(folder, data, monkeypatch, capsys, tmp_path):

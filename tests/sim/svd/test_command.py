@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from rtl.svd.config import SvdSoftmaxConfig
+from rtl import UnitConfig
 from rtl.svd.image import HEADER, MAGIC
 from sim.data.power_law import power_law
 from sim.svd.__main__ import main
@@ -45,9 +45,7 @@ def test_image_and_report(inputs, tmp_path, capsys):
     assert f"window {facts['window']}, count {facts['count']}: {tmp_path}" in printed
     markdown = (tmp_path / "report.md").read_text()
     assert "basis whitened" in markdown and "| exact layer |" in markdown
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config.pop("unit") == SvdSoftmaxConfig.UNIT
-    config = SvdSoftmaxConfig(**config)
+    config = UnitConfig.from_json((tmp_path / "config.json").read_text())
     assert (config.dim, config.max_vocab, config.full_bits) == (16, 400, 16)
     image = (tmp_path / "image.bin").read_bytes()
     header = dict(zip(HEADER, struct.unpack_from(f"<{len(HEADER)}I", image), strict=True))
