@@ -384,6 +384,11 @@ class SvdSoftmaxConfig(UnitConfig):
                 min(max(self.max_vocab // 16, 1), self.max_count))
 
     @property
+    def source(self) -> str:
+        """``h``: each hidden vector becomes one packet of the output."""
+        return "h"
+
+    @property
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         return {"setup": WordLayout.setup(), "h": WordLayout.hidden(self.hidden_bits),
