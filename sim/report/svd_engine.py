@@ -1,7 +1,6 @@
-"""Tables of the SVD-softmax engine: cycles and bytes beside a full softmax on the same engine.
+"""Table of the SVD-softmax engine: simulated cycles beside a full softmax on the same engine.
 
-Measured in compiled simulation behind a memory that answers after 30 to 60 cycles; by the formula
-``config.token_cycles`` where a simulation would take too long.
+Compiled simulation, behind a memory that answers after 30 to 60 cycles.
 """
 
 from __future__ import annotations
@@ -18,15 +17,16 @@ from ..runner import Design
 from ..stimuli.svd import Batch, Batches, random_image, random_vectors
 from .tools import table
 
-__all__ = ["TABLES", "Measured", "cycles", "measured"]
+__all__ = ["TABLES", "Measured", "measured", "simulated"]
 
 # Cycles from a request to its first word.
 LATENCY = 30, 60
 
 DIM = 384
 
-# Words of the simulations, and of the formula.
-SIMULATED, FORMULA = 4096, (30522, 800_000)
+# Words; windows and counts: the guideline, and what keeps a real layer's top word.
+WORDS = 4096
+POINTS = (DIM // 8, WORDS // 16), (DIM // 16, WORDS // 100)
 
 # Lanes and bits of the port.
 PORTS = (8, 64), (16, 128)
@@ -38,7 +38,7 @@ class Measured:
     Attributes
     ----------
     cycles : int
-        From one vector's last output to the next one's.
+        From one vector's first element to the next one's.
     words : int
         Words that were read for a vector.
     preview_use, tail_use : float
@@ -60,7 +60,7 @@ class Measured:
         layout = config.image
         sizes = [layout.with_basis * config.dim * layout.basis_row_words,
                  layout.preview_words(words, columns), count * layout.tail_words(columns)]
-        self.cycles = int(np.diff(result.moved["o"][count - 1::count])[0])
+        self.cycles = int(np.diff(result.moved["h"][::config.dim])[0])
         self.words = sum(sizes)
         taken = result.memory.taken[layout.header_words:][:self.words]
         _, preview, tail = np.split(taken, np.cumsum(sizes)[:2])
@@ -80,40 +80,25 @@ def _bytes(config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> in
                                 + count * layout.tail_words(columns))
 
 
-def _points(words: int) -> list[tuple[int, int]]:
-    """Windows and counts: the guideline, and the least that keeps a real layer's top word."""
-    return [(DIM // 8, words // 16), (DIM // 16, words // 100)]
-
-
-def cycles() -> str:
-    """Cycles and bytes of a vector, by port, words, window and count."""
+def simulated() -> str:
+    """Cycles and bytes of a vector, by port, window and count."""
     rows = []
     for lanes, port in PORTS:
-        for words in (SIMULATED, *FORMULA):
-            config = SvdSoftmaxConfig(dim=DIM, max_vocab=max(words, 32768), lanes=lanes,
-                                      port_bits=port, queue=256)
-            # A full softmax is a preview of all columns, of vectors that are not transformed.
-            full = SvdSoftmaxConfig(dim=DIM, max_vocab=max(words, 32768), lanes=lanes,
-                                    port_bits=port, queue=256, transform="supplied",
-                                    residual=False)
-            whole = full.token_cycles(words, DIM, 1)
-            whole_measured = measured(full, words, DIM, 1).cycles if words == SIMULATED else None
-            for columns, count in _points(words):
-                said = config.token_cycles(words, columns, count)
-                if whole_measured:
-                    found = measured(config, words, columns, count)
-                    own, ratio = found.cycles, whole_measured / found.cycles
-                    use = f"{found.preview_use:.1%}", f"{found.tail_use:.1%}"
-                else:
-                    own, ratio, use = None, whole / said, ("", "")
-                rows.append([
-                    f"{port} bits, {lanes} lanes", f"{words:,}", columns, f"{count:,}",
-                    "" if own is None else f"{own:,}", f"{said:,}",
-                    f"{whole_measured or whole:,}", f"{ratio:.1f}",
-                    f"{_bytes(full, words, DIM, 1) / _bytes(config, words, columns, count):.1f}",
-                    *use])
+        config = SvdSoftmaxConfig(dim=DIM, lanes=lanes, port_bits=port, queue=256)
+        # A full softmax is a preview of all columns, of vectors that are not transformed.
+        full = SvdSoftmaxConfig(dim=DIM, lanes=lanes, port_bits=port, queue=256,
+                                transform="supplied", residual=False)
+        whole = measured(full, WORDS, DIM, 1).cycles
+        for columns, count in POINTS:
+            found = measured(config, WORDS, columns, count)
+            rows.append([
+                f"{port} bits, {lanes} lanes", f"{WORDS:,}", columns, f"{count:,}",
+                f"{found.cycles:,}", f"{config.token_cycles(WORDS, columns, count):,}",
+                f"{whole:,}", f"{whole / found.cycles:.1f}",
+                f"{_bytes(full, WORDS, DIM, 1) / _bytes(config, WORDS, columns, count):.1f}",
+                f"{found.preview_use:.1%}", f"{found.tail_use:.1%}"])
     return table(["port", "V", "W", "N", "cycles, simulated", "by the formula", "full softmax",
                   "ratio", "bound of the bytes", "port in use, preview", "full views"], rows)
 
 
-TABLES = {"svd-cycles": cycles}
+TABLES = {"svd-simulated": simulated}

@@ -100,10 +100,12 @@ def test_cycles_and_use_of_the_port(verilator, parameters, store):
     image, vectors = image_of(config, 1021, 48), 4
     inputs = Batches([Vectors(random_vectors(config, random, vectors), 0, 1021, 64)], [image])
     result = outcome(config, inputs, store, latency=(30, 60))
-    ends = result.moved["o"][63::64]
-    assert len(ends) == vectors
+    starts = result.moved["h"][::config.dim]
+    assert len(starts) == vectors
     said = config.token_cycles(1021, 48, 64)
-    assert np.abs(np.diff(ends) / said - 1).max() < 0.05
+    # The latency of the memory, and stalls of the selection, are not in the formula.
+    more = np.diff(starts) / said - 1
+    assert -0.01 < more.min() and more.max() < 0.05
     # Words of the first preview, from the first one to the last.
     words = config.image.preview_words(1021, 48)
     taken = result.memory.taken[config.image.header_words:][:words]
