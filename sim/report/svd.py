@@ -27,7 +27,7 @@ from ..svd.report import percent
 from ..svd.work import count_within, guideline
 from .tools import joined, table
 
-__all__ = ["EXPECTED", "TABLES", "causal", "drawn", "line", "points", "real", "rows",
+__all__ = ["EXPECTED", "TABLES", "causal", "cycles", "drawn", "line", "points", "real", "rows",
            "synthetic"]
 
 # Parts of the columns, and of the words, that the real layer is measured with.
@@ -168,4 +168,43 @@ def synthetic() -> str:
                   "ln(Z'/Z)", "perplexity: exact, approximate"), lines)
 
 
-TABLES = {"svd-real": real, "svd-causal": causal, "svd-synthetic": synthetic}
+# Cycles ------------------------------------------------------------------------------------------
+
+# Words and columns of a layer; lanes and bits of the port.
+LAYERS = ((4096, 384), (30_522, 384), (800_000, 512))
+ENGINES = ((16, 128), (64, 512))
+
+
+def cycles() -> str:
+    """Cycles and bytes of a vector by the engine's formula, against a full softmax on it."""
+    lines = []
+    for vocabulary, dim in LAYERS:
+        for window, count, mark in ((dim // 16, vocabulary // 100, ""),
+                                    (*guideline(vocabulary, dim), ", guideline")):
+            for lanes, port in ENGINES:
+                sizes = {"dim": dim, "max_vocab": vocabulary, "lanes": lanes, "port_bits": port}
+                config = SvdSoftmaxConfig(**sizes)
+                # A preview of all columns, of vectors that are not transformed.
+                exact = SvdSoftmaxConfig(**sizes, transform="supplied", residual=False)
+                few = config.token_cycles(vocabulary, window, count)
+                full = exact.token_cycles(vocabulary, dim, 1)
+                few_bytes = _bytes(config, vocabulary, window, count)
+                full_bytes = _bytes(exact, vocabulary, dim, 0)
+                lines.append((f"{vocabulary} x {dim}{mark}", window, count, lanes, few,
+                              f"{full / few:.2f}", f"{few_bytes / 1e6:.2f}",
+                              f"{full_bytes / few_bytes:.2f}",
+                              f"{few_bytes / config.port_bytes / few:.0%}"))
+    return table(("words x columns", "W", "N", "lanes", "cycles", "full softmax over these",
+                  "MB", "full softmax over this", "port busy"), lines)
+
+
+def _bytes(config: SvdSoftmaxConfig, vocabulary: int, window: int, count: int) -> int:
+    """Bytes that the port carries for a vector: preview, full views, basis."""
+    layout = config.image
+    words = (layout.preview_words(vocabulary, window) + count * layout.tail_words(window)
+             + layout.with_basis * config.dim * layout.basis_row_words)
+    return words * config.port_bytes
+
+
+TABLES = {"svd-real": real, "svd-causal": causal, "svd-synthetic": synthetic,
+          "svd-cycles": cycles}

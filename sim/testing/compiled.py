@@ -7,20 +7,14 @@ from collections.abc import Sequence
 
 from rtl.config import UnitConfig
 
-from ..bench.attention import AttentionJob
-from ..bench.jobs import Job, LoadJob, RowJob
-from ..compiled.attention import compare_attention
-from ..compiled.loads import compare_loads
-from ..compiled.rows import compare_rows
+from ..bench.jobs import Job
+from ..compiled.comparisons import compare
 from ..compiled.simulation import CompiledSimulation
 from ..jobs import make_job
 from ..runner import Design, TestResult
 from ..stimuli.provider import Inputs
 
 __all__ = ["check", "check_job", "design_of"]
-
-COMPARISONS = {RowJob: compare_rows, LoadJob: compare_loads, AttentionJob: compare_attention}
-
 
 @functools.cache
 def design_of(config: UnitConfig, ports: str = "core") -> Design:
@@ -30,7 +24,7 @@ def design_of(config: UnitConfig, ports: str = "core") -> Design:
 
 def check(config: UnitConfig, inputs: Inputs, ports: str = "core",
           tests: Sequence[str] | None = None, seed: int = 0) -> list[TestResult]:
-    """Compare a unit with its model on rows, rows and loads, or sets.
+    """Compare a unit with its model on rows, rows and loads, sets, or batches.
 
     Parameters
     ----------
@@ -57,7 +51,7 @@ def check_job(job: Job, tests: Sequence[str] | None = None) -> list[TestResult]:
     """Compare a unit with what a job expects, as :func:`check` does."""
     design = design_of(job.config, job.ports)
     with CompiledSimulation(design, seed=job.seed) as simulation:
-        results = COMPARISONS[type(job)](simulation, job, tests)
+        results = compare(simulation, job, tests)
     failures = [f"{result.test}: {result.failure}" for result in results if result.failure]
     failures += [f"{result.test}: {result.mismatches} mismatches in {result.outputs} outputs"
                  for result in results if not result.failure

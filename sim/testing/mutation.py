@@ -10,10 +10,12 @@ from rtl.emit import yosys
 
 from ..bench.attention import AttentionJob
 from ..bench.jobs import Job, LoadJob, RowJob
+from ..bench.svd import SvdJob
 from ..compiled.attention import AttentionComparison
 from ..compiled.loads import LoadComparison
 from ..compiled.rows import RowComparison
 from ..compiled.simulation import CompiledSimulation
+from ..compiled.svd import SvdComparison
 from ..runner import Design
 
 __all__ = ["Mutant", "mutants_of", "try_mutants"]
@@ -26,7 +28,8 @@ PINS = r"-port (C|CLK|(RD|WR)_CLK|RD_[AS]RST|INIT|RD_EN) "
 
 
 COMPARISONS = {RowJob: RowComparison, LoadJob: LoadComparison,
-               AttentionJob: AttentionComparison}
+               AttentionJob: AttentionComparison,
+               SvdJob: SvdComparison}
 
 
 @dataclasses.dataclass(frozen=True)

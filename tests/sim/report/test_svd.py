@@ -74,6 +74,13 @@ def test_every_point_is_documented(layer):
     assert [line[1:3] for line in lines] == [*points, *points, ["", ""]]
 
 
+def test_cycles():
+    """The table is the page's, and on a large vocabulary several times a full softmax's speed."""
+    assert cells(svd.cycles()) == documented("svd-cycles")
+    ratios = [float(line[5]) for line in documented("svd-cycles")[2:] if line[3] == "16"]
+    assert min(ratios[2:]) > 2.8 and ratios[-1] > 3
+
+
 def test_without_data(monkeypatch):
     monkeypatch.delenv(masked_words.DATA, raising=False)
     with pytest.raises(ValueError, match="TRANSFORMER_RTL_DATA must name the folder of mlm/head"):

@@ -82,6 +82,22 @@ def test_target_of_arithmetic(inputs, tmp_path, capsys):
     assert report["calibration"] == 90 and report["lines"][0]["figures"]["states"] == 30
 
 
+def test_states_of_another_kind(inputs, tmp_path, capsys):
+    """What is measured is not what was asked for, and the command says so."""
+    _, arrays = inputs
+    # Along the directions that the layer's words differ least in.
+    turn = np.linalg.svd(arrays["matrix"], full_matrices=False)[2][-4:]
+    other = np.random.default_rng(3).normal(size=(120, 4)) @ turn
+    other *= np.abs(arrays["hidden"]).max() / np.abs(other).max()
+    for name, hidden in (("same", arrays["hidden"]), ("other", other)):
+        np.savez(tmp_path / f"{name}.npz", matrix=arrays["matrix"],
+                 hidden=np.concatenate([arrays["hidden"], hidden]))
+        status, _, error = run(capsys, tmp_path / f"{name}.npz", "--agreement", 0.9,
+                               "--calibrate", 120, "--out", tmp_path / name)
+        assert status == 0
+        assert ("sim.svd: warning: The top word stays in" in error) == (name == "other")
+
+
 def test_no_states_left_to_measure_on(inputs, tmp_path, capsys):
     folder, _ = inputs
     assert run(capsys, folder / "matrix.npz", folder / "states.npz", "--calibrate", 120, "--out",

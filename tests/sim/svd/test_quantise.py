@@ -100,6 +100,10 @@ def test_engine_figures_are_of_its_own_log_partition(layer):
     head, states = layer
     q = quantised(layer)
     out = model.run(q.config, q.codes(states.hidden[:20]), q.image, whole=True, softmax=False)
+    assert out.probability is out.probabilities is None
+    whole = model.run(q.config, q.codes(states.hidden[:20]), q.image, whole=True)
+    assert (whole.mixed == out.mixed).all() and (whole.index == out.index).all()
+    assert (whole.log_partition == out.log_partition).all()
     exact = log_partition(out.mixed * q.config.logit_scale)
     assert np.abs(out.log_partition * q.config.log_scale - exact).max() < 0.01
 
