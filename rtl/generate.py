@@ -236,16 +236,18 @@ def _generate_all(wanted: Sequence[UnitConfig], out: pathlib.Path,
     workers = min(len(wanted), os.cpu_count() or 1)
     with concurrent.futures.ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
         # Processes are started before the progress, which is a thread.
-        jobs = [pool.submit(generate, config, out, **options) for config in wanted]
+        # What has most streams takes longest to emit, and goes first.
+        jobs = {config: pool.submit(generate, config, out, **options)
+                for config in sorted(wanted, key=lambda config: -len(config.streams))}
         try:
             with Progress("Generating", len(jobs), "units") as progress:
-                for job in concurrent.futures.as_completed(jobs):
+                for job in concurrent.futures.as_completed(jobs.values()):
                     job.result()
                     progress.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        return [job.result() for job in jobs]
+        return [jobs[config].result() for config in wanted]
 
 
 def _start_worker() -> None:

@@ -29,7 +29,7 @@ from .image import ImageLayout
 from .log_partition import LogNumbers
 from .words import WordLayout
 
-__all__ = ["SvdSoftmaxConfig"]
+__all__ = ["SOFTMAX", "SvdSoftmaxConfig"]
 
 #: Parameters of the softmax that the engine sets, and its own that they are.
 OWN = {"bits": None, "input_scale": "logit_scale", "out_bits": "out_bits", "lanes": None,

@@ -90,7 +90,7 @@ class RowSums(wiring.Component):
 
         # Place in the sequence of words: record or row, part of the row, part of the word.
         record, recorded = Signal(config.port_bits), Signal()
-        part = Signal(range(config.vector_words))
+        place = Signal(range(config.vector_words))
         piece, last_piece = Signal(range(size)), Signal(range(size))
         row = Signal(range(config.image.block_rows))
         take, final, pop = Signal(), Signal(), Signal()
@@ -99,14 +99,14 @@ class RowSums(wiring.Component):
         m.d.comb += [
             last_piece.eq(Mux(wide, size // 2 // config.wide_lanes - 1, size // lanes - 1)),
             take.eq(self.enable & recorded & (self.words.valid | empty)),
-            final.eq((part == self.parts - 1) | empty),
+            final.eq((place == self.parts - 1) | empty),
             pop.eq(take & ~empty & (final | (piece == last_piece))),
             self.words.ready.eq(pop | ~recorded),
             self.ends.eq(take & final), self.record.eq(record),
-            self.read.eq(self.base + part),
+            self.read.eq(self.base + place),
         ]
         with m.If(take):
-            m.d.sync += [part.eq(Mux(final, 0, part + 1)), piece.eq(Mux(pop, 0, piece + 1))]
+            m.d.sync += [place.eq(Mux(final, 0, place + 1)), piece.eq(Mux(pop, 0, piece + 1))]
         with m.If(self.ends):
             m.d.sync += [row.eq(row + 1), record.eq(record >> 32)]
             with m.If((self.kind == Pass.BASIS) | ((self.kind == Pass.PREVIEW) & (row == rest))):
@@ -114,9 +114,9 @@ class RowSums(wiring.Component):
         with m.If(~recorded & self.words.valid):
             m.d.sync += [record.eq(word), recorded.eq(1)]
         with m.If(self.start):
-            m.d.sync += [recorded.eq(self.kind == Pass.TAIL), row.eq(0), part.eq(0), piece.eq(0)]
+            m.d.sync += [recorded.eq(self.kind == Pass.TAIL), row.eq(0), place.eq(0), piece.eq(0)]
 
-        self._sums(m, self._weights(m, piece, wide), take, part == 0, empty)
+        self._sums(m, self._weights(m, piece, wide), take, place == 0, empty)
         return m
 
     def _wide(self):

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rtl.svd.config import SvdSoftmaxConfig
+from rtl.svd.config import SOFTMAX, SvdSoftmaxConfig
 
+from .. import model
 from ..data.power_law import power_law
+from ..reference import softmax
 from ..svd import masked_words
 from ..svd.agreement import Agreement
 from ..svd.basis import BASES, factorise
@@ -28,7 +30,7 @@ from ..svd.work import count_within, guideline
 from .tools import joined, table
 
 __all__ = ["EXPECTED", "TABLES", "causal", "cycles", "drawn", "line", "points", "real", "rows",
-           "synthetic"]
+           "softmaxes", "synthetic"]
 
 # Parts of the columns, and of the words, that the real layer is measured with.
 WINDOWS = (16, 8, 4)
@@ -129,6 +131,40 @@ def _cells(e: Agreement, perplexity: bool) -> tuple[str, ...]:
             f"{e.perplexity:.2f}" if perplexity else f"{e.likelihood:.3f}")
 
 
+# Which softmax ------------------------------------------------------------------------------------
+
+SOFTMAXES = {
+    SOFTMAX: "default",
+    "softmax-e2:plus,code_bits=8,code_fraction_bits=3,sum_fraction_bits=22": "",
+    "softmax-e2:plus": "its sum drops terms below 2^-9",
+    "softmax-softermax:plus": "", "softmax-rexp:online": "", "softmax-lut2d:online": ""}
+"""Units of one pass, and what is to be said of them."""
+
+# States, each a row of all words.
+ROWS = 60
+
+
+def softmaxes() -> str:
+    """Errors of softmax units on the mixed logits of the real layer, in steps of those logits."""
+    head, states = masked_words.load()
+    calibration, others = states[:-MEASURED], states[-MEASURED:]
+    factors = factorise(head, "whitened", calibration.hidden)
+    window, count = points(head)[-2]
+    lines = []
+    for unit, note in SOFTMAXES.items():
+        config = SvdSoftmaxConfig(dim=head.dim, max_vocab=head.vocabulary, max_count=count,
+                                  max_preview=window, softmax=unit)
+        engine = quantise(factors, config, window, count, calibration.hidden)
+        out = model.run(config, engine.codes(others.hidden[:ROWS]), engine.image, whole=True)
+        exact = softmax(out.mixed * config.logit_scale)
+        found = out.probabilities * config.output_scale
+        best = out.mixed.argmax(-1)[:, None]
+        ratios = np.take_along_axis(found, best, 1) / np.take_along_axis(exact, best, 1)
+        lines.append((f"`{unit}`" + (f", {note}" if note else ""), f"{ratios.min():.3f}",
+                      f"{ratios.max():.3f}", f"{np.abs(found - exact).sum(-1).mean():.3f}"))
+    return table(("softmax", "lowest", "highest", "L1"), lines)
+
+
 # Synthetic layers --------------------------------------------------------------------------------
 
 # 30000 words of 512, 200 states. Exponent, perplexity; window, count: top 1, top 5, ln(Z'/Z).
@@ -207,4 +243,4 @@ def _bytes(config: SvdSoftmaxConfig, vocabulary: int, window: int, count: int) -
 
 
 TABLES = {"svd-real": real, "svd-causal": causal, "svd-synthetic": synthetic,
-          "svd-cycles": cycles}
+          "svd-cycles": cycles, "svd-softmaxes": softmaxes}
