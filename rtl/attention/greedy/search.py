@@ -127,7 +127,7 @@ class GreedySearch(wiring.Component):
         over = Signal()
         m.submodules.scores = scores = GreedyScores(self.config)
         m.d.comb += [
-            over.eq(searching & (left <= 1)), step.eq(searching & (left != 0)),
+            over.eq(searching & ~left[1:].any()), step.eq(searching & (left != 0)),
             start.eq(loaded & (over | ~searching) & Mux(turn, scores.clean[1], scores.clean[0])),
             scores.begin.eq(start),
         ]

@@ -600,10 +600,15 @@ def test_wrong_parameter(parameters, message):
         engine(**parameters)
 
 
-def test_one_key_compares_with_no_constant(tmp_path, require_simulator):
-    """A count of one bit is not asked whether it is above 1, which Verilator warns of."""
+@pytest.mark.parametrize("dim", [1, 2])
+def test_one_key_compares_with_no_constant(tmp_path, require_simulator, dim):
+    """A count of one bit, of keys or of iterations, is not asked whether it is above 1.
+
+    Verilator warns of that.
+    """
     require_simulator("verilator")
-    config = Attention.preset("conservative", bits=4, max_keys=1, dim=2, io_lanes=2, scan_lanes=2)
+    config = Attention.preset("conservative", bits=4, max_keys=1, dim=dim, io_lanes=dim,
+                              scan_lanes=2, start_lanes=1)
     source = tmp_path / "design.v"
     source.write_text(verilog.of_unit(config))
     done = subprocess.run(
