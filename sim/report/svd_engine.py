@@ -15,9 +15,9 @@ from ..emission import emitted
 from ..jobs import make_job
 from ..runner import Design
 from ..stimuli.svd import Batch, Batches, random_image, random_vectors
-from .tools import table
+from .tools import cores, table
 
-__all__ = ["TABLES", "Measured", "measured", "simulated"]
+__all__ = ["TABLES", "Measured", "cost", "measured", "simulated"]
 
 # Cycles from a request to its first word.
 LATENCY = 30, 60
@@ -101,4 +101,15 @@ def simulated() -> str:
                   "ratio", "bound of the bytes", "port in use, preview", "full views"], rows)
 
 
-TABLES = {"svd-simulated": simulated}
+def cost() -> str:
+    """Area and delay of the core, 64 lanes, at the vocabulary of a real layer."""
+    configs = [SvdSoftmaxConfig(dim=dim, max_vocab=30_522, lanes=64, port_bits=512)
+               for dim in (384, 512)]
+    rows = [(c.dim, c.lanes, f"{c.max_vocab:,}", f"{f.lut:,}", f"{f.ff:,}", f.carry4, f.dsp,
+             f"{f.bram:g}", f"{f.delay_ps / 1000:.2f}")
+            for c, f in zip(configs, cores(configs), strict=True)]
+    return table(["D", "lanes", "V", "LUT", "FF", "CARRY4", "DSP", "BRAM36", "logic delay, ns"],
+                 rows)
+
+
+TABLES = {"svd-cost": cost, "svd-simulated": simulated}
