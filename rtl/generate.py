@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import errno
 import gc
 import io
 import os
 import pathlib
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from . import measured
@@ -27,11 +25,9 @@ from .emit.ports import axi_latency
 from .emit.yosys import YosysError
 from .options import ArgumentParser, add_parameters, configs
 from .progress import Progress
+from .publish import make_folder, publish
 
-__all__ = ["generate", "main", "publish"]
-
-# What a message says of a folder that can not be made.
-IN_PLACE = "A file is in place of the folder"
+__all__ = ["generate", "main"]
 
 
 def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: bool = False,
@@ -64,46 +60,6 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: boo
         return None
     return synthesis.measure("".join(texts[name] for name in files.sources(config, control)),
                              files.top(config, control))
-
-
-def publish(folder: pathlib.Path, files: Mapping[str, str]) -> None:
-    """Write texts into a folder, which appears whole; one that is there keeps its other files.
-
-    Raises
-    ------
-    OSError
-        If they can not be written; it names the folder, or what is in its place.
-    """
-    try:
-        _write(folder, files)
-    except OSError as error:
-        # A full disk is told of without a name, and by renaming that of a temporary file.
-        if error.filename is not None and error.filename2 is None:
-            raise
-        raise OSError(error.errno, error.strerror, error.filename2 or str(folder)) from None
-
-
-def _write(folder: pathlib.Path, files: Mapping[str, str]) -> None:
-    _make_folder(folder.parent)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, IN_PLACE, str(folder))
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".generate-") as temporary:
-        staged = pathlib.Path(temporary) / folder.name
-        staged.mkdir()
-        for name, text in files.items():
-            (staged / name).write_text(text, encoding="utf-8")
-        if folder.is_dir():
-            for name in files:
-                os.replace(staged / name, folder / name)
-        else:
-            os.rename(staged, folder)
-
-
-def _make_folder(folder: pathlib.Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, IN_PLACE, str(folder)) from None
 
 
 # Command line -----------------------------------------------------------------------------------
@@ -161,7 +117,7 @@ def _run(argv: list[str]) -> int:
                               f"{len(wanted)}")
         print(getattr(wanted[0], f"to_{args.print_config}")(), end="")
         return 0
-    _make_folder(args.out)
+    make_folder(args.out)
     start = time.monotonic()
     _report(wanted, _generate_all(wanted, args.out, synthesise=args.synth, control=args.control))
     print(f"{len(wanted)} unit{'s' * (len(wanted) > 1)} written to {args.out}{os.sep} in "

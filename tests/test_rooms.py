@@ -24,6 +24,7 @@ ALLOWED = {
     "rtl.fixed": (),
     "rtl.parameter": (),
     "rtl.progress": (),
+    "rtl.publish": (),
     "rtl.data_sheet": (),
     "rtl.measured": ("rtl.config", "rtl.parameter"),
     "rtl.tables": ("rtl.fixed",),

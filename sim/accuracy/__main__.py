@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from rtl.progress import Progress
+from rtl.publish import publish
 
 from .errors import AccuracyError, needing_extras
 
@@ -109,9 +109,11 @@ def _run(options: argparse.Namespace) -> int:
                           explain=options.explain, progress=_progress):
         # A table that is kept up to date is worth something if the run is interrupted.
         for path in options.out:
-            _write(path, table.to_json() if path.suffix == ".json" else table.to_markdown())
+            publish(path.parent, {path.name: table.to_json() if path.suffix == ".json"
+                                  else table.to_markdown()})
     if draw is not None:
-        _write(options.plot, draw(table, options.plot.suffix[1:]))
+        publish(options.plot.parent, {
+            options.plot.name: draw(table, options.plot.suffix[1:])})
     _print(table.rows())
     for result in table.results:
         if options.explain and result.alone:
@@ -204,16 +206,6 @@ def _print(rows: Sequence[Sequence[str]]) -> None:
     for row in body:
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)
-
-
-def _write(path: pathlib.Path, content: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content if isinstance(content, bytes) else content.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

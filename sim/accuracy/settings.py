@@ -17,6 +17,7 @@ from typing import Any
 
 from rtl import UnitConfig
 from rtl.generate import generate
+from rtl.publish import publish
 
 from ..model.attention import SCALES
 from .errors import AccuracyError
@@ -131,13 +132,7 @@ class Settings:
         text = {".json": self.to_json, ".toml": self.to_toml}.get(path.suffix)
         if text is None:
             raise AccuracyError(f"Settings file must end in .toml or .json, not {str(path)!r}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_text(text(), encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        publish(path.parent, {path.name: text()})
 
     def emit(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
         """Generate the units as Verilog, and save the settings as ``scales.json`` beside them.

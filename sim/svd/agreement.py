@@ -8,8 +8,9 @@ import numpy as np
 
 from .selection import leaders
 
-__all__ = ["Agreement", "Exact", "Tally", "log_partition"]
+__all__ = ["TOP", "Agreement", "Exact", "Tally", "log_partition"]
 
+#: Leading words that are compared.
 TOP = 5
 
 

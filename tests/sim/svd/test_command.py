@@ -146,14 +146,14 @@ def test_folder_that_can_not_be_written(inputs, tmp_path, capsys):
 def test_failure_leaves_nothing(inputs, tmp_path, capsys, monkeypatch):
     """The disk fills up while the last file is written: none of the others is there."""
     folder, _ = inputs
-    write = type(tmp_path).write_bytes
+    write = type(tmp_path).write_text
 
-    def full(path, content):
+    def full(path, content, **options):
         if "report.json" in path.name:
             raise OSError(28, "No space left on device", str(path))
-        return write(path, content)
+        return write(path, content, **options)
 
-    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    monkeypatch.setattr(type(tmp_path), "write_text", full)
     status, _, error = run(capsys, folder / "matrix.npz", "--out", tmp_path)
     assert status == 1 and "No space left on device" in error
     assert list(tmp_path.iterdir()) == []
