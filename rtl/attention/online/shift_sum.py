@@ -1,0 +1,135 @@
+"""Sums that are shifted as the reference of their row rises, one addition a cycle."""
+
+from amaranth import Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.choose import choose
+
+__all__ = ["ShiftCodes", "ShiftSum", "codes_layout"]
+
+# What a bit of a sum is taken from before the addition.
+STAY, NEAR, SIGN, CLEAR = range(4)
+
+
+def codes_layout(width, block):
+    """What moves the bits of a sum of ``width`` bits.
+
+    ``source`` (2 bits for each bit of the sum): the bit itself, one that is blocks above it, the
+    sign, or 0. ``blocks``: how many blocks above it, less one.
+    """
+    return data.StructLayout({"source": data.ArrayLayout(2, width),
+                              "blocks": range(max(_reach(width, block, 0), 1))})
+
+
+def _reach(width, block, bit):
+    """Blocks above a bit that hold anything but the sign."""
+    return max(-(-(width - 1 - bit) // block) - 1, 0)
+
+
+class ShiftCodes(wiring.Component):
+    """Decoder of the rises of a reference, for all sums of one width.
+
+    Latency 1 cycle, throughput one beat per cycle; never stalls.
+
+    Parameters
+    ----------
+    width : int
+        Width of a sum.
+    block : int
+        Octaves of a block, a power of two.
+    rise_bits : int
+        Width of ``rise``.
+
+    Members
+    -------
+    first : In(1)
+        The beat starts a row: the sums start at 0.
+    rise : In(rise_bits)
+        Blocks by which the reference rises with the beat; ignored with ``first``.
+    octave : In(range(block))
+        Octave of the new reference within its block.
+    o : Out(codes_layout(width, block))
+        What moves the bits of the sums.
+    """
+
+    def __init__(self, width, block, rise_bits):
+        self.width, self.block = width, block
+        super().__init__({"first": In(1), "rise": In(rise_bits), "octave": In(range(block)),
+                          "o": Out(codes_layout(width, block))})
+
+    def elaborate(self, platform):
+        m = Module()
+        kinds = {}
+        for bit in range(self.width):
+            # Bits below the octave of the reference are those that a shift cuts off.
+            kind = _reach(self.width, self.block, bit), min(bit, self.block - 1)
+            if kind not in kinds:
+                reach, low = kind
+                source = kinds[kind] = Signal(2, name=f"source_{reach}_{low}", init=CLEAR)
+                moved = Mux(self.rise == 0, STAY, Mux(self.rise > reach, SIGN, NEAR))
+                m.d.sync += source.eq(Mux(self.first | (self.octave > low), CLEAR, moved))
+            m.d.comb += self.o.source[bit].eq(kinds[kind])
+        m.d.sync += self.o.blocks.eq(self.rise - 1)
+        return m
+
+
+class ShiftSum(wiring.Component):
+    """Signed running sum, relative to a reference that rises by powers of two.
+
+    ::
+
+        o[t] = (o[t - 1] >> blocks, with the bits below the octave cleared) + i[t]
+
+    Both the shift by whole blocks and the bits to clear come from :class:`ShiftCodes`, which makes
+    a bit of the sum one of four: a LUT with the addition, and another one where several blocks can
+    be skipped. Latency 1 cycle, throughput one beat per cycle; never stalls. The caller guarantees
+    that the sum does not overflow.
+
+    Parameters
+    ----------
+    width : int
+        Width of the sum.
+    i_width : int
+        Width of a term.
+    block : int
+        Octaves of a block.
+
+    Members
+    -------
+    valid : In(1)
+        There is a beat.
+    codes : In(codes_layout(width, block))
+        What moves the sum, of that beat.
+    i : In(signed(i_width))
+        Term of the beat.
+    o : Out(signed(width))
+        Sum so far.
+    """
+
+    def __init__(self, width, i_width, block):
+        self.width, self.block = width, block
+        super().__init__({"valid": In(1), "codes": In(codes_layout(width, block)),
+                          "i": In(signed(i_width)), "o": Out(signed(width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        width, sign = self.width, self.o[-1]
+        moved = Signal(signed(width))
+        for bit in range(width):
+            # Beyond the reach of the lowest bits there is only the sign.
+            above = [self.o[min(bit + (k + 1) * self.block, width - 1)]
+                     for k in range(_reach(width, self.block, bit))]
+            near = choose(above, self.codes.blocks) if above else sign
+            with m.Switch(self.codes.source[bit]):
+                with m.Case(STAY):
+                    m.d.comb += moved[bit].eq(self.o[bit])
+                with m.Case(NEAR):
+                    m.d.comb += moved[bit].eq(near)
+                with m.Case(SIGN):
+                    m.d.comb += moved[bit].eq(sign)
+                with m.Case(CLEAR):
+                    m.d.comb += moved[bit].eq(Const(0, 1))
+        with m.If(self.valid):
+            m.d.sync += self.o.eq(self.i + moved)
+        return m
