@@ -1,22 +1,20 @@
 """Sums that are shifted as the reference of their row rises, one addition a cycle."""
 
-from amaranth import Const, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-
-from ...blocks.choose import choose
 
 __all__ = ["ShiftCodes", "ShiftSum", "codes_layout"]
 
 # What a bit of a sum is taken from before the addition.
-STAY, NEAR, SIGN, CLEAR = range(4)
+STAY, NEAR, CLEAR, SIGN = range(4)
 
 
 def codes_layout(width, block):
-    """What moves the bits of a sum of ``width`` bits.
+    """What moves a sum of ``width`` bits.
 
-    ``source`` (2 bits for each bit of the sum): the bit itself, one that is blocks above it, the
-    sign, or 0. ``blocks``: how many blocks above it, less one.
+    ``source`` (2 bits for each bit of the sum): the bit itself, one that is blocks above it,
+    nothing, or the sign. ``blocks``: how many blocks above, less one.
     """
     return data.StructLayout({"source": data.ArrayLayout(2, width),
                               "blocks": range(max(_reach(width, block, 0), 1))})
@@ -63,13 +61,12 @@ class ShiftCodes(wiring.Component):
         kinds = {}
         for bit in range(self.width):
             # Bits below the octave of the reference are those that a shift cuts off.
-            kind = _reach(self.width, self.block, bit), min(bit, self.block - 1)
-            if kind not in kinds:
-                reach, low = kind
-                source = kinds[kind] = Signal(2, name=f"source_{reach}_{low}", init=CLEAR)
+            reach, low = _reach(self.width, self.block, bit), min(bit, self.block - 1)
+            if (reach, low) not in kinds:
+                source = kinds[reach, low] = Signal(2, name=f"source_{reach}_{low}")
                 moved = Mux(self.rise == 0, STAY, Mux(self.rise > reach, SIGN, NEAR))
                 m.d.sync += source.eq(Mux(self.first | (self.octave > low), CLEAR, moved))
-            m.d.comb += self.o.source[bit].eq(kinds[kind])
+            m.d.comb += self.o.source[bit].eq(kinds[reach, low])
         m.d.sync += self.o.blocks.eq(self.rise - 1)
         return m
 
@@ -81,10 +78,9 @@ class ShiftSum(wiring.Component):
 
         o[t] = (o[t - 1] >> blocks, with the bits below the octave cleared) + i[t]
 
-    Both the shift by whole blocks and the bits to clear come from :class:`ShiftCodes`, which makes
-    a bit of the sum one of four: a LUT with the addition, and another one where several blocks can
-    be skipped. Latency 1 cycle, throughput one beat per cycle; never stalls. The caller guarantees
-    that the sum does not overflow.
+    Both the shift by whole blocks and the bits to clear come from :class:`ShiftCodes`. Latency 1
+    cycle, throughput one beat per cycle; never stalls. The caller guarantees that the sum does not
+    overflow.
 
     Parameters
     ----------
@@ -114,22 +110,25 @@ class ShiftSum(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width, sign = self.width, self.o[-1]
-        moved = Signal(signed(width))
-        for bit in range(width):
-            # Beyond the reach of the lowest bits there is only the sign.
-            above = [self.o[min(bit + (k + 1) * self.block, width - 1)]
-                     for k in range(_reach(width, self.block, bit))]
-            near = choose(above, self.codes.blocks) if above else sign
-            with m.Switch(self.codes.source[bit]):
-                with m.Case(STAY):
-                    m.d.comb += moved[bit].eq(self.o[bit])
-                with m.Case(NEAR):
-                    m.d.comb += moved[bit].eq(near)
-                with m.Case(SIGN):
-                    m.d.comb += moved[bit].eq(sign)
-                with m.Case(CLEAR):
-                    m.d.comb += moved[bit].eq(Const(0, 1))
+        sign, moved = self.o[-1], Signal(signed(self.width))
+        for bit in range(self.width):
+            above = [self.o[bit + k * self.block]
+                     for k in range(1, _reach(self.width, self.block, bit) + 1)]
+            # Two-way choices by single bits: Yosys finds the LUT6 in these, and not in a switch.
+            near = _chosen(above, self.codes.blocks) if above else sign
+            last, middle = self.codes.source[bit]
+            m.d.comb += moved[bit].eq(Mux(middle, Mux(last, sign, 0),
+                                          Mux(last, near, self.o[bit])))
         with m.If(self.valid):
             m.d.sync += self.o.eq(self.i + moved)
         return m
+
+
+def _chosen(words, number):
+    """``words[number]``, or the last one beyond their end."""
+    for bit in number:
+        if len(words) == 1:
+            break
+        words = [Mux(bit, *reversed(words[k:k + 2])) if k + 1 < len(words) else words[k]
+                 for k in range(0, len(words), 2)]
+    return words[0]
