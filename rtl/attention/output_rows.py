@@ -1,14 +1,14 @@
 """Rows of outputs: sums are requantised, a beat per cycle, into a queue under credits."""
 
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.choose import choose_by_bits
 from ..blocks.pipeline import delays
 from ..blocks.requantise import RequantiserPipeline
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo
-from .reuse.row_division import RowDivisionPipeline, factor_layout
 
 __all__ = ["OutputRows"]
 
@@ -26,8 +26,10 @@ class OutputRows(wiring.Component):
         Configuration.
     cycles : int
         Cycles from the end of a row to its sums, at most.
-    division : RowDivision or None
-        Division of the sums by that of the row's weights, instead of ``config.output``.
+    division : object or None
+        Division of the sums by that of the row's weights, instead of ``config.output``: its
+        ``factor_layout``, ``stages`` and ``pipeline(low, high)``, as those of
+        :class:`~rtl.attention.reuse.row_division.RowDivision`.
 
     Members
     -------
@@ -43,7 +45,7 @@ class OutputRows(wiring.Component):
         Sums.
     set_end : In(1)
         The row is the last one of its set.
-    factor : In(factor_layout(division))
+    factor : In(division.factor_layout)
         Factor of the row. Only with a division.
     o : Out(stream.Signature(config.output_layout))
         Outputs, ``last`` in the last beat of a set's last row.
@@ -60,13 +62,12 @@ class OutputRows(wiring.Component):
             "may_end": Out(1), "left": Out(range(self.rows + 1)), "end": In(1), "done": In(1),
             "sums": In(data.ArrayLayout(signed(config.sum_bits), config.dim)), "set_end": In(1),
             "o": Out(stream.Signature(config.output_layout)),
-            **({"factor": In(factor_layout(division))} if division else {}),
+            **({"factor": In(division.factor_layout)} if division else {}),
         })
 
     @staticmethod
     def _stages(config, division):
-        return RowDivisionPipeline.LATENCY if division else \
-            RequantiserPipeline.stages(config.output)
+        return division.stages if division else RequantiserPipeline.stages(config.output)
 
     @classmethod
     def latency_of(cls, config, division=None):
@@ -114,7 +115,7 @@ class OutputRows(wiring.Component):
                 m.d.sync += group.eq(group + 1)
                 with m.If(group == beats - 1):
                     m.d.sync += emitting.eq(0)
-            sums = [Array(held[k::lanes])[group] for k in range(lanes)]
+            sums = [choose_by_bits(held[k::lanes], group) for k in range(lanes)]
             valid, last = emitting, ending & (group == beats - 1)
             if self.division:
                 factor = Signal.like(self.factor, name="factor_held")
@@ -126,7 +127,7 @@ class OutputRows(wiring.Component):
         for k, total in enumerate(sums):
             selected = Signal(signed(config.sum_bits), name=f"selected_{k}", reset_less=True)
             if self.division:
-                rounding = RowDivisionPipeline(self.division, *config.sum_range)
+                rounding = self.division.pipeline(*config.sum_range)
                 m.d.comb += rounding.factor.eq(chosen)
             else:
                 rounding = RequantiserPipeline(config.output, *config.sum_range, selected.shape())

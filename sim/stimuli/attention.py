@@ -82,6 +82,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only(False)
     if name == "lanes" and (values["reuse"] or values["select"] != "none"):
         return draw.Only(1)
+    if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
+        return draw.Only("two-pass")
     if name == "causal" and values["select"] == "greedy":
         return draw.Only(False)
     if name == "io_lanes":

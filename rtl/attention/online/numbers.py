@@ -182,6 +182,11 @@ class OnlineNumbers:
 
     # Hardware ----------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def largest_octave(self):
+        """Octave of the highest reference."""
+        return self.grid.octave((1 << self.grid.bucket_bits) - 1)
+
     @property
     def term_bits(self):
         """Width of a term that is shifted to the octave of its reference."""

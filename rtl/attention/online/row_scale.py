@@ -1,5 +1,7 @@
 """Hardware of a :class:`~rtl.attention.online.numbers.RowScale`: once a row, and per output."""
 
+import dataclasses
+
 from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -8,9 +10,9 @@ from ...blocks.block_table import BlockTable
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
 from ...fixed import half, saturated, signed_width
-from .numbers import BLOCK, RowScale
+from .numbers import BLOCK, OnlineNumbers, RowScale
 
-__all__ = ["RowFactor", "ScalePipeline", "factor_layout"]
+__all__ = ["OnlineDivision", "RowFactor", "ScalePipeline"]
 
 # Bits of a sum that the lower one of two DSP blocks multiplies.
 LOW_BITS = 17
@@ -18,11 +20,33 @@ LOW_BITS = 17
 PORT_BITS = 25
 
 
-def factor_layout(numbers):
-    """Factor of a row: ``word``, and ``place`` of the sum's leading one above the least place."""
+def _factor_layout(numbers):
     low, high = numbers.places
     return data.StructLayout({"word": RowScale.FACTOR_BITS,
                               "place": range(high + BLOCK - low)})
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineDivision:
+    """From weighted sums and the sum of a row to outputs, for
+    :class:`~rtl.attention.output_rows.OutputRows`.
+    """
+
+    numbers: OnlineNumbers
+
+    @property
+    def factor_layout(self):
+        """Factor of a row: ``word``, and ``place`` of its sum's leading one above the least."""
+        return _factor_layout(self.numbers)
+
+    @property
+    def stages(self):
+        """Cycles from a weighted sum to its output."""
+        return ScalePipeline.LATENCY
+
+    def pipeline(self, low, high):
+        """Hardware for sums as they are held, of ``low..high``."""
+        return ScalePipeline(self.numbers)
 
 
 class RowFactor(wiring.Component):
@@ -41,7 +65,7 @@ class RowFactor(wiring.Component):
         Sum of a row's terms as it is held; without a key, 0, the factor is undefined.
     multiplier : In(16)
         Multiplier of the outputs' scale, three cycles after ``total``.
-    o : Out(factor_layout(numbers))
+    o : Out(OnlineDivision(numbers).factor_layout)
         Factor of the row.
     """
 
@@ -51,7 +75,7 @@ class RowFactor(wiring.Component):
         self.numbers = numbers
         super().__init__({"total": In(numbers.held_sum.bit_length()),
                           "multiplier": In(RowScale.MULTIPLIER_BITS),
-                          "o": Out(factor_layout(numbers))})
+                          "o": Out(_factor_layout(numbers))})
 
     def elaborate(self, platform):
         m = Module()
@@ -90,7 +114,7 @@ class ScalePipeline(wiring.Component):
     -------
     i : In(signed(held_width))
         Weighted sum as it is held.
-    factor : In(factor_layout(numbers))
+    factor : In(OnlineDivision(numbers).factor_layout)
         Factor of its row, with ``i``.
     o : Out(signed(scale.bits))
         Result, rounded half up, saturated.
@@ -101,7 +125,7 @@ class ScalePipeline(wiring.Component):
     def __init__(self, numbers):
         self.numbers = numbers
         super().__init__({"i": In(signed(numbers.held_width)),
-                          "factor": In(factor_layout(numbers)),
+                          "factor": In(_factor_layout(numbers)),
                           "o": Out(signed(numbers.scale.bits))})
 
     def elaborate(self, platform):

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...blocks.barrel_shift import shift_left
 from ...blocks.block_table import BlockTable
 from ...blocks.lookup import lookup
 from ...blocks.maximum import RunningMax
@@ -15,6 +16,9 @@ __all__ = ["RowTerms"]
 
 # Tables with larger addresses go to block RAM, if the lanes share one in pairs.
 LOOKUP_BITS = TABLE_BITS + 1
+
+# Positions are registered, even those that take wires: logits come out of LUT RAM.
+POSITION_CYCLES = 1
 
 
 class RowTerms(wiring.Component):
@@ -48,7 +52,7 @@ class RowTerms(wiring.Component):
         ``valid`` and ``first``, with the terms.
     rise : Out(rise_bits)
         Blocks by which the beat raises the reference; undefined with ``o_first``.
-    octave : Out(range(BLOCK))
+    octave : Out(range(octaves))
         Octave of the reference within its block.
     """
 
@@ -60,19 +64,23 @@ class RowTerms(wiring.Component):
             "valid": In(1), "first": In(1),
             "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), lanes)),
             "o_valid": Out(1), "o_first": Out(1), "rise": Out(self.rise_bits(numbers)),
-            "octave": Out(range(BLOCK))})
+            "octave": Out(range(self.octaves(numbers)))})
 
     @staticmethod
     def rise_bits(numbers):
         """Width of a rise, in blocks."""
-        return max((numbers.grid.octave((1 << numbers.grid.bucket_bits) - 1)
-                    // BLOCK).bit_length(), 1)
+        return max((numbers.largest_octave // BLOCK).bit_length(), 1)
+
+    @staticmethod
+    def octaves(numbers):
+        """Octaves of a block that a reference can have."""
+        return min(numbers.largest_octave + 1, BLOCK)
 
     @staticmethod
     def stages(numbers):
         """Latency, in cycles."""
         maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.lanes)
-        return _position_cycles(numbers) + maximum + 1 + 1 + _table_cycles(numbers) + 1
+        return POSITION_CYCLES + maximum + 1 + 1 + _table_cycles(numbers) + 1
 
     @property
     def latency(self):
@@ -83,14 +91,14 @@ class RowTerms(wiring.Component):
         m = Module()
         numbers, grid = self.numbers, self.numbers.grid
         lanes = numbers.lanes
-        found = _position_cycles(numbers) + RunningMax.stages(grid.bucket_bits, lanes)
+        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, lanes)
         # The reference is registered behind the maximum, then the distance, the term, its shift.
         looked_up = found + 2 + _table_cycles(numbers)
         valids = delays(m, self.valid, looked_up + 1, "valid")
         firsts = delays(m, self.first, looked_up + 1, "first")
         lives = delays(m, self.live, found + 1, "live")
 
-        position = Positions(numbers, _position_cycles(numbers))
+        position = Positions(numbers, POSITION_CYCLES)
         positions, waiting = position(m, self.i, found + 1 - position.latency)
         m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, lanes)
         m.d.comb += [
@@ -105,11 +113,11 @@ class RowTerms(wiring.Component):
                          octave.eq(references.octave(m, maximum.candidate))]
 
         words = self._words(m, reference, waiting, lives[found + 1])
-        place = delays(m, octave[:BLOCK.bit_length() - 1], 1 + _table_cycles(numbers),
+        place = delays(m, octave[:len(self.octave)], 1 + _table_cycles(numbers),
                        "place")[-1]
         for k, word in enumerate(words):
             shifted = Signal(numbers.term_bits, name=f"shifted_{k}", reset_less=True)
-            m.d.sync += shifted.eq(word << place)
+            m.d.sync += shifted.eq(shift_left(m, word, place, numbers.term_bits, f"moved_{k}"))
             m.d.comb += self.o[k].eq(shifted)
 
         block, before = octave[BLOCK.bit_length() - 1:], Signal(len(self.rise), name="before")
@@ -149,11 +157,6 @@ class RowTerms(wiring.Component):
         m.d.comb += [port.eq(index) for port, index in zip(table.index, indices, strict=True)]
         late = delays(m, Cat(near), table.latency, "near")[-1]
         return [Mux(late[k], word, 0) for k, word in enumerate(table.o)]
-
-
-def _position_cycles(numbers):
-    # A factor that is a power of two takes wires, or the addition of a constant.
-    return int(numbers.grid.factors[1] > 0)
 
 
 def _table_cycles(numbers):

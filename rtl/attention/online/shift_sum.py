@@ -1,8 +1,10 @@
 """Sums that are shifted as the reference of their row rises, one addition a cycle."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from ...blocks.choose import choose_by_bits
 
 __all__ = ["ShiftCodes", "ShiftSum", "codes_layout"]
 
@@ -14,15 +16,27 @@ def codes_layout(width, block):
     """What moves a sum of ``width`` bits.
 
     ``source`` (2 bits for each bit of the sum): the bit itself, one that is blocks above it,
-    nothing, or the sign. ``blocks``: how many blocks above, less one.
+    nothing, or the sign. ``blocks``: how many blocks above, for the bits of each reach of two or
+    more, as :func:`_number` says.
     """
-    return data.StructLayout({"source": data.ArrayLayout(2, width),
-                              "blocks": range(max(_reach(width, block, 0), 1))})
+    reaches = sorted({_reach(width, block, bit) for bit in range(width)} - {0, 1})
+    return data.StructLayout({
+        "source": data.ArrayLayout(2, width),
+        "blocks": data.StructLayout({f"reach_{reach}": range(reach) for reach in reaches})})
 
 
 def _reach(width, block, bit):
     """Blocks above a bit that hold anything but the sign."""
     return max(-(-(width - 1 - bit) // block) - 1, 0)
+
+
+def _number(reach, blocks):
+    """Code of the blocks that are skipped, 1 to ``reach``.
+
+    Bits of different reach share choices between the same words, which would put a third LUT before
+    the addition, unless their codes differ: they count up or down.
+    """
+    return reach - blocks if reach & 1 else blocks - 1
 
 
 class ShiftCodes(wiring.Component):
@@ -35,9 +49,11 @@ class ShiftCodes(wiring.Component):
     width : int
         Width of a sum.
     block : int
-        Octaves of a block, a power of two.
+        Octaves of a block.
     rise_bits : int
         Width of ``rise``.
+    octaves : int
+        Octaves of a block that a reference can have, at most ``block``.
 
     Members
     -------
@@ -45,15 +61,15 @@ class ShiftCodes(wiring.Component):
         The beat starts a row: the sums start at 0.
     rise : In(rise_bits)
         Blocks by which the reference rises with the beat; ignored with ``first``.
-    octave : In(range(block))
+    octave : In(range(octaves))
         Octave of the new reference within its block.
     o : Out(codes_layout(width, block))
         What moves the bits of the sums.
     """
 
-    def __init__(self, width, block, rise_bits):
-        self.width, self.block = width, block
-        super().__init__({"first": In(1), "rise": In(rise_bits), "octave": In(range(block)),
+    def __init__(self, width, block, rise_bits, octaves):
+        self.width, self.block, self.octaves = width, block, octaves
+        super().__init__({"first": In(1), "rise": In(rise_bits), "octave": In(range(octaves)),
                           "o": Out(codes_layout(width, block))})
 
     def elaborate(self, platform):
@@ -64,10 +80,14 @@ class ShiftCodes(wiring.Component):
             reach, low = _reach(self.width, self.block, bit), min(bit, self.block - 1)
             if (reach, low) not in kinds:
                 source = kinds[reach, low] = Signal(2, name=f"source_{reach}_{low}")
-                moved = Mux(self.rise == 0, STAY, Mux(self.rise > reach, SIGN, NEAR))
-                m.d.sync += source.eq(Mux(self.first | (self.octave > low), CLEAR, moved))
+                # No comparison that the widths decide already.
+                beyond = self.rise > reach if reach < (1 << len(self.rise)) - 1 else 0
+                cut = self.octave > low if low < self.octaves - 1 else 0
+                moved = Mux(self.rise == 0, STAY, Mux(beyond, SIGN, NEAR))
+                m.d.sync += source.eq(Mux(self.first | cut, CLEAR, moved))
             m.d.comb += self.o.source[bit].eq(kinds[reach, low])
-        m.d.sync += self.o.blocks.eq(self.rise - 1)
+        for name in self.o.blocks.shape().members:
+            m.d.sync += self.o.blocks[name].eq(_number(int(name.removeprefix("reach_")), self.rise))
         return m
 
 
@@ -112,10 +132,11 @@ class ShiftSum(wiring.Component):
         m = Module()
         sign, moved = self.o[-1], Signal(signed(self.width))
         for bit in range(self.width):
-            above = [self.o[bit + k * self.block]
-                     for k in range(1, _reach(self.width, self.block, bit) + 1)]
+            reach = _reach(self.width, self.block, bit)
+            above = {_number(reach, k): self.o[bit + k * self.block] for k in range(1, reach + 1)}
             # Two-way choices by single bits: Yosys finds the LUT6 in these, and not in a switch.
-            near = _chosen(above, self.codes.blocks) if above else sign
+            near = choose_by_bits([above[k] for k in range(reach)], self._blocks(reach)) \
+                if reach else sign
             last, middle = self.codes.source[bit]
             m.d.comb += moved[bit].eq(Mux(middle, Mux(last, sign, 0),
                                           Mux(last, near, self.o[bit])))
@@ -123,12 +144,6 @@ class ShiftSum(wiring.Component):
             m.d.sync += self.o.eq(self.i + moved)
         return m
 
-
-def _chosen(words, number):
-    """``words[number]``, or the last one beyond their end."""
-    for bit in number:
-        if len(words) == 1:
-            break
-        words = [Mux(bit, *reversed(words[k:k + 2])) if k + 1 < len(words) else words[k]
-                 for k in range(0, len(words), 2)]
-    return words[0]
+    def _blocks(self, reach):
+        """Code of the blocks that the bits of a reach skip."""
+        return self.codes.blocks[f"reach_{reach}"] if reach > 1 else Const(0, 1)

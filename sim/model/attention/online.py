@@ -32,10 +32,15 @@ class RowSums:
     weighted: np.ndarray
 
 
-def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
-            v: np.ndarray) -> np.ndarray:
-    """Return the outputs (sets, queries, dim); arguments as of :func:`row_sums`."""
-    return scaled(numbers, row_sums(numbers, x, hidden, v))
+def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
+            requantise: object | None = None) -> np.ndarray:
+    """Return the outputs (sets, queries, dim); arguments as of :func:`row_sums`.
+
+    ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
+    place of the scale of the numbers.
+    """
+    scale = numbers.scale if requantise is None else _scale(numbers.scale, requantise)
+    return scaled(numbers, row_sums(numbers, x, hidden, v), scale)
 
 
 def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
@@ -98,10 +103,9 @@ def _terms(numbers, x, hidden):
     return np.diff(octave, axis=-1, prepend=octave[..., :1]), terms
 
 
-def scaled(numbers: object, sums: RowSums) -> np.ndarray:
+def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
     """Return the outputs (sets, queries, dim) of sums: ``saturate(round(A T / S))``."""
-    scale, bits = numbers.scale, numbers.scale.MANTISSA_BITS
-    total = sums.total[..., None]
+    bits, total = scale.MANTISSA_BITS, sums.total[..., None]
     # A sum has less bits than a float holds exactly.
     place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1,
                        numbers.places[0])
@@ -111,3 +115,12 @@ def scaled(numbers: object, sums: RowSums) -> np.ndarray:
     shift = np.minimum(scale.exponent(place), 62)
     result = clip((sums.weighted * factor + half(shift)) >> shift, *signed_range(scale.bits))
     return np.where(total > 0, result, 0)
+
+
+def _scale(scale, requantise):
+    """The scale of the multipliers and shifts of a requantiser, the multipliers' top bits set."""
+    multiplier = np.asarray(requantise.multiplier, np.int64)
+    up = scale.MULTIPLIER_BITS - np.frexp(multiplier.astype(np.float64))[1].astype(np.int64)
+    return dataclasses.replace(
+        scale, multiplier=multiplier << np.maximum(up, 0) >> np.maximum(-up, 0),
+        shift=requantise.shift + up)

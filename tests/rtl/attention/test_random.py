@@ -33,3 +33,4 @@ def test_every_kind_is_drawn():
     assert {config.sort for config in configs if config.select == "greedy"} == {
         "hardware", "host"}
     assert sum(config.reuse for config in configs) > 4
+    assert sum(config.datapath == "online" for config in configs) > 20

@@ -45,7 +45,7 @@ class Sums(wiring.Component):
         m.d.sync += valid.eq(terms.o_valid)
         for out, factors in ((self.total, [1] * own.lanes), (self.weighted, values)):
             width = len(out)
-            codes = ShiftCodes(width, BLOCK, RowTerms.rise_bits(own))
+            codes = ShiftCodes(width, BLOCK, RowTerms.rise_bits(own), RowTerms.octaves(own))
             total = ShiftSum(width, width, BLOCK)
             m.submodules += [codes, total]
             m.d.sync += total.i.eq(

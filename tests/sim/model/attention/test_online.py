@@ -20,7 +20,7 @@ def test_equations(name):
         total, sums, y = one_by_one(own, x, hidden, v)
         found = online.row_sums(own, x[None, None], hidden[None, None], v[None])
         assert (found.total.item(), found.weighted[0, 0].tolist()) == (total, sums), case
-        assert online.scaled(own, found)[0, 0].tolist() == y, case
+        assert online.scaled(own, found, own.scale)[0, 0].tolist() == y, case
 
 
 def test_rows_beside_each_other():
