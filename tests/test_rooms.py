@@ -49,9 +49,11 @@ ALLOWED = {
     # What runs inside a simulator, and what it is given.
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
-    "sim.data": ("rtl", "sim.reference"),
-    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
-    "sim.svd": ("rtl", "sim.model", "sim.data"),
+    "sim.errors": (),
+    "sim.data": ("rtl", "sim.reference", "sim.errors"),
+    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
+                     "sim.errors"),
+    "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {
