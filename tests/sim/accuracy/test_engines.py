@@ -124,6 +124,28 @@ def test_every_engine_is_bit_exact(name, per_head):
                              "aggressive": "greedy"}.get(name, "predict")
 
 
+@pytest.mark.parametrize("padding", ("left", "right"))
+def test_pace(padding):
+    """Texts of 12, 9 and 5 tokens, 26 queries a head; padding is no key, and no query."""
+    for build, engine, seen, met, cycles in (
+            # A query sees all keys of its text, in words of 4.
+            (bert, "dense", 250 / 26, 250 / 26, (12 * 3 + 9 * 3 + 5 * 2) / 26),
+            (bert, "sign", 250 / 26, 3, (12 * 3 + 9 * 3 + 5 * 3) / 26),
+            # Those up to its own.
+            (llama, "dense", 138 / 26, 138 / 26, (4 + 8 + 12 + 4 + 8 + 3 + 4 + 2) / 26)):
+        built, batch = made(build), text(padding)
+        hw = accuracy.approximate(built, attention=ENGINES[engine], calibrate=[batch])
+        for errors in hw.compare([batch]).places:
+            assert (errors.seen, errors.met) == pytest.approx((seen, met))
+            assert errors.cycles == pytest.approx(cycles)
+    built = made(bert)
+    hw = accuracy.approximate(built, attention=ENGINES["aggressive"], calibrate=[batch])
+    config = hw.settings.attention["encoder.layer.0.attention.self"][0]
+    least = min(config.query_cycles(keys, 1) for keys in (5, 9, 12))
+    for errors in hw.compare([batch]).places:
+        assert 1 <= errors.met <= errors.seen and errors.cycles >= least
+
+
 @pytest.mark.parametrize("build", (gpt2, llama))
 @pytest.mark.parametrize("padding", (None, "left"))
 def test_generate_equals_a_run_without_cache(build, padding):
