@@ -87,10 +87,13 @@ class Truncate:
         Number of the set.
     keys : int
         Keys that stay, counted from position 0, modulo ``2**position_bits``; 0 is always none.
+    abort : bool
+        Values that are late go too: queries that wait for them fail.
     """
 
     set: int
     keys: int = 0
+    abort: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -187,7 +190,7 @@ class ResidentSets:
             self._append(command)
         elif isinstance(command, Truncate):
             if self._is_there(command.set):
-                self._sets[command.set].truncate(command.keys)
+                self._sets[command.set].truncate(command.keys, command.abort)
         else:
             self._query(command)
 
@@ -274,7 +277,7 @@ class _Set:
         self.complete = self.keys
         self.waiting.clear()
 
-    def truncate(self, keys):
+    def truncate(self, keys, abort):
         if keys and self.wrapped:
             keys = self.keys + self._relative(keys - self.keys)
         self.refused = False
@@ -287,10 +290,10 @@ class _Set:
             # As high as it may be; nothing is left in the ring.
             keys += 1 << self.regions.position_bits
         for end, answer in self.waiting:
-            lost = (end > keys) & (end > self.complete)
+            lost = abort & (end > keys) & (end > self.complete)
             answer.y[lost], answer.marked[lost] = 0, True
         self.position[self.position >= least] = -1
-        self.keys, self.complete = keys, min(self.complete, keys)
+        self.keys = keys
         self.truncated = True
 
     def _relative(self, distance):

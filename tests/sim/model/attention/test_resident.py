@@ -224,11 +224,13 @@ def test_truncate_with_late_values():
     k, v = some(6)
     q = np.ones((6, DIM), int)
     commands = [Append(0, k[:2], v[:2]), Append(0, k[2:], v[2:], late=True), Query(0, q)]
-    assert marks(regions, [*commands, Truncate(0, 4), Values()]) == [[False] * 4 + [True] * 2]
-    assert marks(regions, [*commands, Values(), Truncate(0, 4)]) == [[False] * 6]
-    assert marks(regions, [*commands, Truncate(0)]) == [[False] * 2 + [True] * 4]
-    assert marks(regions, [*commands, Truncate(0, 4), Append(0, k[:1], v[:1], late=True),
-                           Query(0, ONE, 4), Truncate(0, 4)]) == [
+    assert marks(regions, [*commands, Truncate(0, 4, abort=True), Values()]) == [
+        [False] * 4 + [True] * 2]
+    assert marks(regions, [*commands, Values(), Truncate(0, 4, abort=True)]) == [[False] * 6]
+    assert marks(regions, [*commands, Truncate(0, 4), Values()]) == [[False] * 6]
+    assert marks(regions, [*commands, Truncate(0, abort=True)]) == [[False] * 2 + [True] * 4]
+    assert marks(regions, [*commands, Truncate(0, 4, abort=True), Append(
+        0, k[:1], v[:1], late=True), Query(0, ONE, 4), Truncate(0, 4, abort=True)]) == [
         [False] * 4 + [True] * 2, [True]]
 
 
