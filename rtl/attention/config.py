@@ -11,6 +11,7 @@ import math
 from fractions import Fraction
 
 from amaranth import signed
+from amaranth.lib import data
 
 from ..config import UnitConfig, register
 from ..data_sheet import DataSheet, Format
@@ -18,16 +19,14 @@ from ..fixed import Requantiser, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
-from .engine import DenseAttention
+from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
-from .greedy.engine import GreedyAttention
-from .greedy.search import GreedySearch
-from .predict.engine import PredictiveAttention
 from .predict.predictors import PREDICTORS, predictor
-from .reuse.engine import ReuseAttention
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
+from .reuse.tail import ReuseTail
+from .selections import SELECTIONS
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -78,7 +77,7 @@ class AttentionConfig(UnitConfig):
     :class:`~rtl.attention.predict.prediction.Prediction`). With ``reuse`` the weights are codes of
     the exponentials, which are kept for values of further layers, and ``y_j = sat(round(a_j *
     (value_scale / output_scale) / sum_i w_i))``
-    (:class:`~rtl.attention.reuse.engine.ReuseAttention`).
+    (:class:`~rtl.attention.reuse.tail.ReuseTail`).
     """
 
     UNIT = "attention"
@@ -116,7 +115,7 @@ class AttentionConfig(UnitConfig):
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
 
-    select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
+    select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
     predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
@@ -290,6 +289,21 @@ class AttentionConfig(UnitConfig):
         return rule.dims if self.select == "predict" and rule.partial else 0
 
     @property
+    def known_bits(self):
+        """Width of that part, unsigned."""
+        return self.predictor_config.score_bits if self.known_dims else 0
+
+    @property
+    def known_offset(self):
+        """Constant that it carries on top."""
+        return self.predictor_config.offset if self.known_dims else 0
+
+    @property
+    def unstored_layout(self):
+        """Layout of the elements of a key that only the prediction needs."""
+        return data.ArrayLayout(signed(self.bits), self.known_dims)
+
+    @property
     def iterations(self):
         """Iterations of the greedy search, until the input ``iterations`` says otherwise."""
         return math.floor(self.iterations_per_key * self.max_keys + 0.5)
@@ -387,7 +401,7 @@ class AttentionConfig(UnitConfig):
 
         In an idle engine with no more than ``lanes`` keys loaded (:meth:`query_latency`).
         """
-        return self._engine.latency_of(self)
+        return Attention.latency_of(self)
 
     @classmethod
     def algorithm(cls):
@@ -429,7 +443,7 @@ class AttentionConfig(UnitConfig):
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""
         beats = -(-keys // self.lanes)
-        return self.latency + (beats - 1) + self.softmax_config.passes * (beats - 1)
+        return self.latency + (1 + tail_of(self).passes_of(self)) * (beats - 1)
 
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
@@ -437,13 +451,7 @@ class AttentionConfig(UnitConfig):
         With ``select`` the keys that a query keeps on average count, and all for their prediction;
         with a greedy search its candidates, its iterations and what surrounds them.
         """
-        if self.select == "greedy":
-            return max(GreedySearch.cycles_of(self, keys), keys if kept is None else kept,
-                       self.vector_beats)
-        if self.select == "none":
-            return max(-(-keys // self.lanes), self.vector_beats)
-        return max(-(-keys // self.predict_lanes), keys if kept is None else kept,
-                   self.vector_beats)
+        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.vector_beats)
 
     def sort_cycles(self, keys):
         """Cycles until a greedy search's columns of a set are there, from set to set."""
@@ -458,16 +466,8 @@ class AttentionConfig(UnitConfig):
 
     def reuse_cycles(self, keys):
         """Cycles per query of values that reuse a map: two queries at a time."""
-        return max(keys, ReuseAttention.pair_gap(self) + self.vector_beats + 2) / 2
+        return max(keys, ReuseTail.pair_gap(self) + self.vector_beats + 2) / 2
 
     def create(self):
         """Create the unit's hardware."""
-        return self._engine(self)
-
-    @property
-    def _engine(self):
-        """Class of the hardware."""
-        if self.reuse:
-            return ReuseAttention
-        return {"none": DenseAttention, "predict": PredictiveAttention,
-                "greedy": GreedyAttention}[self.select]
+        return Attention(self)
