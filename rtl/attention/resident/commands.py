@@ -1,6 +1,6 @@
 """State of the sets, and the commands that change it and ask for it."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -280,7 +280,7 @@ class CommandSequencer(wiring.Component):
 
 def _beyond(keys, regions):
     """Whether the next key's position is in the ring."""
-    return keys[-1] | (keys >= regions.sink_keys)
+    return keys[-1] | (keys >= regions.sink_keys) if regions.sink_keys else Const(1)
 
 
 def _wrapped(word, words):

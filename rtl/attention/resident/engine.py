@@ -9,16 +9,16 @@
             '-> loads -> values' store <- v ------------------------------------'
 """
 
-from amaranth import Cat, Module, Signal, unsigned
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...stream.fifo import Fifo
 from ..dot_array import DotArray
+from ..engine import tail_of
 from ..query_intake import QueryIntake
-from ..two_pass import TwoPassTail
 from .commands import CommandSequencer
-from .layouts import CommandLayout, PacketLayout
+from .layouts import PacketLayout
 from .marks import MarkedOutput
 from .rows import VisibleRows
 from .store import ResidentStore
@@ -31,23 +31,21 @@ PACKETS = 8
 
 
 class ResidentAttention(wiring.Component):
-    """Attention of queries to keys and values that stay in the engine; see :class:`Regions`.
+    """Attention of queries to sets that stay in the engine; see :class:`AttentionConfig`.
 
     Commands come on ``c``; the vectors of an append on ``k`` and ``v``, the queries of a packet on
     ``q``, each stream in the order of the commands and with ``last`` in the last beat of a
     command's vectors. Outputs come in the order of the queries.
 
     Throughput: one query in as many cycles as it sees words of keys, and no fewer than
-    ``vector_beats``; latency of a query of ``n`` keys ``latency_of(config) + passes (n / lanes -
-    1)`` cycles from the last beat of it, its key and its value accepted, in an idle engine. Empty
-    after reset, which takes a cycle a set.
+    ``vector_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
+    accepted to its output's first beat valid in an idle engine whose keys and values are there;
+    they are a cycle after their last beat. Empty after reset, which takes a cycle a set.
 
     Parameters
     ----------
     config : AttentionConfig
         Configuration.
-    regions : Regions
-        Memory of the sets.
 
     Members
     -------
@@ -57,9 +55,9 @@ class ResidentAttention(wiring.Component):
         Queries.
     k : In(stream.Signature(config.key_layout))
         Keys.
-    v : In(stream.Signature(config.vector_layout))
+    v : In(stream.Signature(config.value_layout))
         Values.
-    o : Out(stream.Signature(marked))
+    o : Out(stream.Signature(config.marked_layout))
         One vector a query, ``last`` in the last beat of a packet; ``use`` is 1 for an answer that
         failed, which is 0.
     error : Out(1)
@@ -67,35 +65,36 @@ class ResidentAttention(wiring.Component):
         set or a head that is not there. Sticky until reset.
     """
 
-    def __init__(self, config, regions):
-        self.config, self.regions = config, regions
-        output = config.output_layout
-        #: Layout of an output beat.
-        self.marked = type(output)(output.element, output.lanes, use=unsigned(1))
+    def __init__(self, config):
+        self.config = config
         super().__init__({
-            "c": In(stream.Signature(CommandLayout())),
-            "q": In(stream.Signature(config.vector_layout)),
-            "k": In(stream.Signature(config.key_layout)),
-            "v": In(stream.Signature(config.vector_layout)),
-            "o": Out(stream.Signature(self.marked)), "error": Out(1),
+            **{name: (Out if name == "o" else In)(stream.Signature(layout))
+               for name, layout in config.streams.items()},
+            "error": Out(1),
         })
+
+    @classmethod
+    def latency_of(cls, config):
+        """Latency of a query of one word; see :attr:`AttentionConfig.latency`."""
+        return 1 + DotArray.latency_of(config) + tail_of(config).latency_of(config)
 
     def elaborate(self, platform):
         m = Module()
-        config, regions = self.config, self.regions
+        config, regions = self.config, self.config.regions
         beats = config.vector_beats
         m.submodules.commands = commands = CommandSequencer(regions)
         m.submodules.keys = keys = ResidentStore(config.key_layout, beats, regions,
                                                  memory=config.memory)
-        m.submodules.values = values = ResidentStore(config.vector_layout, beats, regions,
+        m.submodules.values = values = ResidentStore(config.value_layout, beats, regions,
                                                      memory=config.memory, cut=True)
         m.submodules.packets = packets = Fifo(PacketLayout(regions), PACKETS)
         m.submodules.rows = rows = VisibleRows(regions)
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
-        m.submodules.tail = tail = TwoPassTail(config, dots.o.payload.shape(), dots.word.shape())
-        m.submodules.marks = marks = MarkedOutput(config.output_layout, self.marked, beats)
+        m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
+                                                   dots.word.shape())
+        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout, beats)
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (marks.o, self.o)):
@@ -115,10 +114,10 @@ class ResidentAttention(wiring.Component):
                      packets.i.eq(commands.packets.payload)]
         m.d.sync += waiting.eq(waiting + packets.push - (packets.o.valid & packets.o.ready))
 
-        word = words.o.payload
+        word, go = words.o.payload, Signal()
         m.d.comb += [
-            dots.i.payload.eq(word), dots.i.valid.eq(words.o.valid & (~word.first | marks.may_start)),
-            words.o.ready.eq(dots.i.ready & (~word.first | marks.may_start)),
+            go.eq(~word.first | marks.may_start), dots.i.payload.eq(word),
+            dots.i.valid.eq(words.o.valid & go), words.o.ready.eq(dots.i.ready & go),
             marks.start.eq(dots.i.valid & dots.i.ready & word.first), marks.mark.eq(word.row.mark),
             keys.word.eq(dots.word), dots.keys.eq(keys.o),
             values.word.eq(tail.word), tail.values.eq(values.o),

@@ -25,8 +25,8 @@ class Operation(enum.Enum, shape=unsigned(2)):
 
 #: Fields of a command, in the order of its bits.
 COMMAND = data.StructLayout({
-    "operation": Operation, "abort": unsigned(1), "spare": unsigned(5), "head": unsigned(8), "set": unsigned(16),
-    "count": unsigned(16), "offset": unsigned(16)})
+    "operation": Operation, "abort": unsigned(1), "spare": unsigned(5), "head": unsigned(8),
+    "set": unsigned(16), "count": unsigned(16), "offset": unsigned(16)})
 
 
 class CommandLayout(VectorLayout):

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from ...stream.credit import Credit
 from ...stream.fifo import FifoStorage
-from ..vector_beat import VectorLayout
 
 __all__ = ["MarkedOutput"]
 

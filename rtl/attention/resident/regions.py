@@ -88,6 +88,12 @@ class Regions:
         most = self.ring_words + (self.lanes > 1)
         return min(most, (self.window + self.lanes - 2) // self.lanes + 1) if self.causal else most
 
+    def row_words(self, keys):
+        """Words of the row of the last of so many keys' query."""
+        last = keys - 1
+        start = max(last - self.window + 1, 0) // self.lanes if self.ring else 0
+        return self.sink_words + max(last // self.lanes - max(start, self.sink_words) + 1, 0)
+
     @property
     def row_keys(self):
         """Most elements of a query's row of logits, masked ones included."""

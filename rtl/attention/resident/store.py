@@ -9,7 +9,10 @@ from ...stream.fifo import Fifo
 from .layouts import LoadLayout
 from .positions import advanced, position_shape, reached
 
-__all__ = ["ResidentStore"]
+__all__ = ["LOADS", "ResidentStore"]
+
+#: Loads that wait for their vectors while one runs.
+LOADS = 4
 
 
 class ResidentStore(wiring.Component):
@@ -17,9 +20,9 @@ class ResidentStore(wiring.Component):
 
     Loads come in their order, each followed by its vectors on ``i``. A load ends with the beat that
     carries ``last``: vectors that are more than its ``count`` are swallowed, those that are short
-    count as come. Either, and ``last`` within a vector, raises :attr:`broken`. A load starts a cycle
-    after the end of the one before; read latency 1 cycle; throughput one word read and one beat
-    written per cycle. Empty after reset, as far as the loads say: content stays.
+    count as come. Either, and ``last`` within a vector, raises :attr:`broken`. A load starts a
+    cycle after the end of the one before; read latency 1 cycle; throughput one word read and one
+    beat written per cycle. Empty after reset, as far as the loads say: content stays.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ class ResidentStore(wiring.Component):
         Pulses when a load ends otherwise than it should.
     """
 
-    def __init__(self, layout, vector_beats, regions, *, memory="auto", depth=16, cut=False):
+    def __init__(self, layout, vector_beats, regions, *, memory="auto", depth=LOADS, cut=False):
         self.layout = layout
         self.vector_beats = vector_beats
         self.regions = regions
@@ -116,9 +119,10 @@ class ResidentStore(wiring.Component):
         # A vector is due while the count is not 0.
         due, final = current.count != 0, whole & (current.count == 1)
         here = due & ~current.drop
+        wanted = ~self.aborted | reached(self.limit, behind) if self.cut else 1
         write = Signal()
         m.d.comb += [
-            write.eq(whole & here & (~self.aborted | reached(self.limit, behind) if self.cut else 1)),
+            write.eq(whole & here & wanted),
             self.broken.eq(transfer & (self.i.payload.last ^ final)),
         ]
         with m.If(whole & due):

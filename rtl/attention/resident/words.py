@@ -1,6 +1,6 @@
 """Words of the keys that queries see, once their vectors have come."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -105,13 +105,16 @@ class VisibleWords(wiring.Component):
         ]
         start_of_ring = in_ring & (left == row.words)
         for lane in range(regions.lanes):
-            seen = in_ring & ~(start_of_ring & (lane < row.first)) & \
-                ~((left == 0) & (lane > row.last))
+            seen = in_ring
+            if lane < regions.lanes - 1:
+                seen &= ~(start_of_ring & (row.first > lane))
+            if lane:
+                seen &= ~((left == 0) & (row.last < lane))
             for number in range(regions.sink_words):
                 position = number * regions.lanes + lane
-                inside = position <= row.sink_last
+                inside = row.sink_last >= position if position else Const(1)
                 if position >= regions.sinks:
-                    inside &= position >= row.sink_first
+                    inside &= row.sink_first <= position
                 seen |= in_sinks & (index == number) & inside
             m.d.comb += word.mask[lane].eq(~seen)
         return m

@@ -166,6 +166,8 @@ class ResidentSets:
     ----------
     answers : list of Answer
         One for each command :class:`Query`.
+    error : bool
+        An append was refused, or a command named a set or a head that is not there.
     """
 
     def __init__(self, config: UnitConfig, regions: object,
@@ -173,6 +175,7 @@ class ResidentSets:
         self.config, self.regions = config, regions
         self.heads = list(heads or [Head(config.logit, config.output)])
         self.answers: list[Answer] = []
+        self.error = False
         self._sets = [_Set(config, regions) for _ in range(regions.sets)]
 
     def execute(self, command: Command) -> None:
@@ -195,7 +198,9 @@ class ResidentSets:
             self._query(command)
 
     def _is_there(self, number):
-        return 0 <= number < len(self._sets)
+        there = 0 <= number < len(self._sets)
+        self.error |= not there
+        return there
 
     def _arrive(self):
         for each in self._sets:
@@ -213,13 +218,14 @@ class ResidentSets:
         if not command.late:
             self._arrive()
         if self._is_there(command.set):
-            self._sets[command.set].append(k, v, mask, late=command.late)
+            self.error |= not self._sets[command.set].append(k, v, mask, late=command.late)
 
     def _query(self, command):
         q = _checked(self.config, "Queries", command.q)
         answer = Answer(np.zeros(q.shape, np.int32), np.ones(len(q), bool))
         self.answers.append(answer)
         if not self._is_there(command.set) or not 0 <= command.head < len(self.heads):
+            self.error = True
             return
         step = max(1, CHUNK // self.regions.capacity)
         for start in range(0, len(q), step):
@@ -254,12 +260,13 @@ class _Set:
 
     def append(self, k, v, mask, *, late):
         regions = self.regions
+        """Append; returns whether it was not refused."""
         if not len(k):
-            return
+            return True
         most = regions.ring_keys if regions.ring else regions.capacity - self.keys
         if len(k) > most:
             self.refused = True
-            return
+            return False
         # New keys are stored once those that were truncated are not waited for any more.
         if self.truncated:
             self.arrive()
@@ -272,6 +279,7 @@ class _Set:
         self.wrapped |= self.keys >= 1 << self.regions.position_bits
         if not late:
             self.complete = self.keys
+        return True
 
     def arrive(self):
         self.complete = self.keys
