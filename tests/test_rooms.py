@@ -177,15 +177,8 @@ def test_no_circles():
 
 # Classes -----------------------------------------------------------------------------------------
 
-# The engine is still put together by inheritance and shared attributes.
-ENGINE = ("rtl.attention.engine", "rtl.attention.selective", "rtl.attention.predict.engine",
-          "rtl.attention.greedy.engine", "rtl.attention.reuse.engine")
-
-
 def classes():
     for info in pkgutil.walk_packages(rtl.__path__, "rtl."):
-        if info.name in ENGINE:
-            continue
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
             if inspect.isclass(cls) and cls.__module__ == info.name:
