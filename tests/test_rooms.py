@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from amaranth.lib import wiring
 
+import boards
 import rtl
 from rtl import UnitConfig
 
@@ -52,6 +53,11 @@ ALLOWED = {
     "sim.data": ("rtl", "sim.reference"),
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
     "sim.svd": ("rtl", "sim.model", "sim.data"),
+    # The driver asks the models on request, and nothing else of `sim`.
+    "boards": ("rtl", "sim.model"),
+    # Both ends of the serial line: the host's has nothing of the hardware.
+    "boards.serial.protocol": (),
+    "boards.serial.transport": ("boards.serial.protocol", "boards.driver"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {
@@ -181,7 +187,8 @@ ENGINE = ("rtl.attention.engine", "rtl.attention.selective", "rtl.attention.pred
 
 
 def classes():
-    for info in pkgutil.walk_packages(rtl.__path__, "rtl."):
+    for info in (*pkgutil.walk_packages(rtl.__path__, "rtl."),
+                 *pkgutil.walk_packages(boards.__path__, "boards.")):
         if info.name in ENGINE:
             continue
         module = importlib.import_module(info.name)
@@ -192,8 +199,8 @@ def classes():
 
 def steps(cls):
     """Steps of inheritance from a class down to the first that is not the project's."""
-    below = [steps(base) for base in cls.__bases__ if base.__module__.startswith("rtl.")
-             and base is not UnitConfig]
+    below = [steps(base) for base in cls.__bases__
+             if base.__module__.startswith(("rtl.", "boards.")) and base is not UnitConfig]
     return 1 + max(below, default=0)
 
 
