@@ -9,7 +9,7 @@ from rtl.attention.resident.layouts import Operation
 
 from ..bench.resident import Script
 
-__all__ = ["first_script", "random_script", "script_of"]
+__all__ = ["decode_script", "first_script", "random_script", "script_of"]
 
 Command = tuple[Operation, int, int, int]
 """Operation, set, count and offset."""
@@ -39,6 +39,18 @@ def first_script(config: AttentionConfig, random: np.random.Generator) -> Script
         place += keys
         commands += [(Operation.APPEND, 0, keys, 0), (Operation.QUERY, 0, 1, place - 1)]
     return script_of(config, random, commands)
+
+
+def decode_script(config: AttentionConfig, random: np.random.Generator, tokens: int, *,
+                  queries: int = 2) -> Script:
+    """Return token by token an append to each set, and the queries of its query heads.
+
+    Without an end of the sets: for rings, or as many tokens as a set takes.
+    """
+    return script_of(config, random, [
+        command for place in range(tokens) for number in range(config.sets)
+        for command in ((Operation.APPEND, number, 1, 0),
+                        *((Operation.QUERY, number, 1, place) for _ in range(queries)))])
 
 
 def random_script(config: AttentionConfig, random: np.random.Generator, count: int, *,

@@ -24,7 +24,7 @@ from .. import run as run_unit
 from .products import products
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "Truncate", "Values",
-           "run"]
+           "prefill", "run"]
 
 # Dot products that are worked on at a time.
 CHUNK = 1 << 18
@@ -148,6 +148,27 @@ def run(config: UnitConfig, regions: object, commands: Iterable[Command],
     for command in commands:
         sets.execute(command)
     return sets.answers
+
+
+def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
+            mask: np.ndarray | None = None, *, start: int = 0,
+            heads: Sequence[Head] | None = None) -> np.ndarray:
+    """Return the outputs (..., queries, dim) of sets that come whole and hold all of their keys.
+
+    ``k`` and ``v`` have the shape (..., keys, dim), ``mask`` (..., keys); the queries are at the
+    positions from ``start`` on. With ``heads`` the third axis from the end is theirs.
+    """
+    regions, keys = config.regions, k.shape[-2]
+    lanes = regions.lanes
+    regions = dataclasses.replace(
+        regions, sets=1, capacity=regions.sink_keys + -(-keys // lanes) * lanes)
+    result = np.empty(q.shape, np.int32)
+    for place in np.ndindex(q.shape[:-2]):
+        sets = ResidentSets(config, regions, heads)
+        sets.execute(Append(0, k[place], v[place], None if mask is None else mask[place]))
+        sets.execute(Query(0, q[place], start, place[-1] if heads else 0))
+        result[place] = sets.answers[0].y
+    return result
 
 
 class ResidentSets:
