@@ -97,7 +97,7 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
         return draw.Only(False)
-    if name == "scales" and (values["reuse"] or values.get("store") == "resident"):
+    if name == "scales" and values["reuse"]:
         return draw.Only("fixed")
     if name == "io_lanes":
         return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
@@ -112,6 +112,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
 
 def _of_resident(name: str, kind: object, values: dict) -> object:
     """Kind of a parameter of an engine with resident sets."""
+    if name == "scales":
+        return draw.Only("fixed")
     if name == "lanes":
         return Choice(tuple(1 << n for n in range(7) if kind.low <= 1 << n <= kind.high))
     if name == "sinks" and not values["window"]:
