@@ -33,9 +33,11 @@ def _reach(width, block, bit):
 def _number(reach, blocks):
     """Code of the blocks that are skipped, 1 to ``reach``.
 
-    Bits of different reach share choices between the same words, which would put a third LUT before
-    the addition, unless their codes differ: they count up or down.
+    Bits of different reach would share choices between the same words, and put a third LUT before
+    the addition: so their codes differ.
     """
+    if reach == 2:
+        return blocks >> 1
     return reach - blocks if reach & 1 else blocks - 1
 
 
