@@ -34,7 +34,7 @@ ALLOWED = {
     "rtl.stream": ("rtl.blocks", "rtl.fixed"),
     "rtl.bus": ("rtl.stream", "rtl.blocks", "rtl.fixed"),
     "rtl.emit": ("rtl.bus", "rtl.config", "rtl.__init__"),
-    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config"),
+    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config", "rtl.bus.dma_unit"),
     "rtl.softmax": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                     "rtl.data_sheet", "rtl.parameter"),
     "rtl.layernorm": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
@@ -52,6 +52,8 @@ ALLOWED = {
     "sim.data": ("rtl", "sim.reference"),
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
     "sim.svd": ("rtl", "sim.model", "sim.data"),
+    # The driver takes a model on request only.
+    "boards": ("rtl", "sim.model"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {
