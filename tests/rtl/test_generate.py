@@ -161,7 +161,7 @@ def test_control(run, out, tmp_path):
     iverilog(before.decode() + (folder / f"{config.name}_axil.v").read_text(), tmp_path)
     assert run("passthrough", "--control", "axi")[::2] == (
         2, "error: Argument --control: invalid choice: 'axi' (choose from 'none', 'axi-lite', "
-                "'axi-dma')\n")
+           "'axi-dma')\n")
 
 
 def test_synthesised_with_registers(run):
