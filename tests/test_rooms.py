@@ -193,7 +193,9 @@ def classes():
             continue
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            if inspect.isclass(cls) and cls.__module__ == info.name:
+            # Of the boards the hardware only: the driver is software.
+            if inspect.isclass(cls) and cls.__module__ == info.name and (
+                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
                 yield cls
 
 

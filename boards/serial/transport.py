@@ -133,11 +133,12 @@ class SerialTransport(StreamTransport):
         """Compare what is at the other end with what the manifest says."""
         version, limit, inputs, outputs = self._request(Operation.HELLO)
         if (version, limit) != (VERSION, LIMIT):
-            raise TransportError(f"Protocol must be version {VERSION} with requests of {LIMIT} bytes, "
-                            f"not version {version} with {limit}")
+            raise TransportError(f"Protocol must be version {VERSION} with requests of {LIMIT} "
+                                 f"bytes, not version {version} with {limit}")
         if (inputs, outputs) != (len(self._inputs), len(self._outputs)):
-            raise TransportError(f"Unit must have {len(self._inputs)} inputs and {len(self._outputs)} "
-                            f"outputs, as {name} has, not {inputs} and {outputs}")
+            raise TransportError(f"Unit must have {len(self._inputs)} inputs and "
+                                 f"{len(self._outputs)} outputs, as {name} has, not {inputs} and "
+                                 f"{outputs}")
 
     # Registers ----------------------------------------------------------------------------------
 
@@ -198,7 +199,8 @@ class SerialTransport(StreamTransport):
                 for name in self._outputs:
                     self._take(name)
                 if self._clock() > end:
-                    raise TransportError(f"Unit takes no beat of {stream}, with {len(beats)} to send")
+                    raise TransportError(f"Unit takes no beat of {stream}, with {len(beats)} to "
+                                         "send")
 
     def receive(self, stream: str, size: int, timeout: float) -> bytes:
         """Return the next packet of an output, which must have so many bytes.
@@ -211,7 +213,7 @@ class SerialTransport(StreamTransport):
         while not packets:
             if not self._take(stream) and self._clock() > end:
                 raise TransportError(f"Output {stream} gave no packet in {timeout:g} s, and "
-                                f"{len(self._partial[stream])} bytes of one")
+                                     f"{len(self._partial[stream])} bytes of one")
         packet = packets.popleft()
         if len(packet) != size:
             raise TransportError(f"Packet of {stream} must have {size} bytes, not {len(packet)}")
@@ -243,10 +245,11 @@ class SerialTransport(StreamTransport):
             if status == Status.SLVERR:
                 raise TransportError(f"{what} does not exist")
             if status == Status.MALFORMED:
-                raise TransportError(f"{what or operation.name} was asked for with arguments that the "
-                                "device does not take: is it another unit's bitstream?")
+                raise TransportError(f"{what or operation.name} was asked for with arguments that "
+                                     "the device does not take: is it another unit's bitstream?")
             return result
-        raise TransportError(f"Requests arrive corrupt, {TRIES} times: check the line and its speed")
+        raise TransportError(f"Requests arrive corrupt, {TRIES} times: check the line and its "
+                             "speed")
 
     def _answer(self) -> bytes | None:
         """Status and result of the last request, or None if it arrived corrupt.
@@ -271,8 +274,8 @@ class SerialTransport(StreamTransport):
             if self._clock() > end:
                 if corrupt:
                     return None
-                raise TransportError(f"No answer in {self._timeout:g} s: check the port, its speed, and "
-                                "that the device is configured")
+                raise TransportError(f"No answer in {self._timeout:g} s: check the port, its "
+                                     "speed, and that the device is configured")
 
     def now(self) -> float:
         """Seconds, from any moment on."""
@@ -290,7 +293,8 @@ def _streams(manifest: Mapping[str, Any]) -> tuple[dict[str, _Stream], dict[str,
     """Inputs and outputs, from the ports of the module with registers."""
     module = f"{manifest['name']}_axil"
     if module not in manifest["modules"]:
-        raise TransportError(f"Manifest must be that of a unit with registers, with a module {module}")
+        raise TransportError("Manifest must be that of a unit with registers, with a module "
+                             f"{module}")
     found: dict[str, dict[str, dict[str, int]]] = {"input": {}, "output": {}}
     widths: dict[str, dict[str, int]] = {}
     for port in manifest["modules"][module]:
