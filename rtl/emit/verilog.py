@@ -224,7 +224,9 @@ def _declaration(name: str, component: wiring.Component) -> str:
         direction = "input" if member.flow is wiring.In else "output"
         width = Shape.cast(member.shape).width
         lines.append(f"  wire width {width} {direction} {n} \\{'__'.join(map(str, path))}")
-    return "\n".join(["attribute \\blackbox 1", f"module \\{name}", *lines, "end"])
+    # What nobody reads may be there for what it does: a processor, a pad.
+    return "\n".join(["attribute \\blackbox 1", "attribute \\keep 1", f"module \\{name}", *lines,
+                      "end"])
 
 
 _CELL = re.compile(r"(?ms)^  cell \$(\w+) (\S+)\n(.*?)^  end$")
