@@ -20,6 +20,9 @@ SIZE = 0x1000
 #: Interrupt IRQF2P[0] in the numbers of the interrupt controller's shared ones; 4: level, high.
 INTERRUPT = 29
 
+# Node of the processor's clocks below the bus.
+CLOCKS = "slcr@f8000000/clkc@100"
+
 # A block of contiguous memory is aligned so.
 ALIGNMENT = 4 << 20
 
@@ -51,7 +54,8 @@ def overlay(name: str, memory: Memory, bus: str = "/axi") -> str:
     """Source of an overlay for the device tree of a Zynq-7000.
 
     It needs no labels of the tree that it is applied to: the node of the registers takes the
-    interrupt controller of its bus.
+    interrupt controller of its bus. FCLK0 stays on: without a clock in the logic, an access to the
+    registers would stop the processor for ever.
 
     Parameters
     ----------
@@ -66,7 +70,7 @@ def overlay(name: str, memory: Memory, bus: str = "/axi") -> str:
         raise ConfigError(f"Bus must be the path of a node, such as /axi, not {bus!r}")
     return f"""\
 /*
- * {name}: registers at GP0 with their interrupt (UIO), and memory for DMA (u-dma-buf).
+ * {name}: registers at GP0 with their interrupt (UIO), memory for DMA (u-dma-buf), FCLK0 on.
  *
  * Memory is set apart when Linux starts: apply this before, with fdtoverlay or in the boot loader.
  * Linux needs the argument uio_pdrv_genirq.of_id=generic-uio, and the module u-dma-buf.
@@ -115,6 +119,14 @@ def overlay(name: str, memory: Memory, bus: str = "/axi") -> str:
 \t\t\t\treg = <{REGISTERS:#x} {SIZE:#x}>;
 \t\t\t\tinterrupts = <0 {INTERRUPT} 4>;
 \t\t\t}};
+\t\t}};
+\t}};
+
+\tfragment@2 {{
+\t\ttarget-path = "{bus}/{CLOCKS}";
+
+\t\t__overlay__ {{
+\t\t\tfclk-enable = <0x1>;
 \t\t}};
 \t}};
 }};

@@ -114,8 +114,11 @@ def measure(verilog: str, top: str, *, family: str = "xc7") -> Figures:
         If Yosys refuses the text.
     """
     flow = FAMILIES[family]
+    hard = [f"t:{cell}" for cell in flow.hard if re.search(rf"\b{cell}\b", verilog)]
+    # A path begins at a port: what such cells drive, the clock too, becomes some.
+    expose = [f"expose -evert {' '.join(hard)}"] if hard else []
     written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
-                         "tee -q -o stat.json stat -json",
+                         "tee -q -o stat.json stat -json", *expose,
                          f"read_verilog -lib -specify {flow.library}",
                          "tee -q -o sta.txt sta"], {"design.v": verilog})
     cells = json.loads(written["stat.json"])["design"]["num_cells_by_type"]

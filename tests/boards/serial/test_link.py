@@ -1,6 +1,11 @@
 """The serial link in Amaranth's simulator: the host's end, bits on two lines, the device's end."""
 
 import json
+import os
+import pty
+import select
+import threading
+import tty
 
 import numpy as np
 import pytest
@@ -10,7 +15,16 @@ from amaranth.lib.wiring import In, Out
 
 from boards.driver import Device, TransferTimeout, TransportError
 from boards.serial.link import SerialLink
-from boards.serial.protocol import ESCAPE, FLAG, LIMIT, Deframer, Operation, Status, frame
+from boards.serial.protocol import (
+    ESCAPE,
+    FLAG,
+    LIMIT,
+    VERSION,
+    Deframer,
+    Operation,
+    Status,
+    frame,
+)
 from boards.serial.transport import SerialTransport
 from rtl.bus.register_slave import RegisterSlave
 from rtl.emit import manifest as emit_manifest
@@ -220,9 +234,36 @@ def test_other_units(port):
         SerialTransport(port, {"name": "unit", "modules": {}})
 
 
-def test_nobody_answers():
-    """An open pseudo-terminal with nobody at the other end, and a port that is not there."""
-    serial = pytest.importorskip("serial", reason="pyserial is not installed")
-    assert serial
+def test_port_of_the_system():
+    """A pseudo-terminal through pyserial: somebody at its other end, and then nobody."""
+    pytest.importorskip("serial", reason="pyserial is not installed")
+    far, near = pty.openpty()
+    tty.setraw(near)
+
+    def answer():
+        """Answer HELLO and RESET, and READ with a word."""
+        results = {Operation.HELLO: bytes((VERSION, LIMIT, 1, 1)), Operation.READ: b"\1\2\3\4"}
+        frames = Deframer()
+        while not done.is_set():
+            if select.select([far], [], [], 0.01)[0]:
+                for content in frames.feed(os.read(far, 100)):
+                    result = results.get(content[1], b"")
+                    os.write(far, frame(bytes((content[0], Status.OK)) + result))
+
+    done = threading.Event()
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        with SerialTransport.open(os.ttyname(near), manifest(), timeout=0.3) as transport:
+            assert transport.read32(0) == 0x04030201
+            done.set()
+            thread.join()
+            with pytest.raises(TransportError, match="No answer in 0.3 s: check the port"):
+                transport.read32(0)
+    finally:
+        done.set()
+        thread.join()
+        os.close(far)
+        os.close(near)
     with pytest.raises(TransportError, match="Port '/dev/none' can not be opened: "):
         SerialTransport.open("/dev/none", manifest())
