@@ -50,9 +50,11 @@ ALLOWED = {
     # What runs inside a simulator, and what it is given.
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
-    "sim.data": ("rtl", "sim.reference"),
-    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
-    "sim.svd": ("rtl", "sim.model", "sim.data"),
+    "sim.errors": (),
+    "sim.data": ("rtl", "sim.reference", "sim.errors"),
+    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
+                     "sim.errors"),
+    "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
     # The driver takes a model on request only.
     "boards": ("rtl", "sim.model"),
     # Both ends of the serial line: the host's has nothing of the hardware.
@@ -181,16 +183,9 @@ def test_no_circles():
 
 # Classes -----------------------------------------------------------------------------------------
 
-# The engine is still put together by inheritance and shared attributes.
-ENGINE = ("rtl.attention.engine", "rtl.attention.selective", "rtl.attention.predict.engine",
-          "rtl.attention.greedy.engine", "rtl.attention.reuse.engine")
-
-
 def classes():
     for info in (*pkgutil.walk_packages(rtl.__path__, "rtl."),
                  *pkgutil.walk_packages(boards.__path__, "boards.")):
-        if info.name in ENGINE:
-            continue
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
             # Of the boards the hardware only: the driver is software.
