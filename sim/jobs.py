@@ -8,20 +8,25 @@ from collections.abc import Iterable
 import numpy as np
 
 from rtl.attention.parameters import SetParameters
+from rtl.attention.resident.layouts import Operation
 from rtl.config import UnitConfig
 from rtl.svd.words import SELECTED_BIT
 
 from . import model
 from .bench.attention import AttentionJob, KeySet
 from .bench.jobs import Job, LoadJob, Loads, RowJob
+from .bench.resident import ResidentJob, Script
 from .bench.rows import Rows
 from .bench.svd import SvdBatch, SvdJob, placed
+from .model.attention import resident
 from .model.attention.reuse import AttentionMap
 from .runner import Design
 from .stimuli.provider import Inputs
+from .stimuli.resident import first_script
 from .stimuli.svd import Batches
 
-__all__ = ["expected", "expected_batches", "expected_sets", "make_job"]
+__all__ = ["expected", "expected_batches", "expected_script", "expected_sets",
+           "make_job"]
 
 
 def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
@@ -62,6 +67,27 @@ def _map_number(config: UnitConfig, use: int) -> int:
     return config.value_layout["use"].shape.from_bits(use)["map"]
 
 
+def expected_script(config: UnitConfig, script: Script) -> Script:
+    """Return a script with what the model says of its queries."""
+    sets = resident.ResidentSets(config, config.regions)
+    queries = keys = 0
+    for operation, number, head, count, offset in script.commands.tolist():
+        if operation == Operation.APPEND.value:
+            part = slice(keys, keys + count)
+            keys += count
+            sets.execute(resident.Append(number, script.k[part], script.v[part],
+                                         script.mask[part]))
+        elif operation == Operation.QUERY.value:
+            sets.execute(resident.Query(number, script.q[queries:queries + count], offset, head))
+            queries += count
+        else:
+            left = count if operation == Operation.TRUNCATE.value else 0
+            sets.execute(resident.Truncate(number, left))
+    return dataclasses.replace(
+        script, error=sets.error, y=np.concatenate([answer.y for answer in sets.answers]),
+        marked=np.concatenate([answer.marked for answer in sets.answers]))
+
+
 def expected_batches(config: UnitConfig, inputs: Batches) -> tuple[list[SvdBatch], np.ndarray]:
     """Return batches with what the model says of their vectors, and the memory with the images."""
     content, addresses = placed(config, inputs.images)
@@ -96,4 +122,8 @@ def make_job(design: Design, inputs: Inputs, seed: int = 0) -> Job:
         return LoadJob(config, inputs, np.stack(outputs), *rest)
     if isinstance(inputs, Batches):
         return SvdJob(config, *expected_batches(config, inputs), *rest)
+    if isinstance(inputs, Script):
+        first = first_script(config, np.random.default_rng([seed, 7]))
+        return ResidentJob(config, expected_script(config, inputs),
+                           expected_script(config, first), *rest)
     return AttentionJob(config, expected_sets(config, inputs), *rest)

@@ -10,7 +10,7 @@ import inspect
 import math
 from fractions import Fraction
 
-from amaranth import signed
+from amaranth import signed, unsigned
 from amaranth.lib import data
 
 from ..config import UnitConfig, register
@@ -24,6 +24,11 @@ from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .parameters import ParameterIntake, SetParameters, parameter_format
 from .predict.predictors import PREDICTORS, predictor
+from .resident.engine import ResidentAttention
+from .resident.layouts import CommandLayout
+from .resident.regions import Regions
+from .resident.sheet import sheet_of
+from .resident.store import LOADS
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
@@ -83,6 +88,11 @@ class AttentionConfig(UnitConfig):
     the exponentials, which are kept for values of further layers, and ``y_j = sat(round(a_j *
     (value_scale / output_scale) / sum_i w_i))``
     (:class:`~rtl.attention.reuse.tail.ReuseTail`).
+
+    With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
+    truncate them and query them, and what a query sees follows from its position
+    (:class:`~rtl.attention.resident.engine.ResidentAttention`). ``max_keys`` is then the capacity
+    of each of ``sets`` sets.
     """
 
     UNIT = "attention"
@@ -122,6 +132,23 @@ class AttentionConfig(UnitConfig):
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
+
+    store: str = parameter("sets", Choice(("sets", "resident")), tag="",
+                           help="K and V come as whole sets, one behind the other, or stay in the "
+                                "engine and grow")
+    sets: int = parameter(1, Integer(1, 256), tag="st",
+                          help="resident: sets of up to max_keys keys each")
+    window: int = parameter(0, Integer(0, 4096), tag="w",
+                            help="resident: positions back from its own, itself included, that a "
+                                 "query sees; a set is then a ring. 0 for all")
+    sinks: int = parameter(0, Integer(0, 256), tag="sk",
+                           help="resident: first positions of a set that stay visible however far "
+                                "the window is")
+    chunk: int = parameter(1, Integer(1, 4096), tag="ch",
+                           help="resident: most keys of an append to a ring whose queries all find "
+                                "what they see")
+    position_bits: int = parameter(16, Integer(4, 16), tag="po",
+                                   help="resident: width of a position, which counts modulo 2^this")
 
     select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
@@ -185,6 +212,8 @@ class AttentionConfig(UnitConfig):
         self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
         if self.select == "greedy":
             self._check_greedy()
+        if self.store == "resident":
+            self._check_resident()
         # Beyond these all results would be 0, or all but 0 saturate.
         self._check_ratio("logit_scale", self._logit_square)
         if self.reuse:
@@ -211,6 +240,22 @@ class AttentionConfig(UnitConfig):
                       f"at most {65535 / self.max_keys:g} for scales \"run-time\" and max_keys "
                       f"{self.max_keys}")
 
+    def _check_resident(self):
+        regions = self.regions
+        self._require("select", self.select == "none", "none for store \"resident\"")
+        self._require("reuse", not self.reuse, "false for store \"resident\"", "true")
+        self._require("scales", not self.run_time, "fixed for store \"resident\"")
+        self._require("lanes", self.lanes & (self.lanes - 1) == 0,
+                      "a power of two for store \"resident\"")
+        self._require("max_keys", self.max_keys % self.lanes == 0,
+                      f"a multiple of lanes ({self.lanes}) for store \"resident\"")
+        self._require("sinks", self.window or not self.sinks, "0 without a window")
+        self._require("max_keys", self.max_keys >= regions.least,
+                      f"at least {regions.least} for this window, these sinks and this chunk")
+        least = ((LOADS + 2) * self.max_keys - 1).bit_length() + 1
+        self._require("position_bits", self.position_bits >= least,
+                      f"at least {least} for max_keys {self.max_keys}")
+
     def _check_ratio(self, name, square):
         self._require(name, Fraction(1, 1 << 80) <= square <= 1 << 32,
                       "2^-16 to 2^40 times the step of what is requantised")
@@ -226,7 +271,15 @@ class AttentionConfig(UnitConfig):
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
+            out_bits=self.weight_bits, lanes=self.lanes,
+            max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
+
+    @functools.cached_property
+    def regions(self):
+        """Regions of the resident sets, and what their queries see."""
+        return Regions(sets=self.sets, capacity=self.max_keys, lanes=self.lanes,
+                       causal=self.causal, window=self.window, sinks=self.sinks, chunk=self.chunk,
+                       position_bits=self.position_bits)
 
     @property
     def element_range(self):
@@ -419,9 +472,17 @@ class AttentionConfig(UnitConfig):
         return VectorLayout(signed(self.out_bits), self.io_lanes)
 
     @property
+    def marked_layout(self):
+        """Layout of an output beat of resident sets: ``data``, ``use`` (the mark) and ``last``."""
+        return VectorLayout(signed(self.out_bits), self.io_lanes, use=unsigned(1))
+
+    @property
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         host = self.select == "greedy" and self.sort == "host"
+        if self.store == "resident":
+            return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
+                    "v": self.value_layout, "o": self.marked_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
@@ -439,8 +500,8 @@ class AttentionConfig(UnitConfig):
 
     @property
     def source(self):
-        """Input whose sets each become one of the output: that of the values."""
-        return "v"
+        """Input whose sets each become one of the output: values, or queries to resident sets."""
+        return "q" if self.store == "resident" else "v"
 
     @property
     def latency(self):
@@ -448,7 +509,7 @@ class AttentionConfig(UnitConfig):
 
         In an idle engine with no more than ``lanes`` keys loaded (:meth:`query_latency`).
         """
-        return Attention.latency_of(self)
+        return self._engine.latency_of(self)
 
     @classmethod
     def algorithm(cls):
@@ -458,6 +519,8 @@ class AttentionConfig(UnitConfig):
     @property
     def data_sheet(self):
         """Formats, framing and timing, as the emitted file says them."""
+        if self.store == "resident":
+            return sheet_of(self)
         whole = self.vector_beats * self.io_lanes
         vectors = {"packet": "set", "least": whole, "step": whole}
         keys = {**vectors, "most": self.max_keys * whole}
@@ -495,7 +558,8 @@ class AttentionConfig(UnitConfig):
 
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""
-        beats = -(-keys // self.lanes)
+        beats = self.regions.row_words(keys) if self.store == "resident" else \
+            -(-keys // self.lanes)
         return self.latency + (1 + tail_of(self).passes_of(self)) * (beats - 1)
 
     def query_cycles(self, keys, kept=None):
@@ -523,4 +587,9 @@ class AttentionConfig(UnitConfig):
 
     def create(self):
         """Create the unit's hardware."""
-        return Attention(self)
+        return self._engine(self)
+
+    @property
+    def _engine(self):
+        """Class of the hardware."""
+        return ResidentAttention if self.store == "resident" else Attention

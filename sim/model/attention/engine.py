@@ -12,7 +12,7 @@ from rtl.config import UnitConfig
 from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
-from . import reuse
+from . import resident, reuse
 from .products import products
 from .selection import kept, logits
 
@@ -35,7 +35,8 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration. Of an engine with resident sets these are the outputs for sets large enough
+        to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
         Queries; a set's are in the order in which they come, which counts if ``config.causal``.
     k, v : arrays of integers, shape (..., keys, dim)
@@ -69,6 +70,8 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
                     start=start)
     if parameters is not None:
         raise ValueError('Parameters of sets need scales "run-time"')
+    if config.store == "resident":
+        return resident.prefill(config, q, k, v, mask, start=start)
     limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
               if value is not None}
     return _run(config, config.logit, None if config.reuse else config.output, limits, q, k, v,
@@ -104,6 +107,9 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
     if q.ndim < 3 or q.shape[-3] != len(configs):
         raise ValueError(f"Queries must have the shape (..., {len(configs)}, queries, dim), "
                          f"not {q.shape}")
+    if first.store == "resident":
+        numbers = [resident.Head(config.logit, config.output) for config in configs]
+        return resident.prefill(first, q, k, v, mask, start=start, heads=numbers)
     batches = math.prod(q.shape[:-3])
     logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
