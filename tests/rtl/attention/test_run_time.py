@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +10,14 @@ import rtl
 from rtl.attention.parameters import SetParameters
 from rtl.fixed import Scaling
 from sim import model
-from sim.accuracy import AccuracyError, capture
-from sim.accuracy.files import DATA
+from sim.accuracy import capture
 from sim.accuracy.texts import read_sentences
 from sim.bench.attention import KeySet
 from sim.compiled.attention import AttentionComparison
 from sim.compiled.simulation import CompiledSimulation
 from sim.data import captured, sample, synthetic
+from sim.data.real import data_file
+from sim.errors import RequestError
 from sim.jobs import make_job
 from sim.stimuli.attention import random_set, random_sets, with_parameters
 from sim.testing.attention import Set, run_sets
@@ -118,13 +117,10 @@ def test_captured_heads_through_one_configuration():
 
 @pytest.mark.slow
 def test_all_heads_of_a_model_through_one_configuration():
-    folder = os.environ.get(DATA)
-    if not folder:
-        pytest.skip(f"{DATA} names no folder with stsb/sts-dev.tsv")
     try:
         reader = capture.open_reader()
-        sentences = read_sentences(Path(folder) / "stsb" / "sts-dev.tsv")
-    except (AccuracyError, OSError) as error:
+        sentences = read_sentences(data_file("stsb/sts-dev.tsv"))
+    except (RequestError, OSError) as error:
         pytest.skip(str(error))
     heads = capture.capture_heads(reader, sentences, rows=4, lengths=(128,),
                                   heads=[*itertools.product(range(6), range(12))])
