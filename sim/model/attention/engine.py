@@ -211,12 +211,13 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
     """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
+    if config.select == "none" and mask is None and not config.causal and not config.reuse:
+        return run_unit(config.softmax_config, x)
     hidden = ~kept(config, q, k, mask, start=start, x=x, **(limits or {}))
     if config.reuse:
         return reuse.codes(config, x, hidden)
     if config.select == "none":
-        dense = mask is None and not config.causal
-        return run_unit(config.softmax_config, x, *(() if dense else (hidden,)))
+        return run_unit(config.softmax_config, x, hidden)
     return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1])
                             ).reshape(x.shape)
 
