@@ -2,14 +2,17 @@
 
 import dataclasses
 import itertools
+import os
+import subprocess
 
 import numpy as np
 import pytest
 
 import rtl
 from rtl.attention.parameters import SetParameters
+from rtl.emit import verilog
 from rtl.fixed import Scaling
-from sim import model
+from sim import model, runner
 from sim.accuracy import capture
 from sim.accuracy.texts import read_sentences
 from sim.bench.attention import KeySet
@@ -90,6 +93,21 @@ def test_set_waits_for_its_parameters(verilator):
         nothing = {name: beats[:0] for name, beats in early.items()}
         comparison.exchange(job.sets[:1], beats=nothing)
         comparison.exchange(job.sets[1:])
+
+
+@pytest.mark.parametrize("rule", ["mean", "top-k"])
+def test_lint(verilator, rule, tmp_path):
+    """Shifts and numbers that are no constants have the widths that they need."""
+    config = Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
+                              scales="run-time")
+    source = tmp_path / "design.v"
+    source.write_text(verilog.of_unit(config))
+    done = subprocess.run(
+        [runner.verilator_home() / "bin" / "verilator", "--quiet", "--lint-only", "-Wall",
+         "--top-module", f"{config.name}_axis", source],
+        env={**os.environ, "VERILATOR_ROOT": str(runner.verilator_home())}, text=True,
+        capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Heads of a model
