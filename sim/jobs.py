@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from rtl.attention.parameters import SetParameters
 from rtl.attention.resident.layouts import Operation
 from rtl.config import UnitConfig
 from rtl.svd.words import SELECTED_BIT
@@ -41,13 +42,19 @@ def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
 def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
     """Return sets with what the model says of their queries.
 
-    With ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
+    With scales at run time a set without parameters gets those of the configuration. With
+    ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
     values behind it find it.
     """
     found, maps = [], {}
     for keys in sets:
         if config.reuse and keys.use & 1:
             y = maps[_map_number(config, keys.use)].run(config, keys.v)
+        elif config.run_time:
+            words = keys.p if len(keys.p) else np.array([config.set_parameters.words])
+            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask,
+                          parameters=SetParameters.from_words(words[0]))
+            keys = dataclasses.replace(keys, p=words)
         else:
             y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask)
         if config.reuse and not keys.use & 1:

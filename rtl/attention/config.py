@@ -15,13 +15,14 @@ from amaranth.lib import data
 
 from ..config import UnitConfig, register
 from ..data_sheet import DataSheet, Format
-from ..fixed import Requantiser, signed_range, signed_width
+from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
+from .parameters import ParameterIntake, SetParameters
 from .predict.predictors import PREDICTORS, predictor
 from .resident.engine import ResidentAttention
 from .resident.layouts import CommandLayout
@@ -74,6 +75,10 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.fixed.Requantiser`). Whatever else scales the logits belongs into
     ``query_scale``. The engine does not divide: the softmax's weights add up to about 1.
 
+    With scales "run-time" each set brings ``R``, ``T`` and an offset ``o`` of its own
+    (:class:`~rtl.attention.parameters.SetParameters`): ``x_i = sat(round(s_i R) + o)``, and
+    ``y_j = sat(round(sat(a_j) T))`` with sums of :attr:`sum_window` bits.
+
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
 
@@ -119,6 +124,9 @@ class AttentionConfig(UnitConfig):
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
     output_scale: float = parameter(0.0625, PositiveReal(), tag="os",
                                     help="real value of one output step")
+    scales: str = parameter("fixed", Choice(("fixed", "run-time")), tag="",
+                            help="scales of logits and outputs: those of the steps above, or a "
+                                 "set's own, which come as a stream of parameters")
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
@@ -199,6 +207,7 @@ class AttentionConfig(UnitConfig):
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
         self._require("lanes", self.select == "none" or self.lanes == 1,
                       f"1 for select \"{self.select}\"")
+        self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
         self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
         if self.select == "greedy":
@@ -213,6 +222,11 @@ class AttentionConfig(UnitConfig):
                           "2^-16 to 2^24 times value_scale for reuse")
         else:
             self._check_ratio("output_scale", self._output_square)
+        if self.run_time:
+            for name, rule in ("logit_scale", self.logit), ("output_scale", self.output):
+                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS,
+                              "2^-16 times the step of what is requantised, at least, for "
+                              "scales \"run-time\"")
 
     def _check_greedy(self):
         self._require("causal", not self.causal, "false for select \"greedy\", whose columns are "
@@ -227,6 +241,7 @@ class AttentionConfig(UnitConfig):
         regions = self.regions
         self._require("select", self.select == "none", "none for store \"resident\"")
         self._require("reuse", not self.reuse, "false for store \"resident\"", "true")
+        self._require("scales", not self.run_time, "fixed for store \"resident\"")
         self._require("lanes", self.lanes & (self.lanes - 1) == 0,
                       "a power of two for store \"resident\"")
         self._require("max_keys", self.max_keys % self.lanes == 0,
@@ -306,6 +321,27 @@ class AttentionConfig(UnitConfig):
     def sum_bits(self):
         """Width of a weighted sum, signed."""
         return signed_width(*self.sum_range)
+
+    @property
+    def run_time(self):
+        """Whether the scales of logits and outputs come with every set."""
+        return self.scales == "run-time"
+
+    @functools.cached_property
+    def set_parameters(self):
+        """Parameters of a set, with scales at run time, that the scales of the steps above give."""
+        return SetParameters.of(self)
+
+    @property
+    def sum_window(self):
+        """Width that a weighted sum saturates to before it is scaled, signed.
+
+        With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
+        in all, far above the 1 that they are worth, so that a DSP block takes a sum.
+        """
+        if not self.run_time:
+            return self.sum_bits
+        return min(self.sum_bits, self.weight_bits + self.bits + 4)
 
     @functools.cached_property
     def output(self):
@@ -438,6 +474,7 @@ class AttentionConfig(UnitConfig):
             return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
                     "v": self.value_layout, "o": self.marked_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
+                **({"p": ParameterIntake.layout()} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
@@ -476,12 +513,19 @@ class AttentionConfig(UnitConfig):
         whole = self.vector_beats * self.io_lanes
         vectors = {"packet": "set", "least": whole, "step": whole}
         keys = {**vectors, "most": self.max_keys * whole}
-        formats = {"q": Format("element of a query", self.query_scale, **vectors),
-                   "k": Format("element of a key", self.key_scale, **keys),
-                   "v": Format("element of a value", self.value_scale, **keys),
+        # With scales at run time a step is worth what the set says.
+        scales = {name: None if self.run_time else getattr(self, f"{name}_scale")
+                  for name in ("query", "key", "value", "output")}
+        formats = {"q": Format("element of a query", scales["query"], **vectors),
+                   "k": Format("element of a key", scales["key"], **keys),
+                   "v": Format("element of a value", scales["value"], **keys),
+                   "p": Format("parameter of a set: multiplier of its logits; their offset, in "
+                               "two's complement; multiplier of its outputs; shift of the logits "
+                               "in bits 5..0, of the outputs in bits 13..8", None,
+                               "set's parameters", least=4, most=4, step=4),
                    "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
                                "from bit 8 on", self.key_scale, "set"),
-                   "o": Format("element of an output", self.output_scale, **vectors)}
+                   "o": Format("element of an output", scales["output"], **vectors)}
         which = {"none": "", "predict": ", if the prediction keeps all of them",
                  "greedy": ", if all of them are candidates"}[self.select]
         return DataSheet(
@@ -489,7 +533,9 @@ class AttentionConfig(UnitConfig):
             framing=f"A vector is {self.dim} elements in {self.vector_beats} beats, element 0 in "
                     "lane 0 of the first one. TLAST is high in the last beat of a set's last "
                     f"vector. A set is 1 to {self.max_keys} keys, as many values, and any number "
-                    "of queries; outputs come in the order of the queries.",
+                    "of queries; outputs come in the order of the queries."
+                    + (" Each set has one beat of parameters, in the order of the sets."
+                       if self.run_time else ""),
             latency=f"from a query's last beat accepted to its output's first beat valid, in an "
                     f"idle engine with no more than {self.lanes} keys",
             throughput=f"one query in {self.query_cycles(self.max_keys)} cycles with "

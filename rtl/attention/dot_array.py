@@ -7,9 +7,11 @@ from amaranth.lib.wiring import In, Out
 from ..blocks.pipeline import delays
 from ..blocks.products import DotProduct
 from ..blocks.requantise import RequantiserPipeline
+from ..blocks.runtime_requantise import RuntimeRequantiser
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo
 from .layouts import LogitLayout
+from .parameters import ScalingLayout
 from .reuse.dual_array import DualArray
 
 __all__ = ["DotArray"]
@@ -48,6 +50,9 @@ class DotArray(wiring.Component):
         Known part of the dot products, two cycles after the word. Of width 0 where nothing is.
     o : Out(stream.Signature(LogitLayout(config, word, row)))
         Rows of logits.
+    scaling : In(stream.Signature(ScalingLayout(logit_bits)))
+        Scale of the next set's logits, taken while its first word is on its way, and valid by then.
+        Only with scales at run time.
     borrow : In(1)
         The second use: no words are taken in this cycle, and in the next one the products of
         ``code`` and ``value`` are added up. This and the next four only for reuse.
@@ -79,15 +84,23 @@ class DotArray(wiring.Component):
             "keys": In(data.ArrayLayout(vector, config.lanes)),
             "known": In(data.ArrayLayout(unsigned(config.known_bits), config.lanes)),
             "o": Out(stream.Signature(LogitLayout(config, word if hand_on else unsigned(0), row))),
+            **({"scaling": In(stream.Signature(ScalingLayout(config.logit_bits)))}
+               if config.run_time else {}),
             **(second if config.reuse else {}),
         })
 
     @staticmethod
-    def stages_of(config):
-        """Cycles from a word to its logits at the queue."""
+    def _dot_stages(config):
+        """Cycles from a word to its dot products."""
         known = config.known_dims
-        return (1 + DotProduct.stages(config.dim - known, known > 0)
-                + RequantiserPipeline.stages(config.logit))
+        return 1 + DotProduct.stages(config.dim - known, known > 0)
+
+    @classmethod
+    def stages_of(cls, config):
+        """Cycles from a word to its logits at the queue."""
+        rounding = (RuntimeRequantiser.latency if config.run_time
+                    else RequantiserPipeline.stages(config.logit))
+        return cls._dot_stages(config) + rounding
 
     @classmethod
     def latency_of(cls, config):
@@ -115,10 +128,11 @@ class DotArray(wiring.Component):
         with m.If(transfer & word.first):
             m.d.sync += query.eq(word.query)
         entry = queue.i
+        scaling = self._scaling(m, transfer) if config.run_time else None
         for lane, key in enumerate(self.keys):
             mask = delays(m, word.mask[lane], 1, f"hidden_{lane}")[-1] | key.mask
             m.d.comb += [
-                entry.data[lane].eq(self._logit(m, lane, query, key)),
+                entry.data[lane].eq(self._logit(m, lane, query, key, scaling)),
                 entry.mask[lane].eq(delays(m, mask, latency - 1, f"mask_{lane}")[-1]),
             ]
 
@@ -133,7 +147,20 @@ class DotArray(wiring.Component):
             m.d.comb += entry.word.eq(late(word.word, "word"))
         return m
 
-    def _logit(self, m, lane, query, key):
+    def _scaling(self, m, transfer):
+        """Scale of the logits whose dot products are there."""
+        word, now = self.i.payload, Signal.like(self.scaling.payload)
+        # The next row starts a set.
+        fresh = Signal(init=1)
+        with m.If(transfer):
+            m.d.sync += fresh.eq(word.last & word.row.set_end)
+        starts = delays(m, transfer & fresh, self._dot_stages(self.config) - 1, "starts")[-1]
+        m.d.comb += self.scaling.ready.eq(starts)
+        with m.If(starts):
+            m.d.sync += now.eq(self.scaling.payload)
+        return now
+
+    def _logit(self, m, lane, query, key, scaling):
         """Logit of a lane."""
         config = self.config
         element, known = signed(config.bits), config.known_dims
@@ -144,17 +171,29 @@ class DotArray(wiring.Component):
         else:
             dot = DotProduct(element, element, config.dim - known, config.known_bits)
         m.submodules[f"dot_{lane}"] = dot
-        m.submodules[f"logit_{lane}"] = requantise = RequantiserPipeline(
-            config.logit, *config.dot_range, unsigned(len(dot.o)), dot.offset + config.known_offset)
-        m.d.comb += [requantise.i.eq(dot.o), dot.addend.eq(self.known[lane])]
+        m.d.comb += dot.addend.eq(self.known[lane])
+        offset = dot.offset + config.known_offset
+        if config.run_time:
+            requantise = RuntimeRequantiser(config.dot_bits, config.logit_bits,
+                                            offset_bits=config.logit_bits)
+            logit = requantise.o[0]
+            m.d.comb += [requantise.i[0].eq(dot.o - offset),
+                         *(getattr(requantise, name).eq(scaling[name])
+                           for name in ("multiplier", "shift", "offset"))]
+        else:
+            requantise = RequantiserPipeline(config.logit, *config.dot_range,
+                                             unsigned(len(dot.o)), offset)
+            logit = requantise.o
+            m.d.comb += requantise.i.eq(dot.o)
+        m.submodules[f"logit_{lane}"] = requantise
         if not config.reuse:
             m.d.comb += [port.eq(query[known + j]) for j, port in enumerate(dot.a)]
             m.d.comb += [port.eq(key.data[j]) for j, port in enumerate(dot.b)]
-            return requantise.o
+            return logit
         turned = delays(m, self.borrow, 1, "turned")[-1]
         m.d.comb += [dot.accumulate.eq(turned), dot.first.eq(self.start)]
         for j in range(config.dim):
             m.d.comb += [dot.a[j].eq(Mux(turned, self.code, query[j])),
                          dot.b[j].eq(Mux(turned, self.value[j], key.data[j])),
                          self.sums[j].eq(dot.sums[j])]
-        return requantise.o
+        return logit

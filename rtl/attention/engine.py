@@ -18,6 +18,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .dot_array import DotArray
+from .parameters import ParameterIntake
 from .query_intake import QueryIntake
 from .reuse.tail import ReuseTail
 from .selections import FILTERS, SELECTIONS
@@ -35,7 +36,8 @@ class Attention(wiring.Component):
     K and V are loaded vector by vector into memories of two sets. A set is the keys up to ``last``
     and as many values. The queries up to ``last`` belong to the first set, the next ones to the
     second, and so on: the last query of a set frees its memory for the set after the next one. A
-    query starts once its set is complete. With reuse of maps there are sets of values alone
+    query starts once its set is complete, and with scales at run time its parameters are there.
+    With reuse of maps there are sets of values alone
     (:class:`~rtl.attention.reuse.tail.ReuseTail`), and queries do not wait for values.
 
     Throughput: one query in ``config.query_cycles(keys, kept)`` cycles, whatever set it belongs to,
@@ -51,7 +53,7 @@ class Attention(wiring.Component):
     Members
     -------
     <stream> : In(stream.Signature(config.streams[name]))
-        Inputs: ``q``, ``k`` and ``v``, and those of the selection.
+        Inputs: ``q``, ``k`` and ``v``, ``p`` with scales at run time, and those of the selection.
     o : Out(stream.Signature(config.output_layout))
         One vector per query, ``last`` in the last beat of a set's last one.
     <control> : In(shape)
@@ -112,12 +114,20 @@ class Attention(wiring.Component):
             gate.keys.eq(keys.complete), gate.values.eq(values.complete),
             gate.over.eq(selection.over), gate.keys_release.eq(keys.release),
             gate.values_release.eq(values.release),
-            selection.ready.eq(gate.ready), selection.bank.eq(gate.bank),
-            selection.ends.eq(keys.ends),
+            selection.bank.eq(gate.bank), selection.ends.eq(keys.ends),
             keys.word.eq(dots.word), keys.release.eq(taken & words.last & words.row.set_end),
             dots.keys.eq(keys.o),
             values.word.eq(tail.word), values.release.eq(tail.release), tail.values.eq(values.o),
         ]
+        ready = gate.ready
+        if config.run_time:
+            m.submodules.parameters = parameters = ParameterIntake(config)
+            wiring.connect(m, wiring.flipped(self.p), parameters.i)
+            wiring.connect(m, parameters.logit, dots.scaling)
+            wiring.connect(m, parameters.output, tail.scaling)
+            m.d.comb += parameters.over.eq(selection.over)
+            ready = ready & parameters.there
+        m.d.comb += selection.ready.eq(ready)
         self._options(m, keys, dots)
         errors = [keys.error, values.error, intake.broken, tail.error]
         if "error" in optional:

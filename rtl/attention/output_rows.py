@@ -1,13 +1,17 @@
 """Rows of outputs: sums are requantised, a beat per cycle, into a queue under credits."""
 
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.choose import choose
 from ..blocks.pipeline import delays
 from ..blocks.requantise import RequantiserPipeline
+from ..blocks.runtime_requantise import RuntimeRequantiser
+from ..fixed import saturated
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo
+from .parameters import ScalingLayout
 from .reuse.row_division import RowDivisionPipeline, factor_layout
 
 __all__ = ["OutputRows"]
@@ -45,6 +49,9 @@ class OutputRows(wiring.Component):
         The row is the last one of its set.
     factor : In(factor_layout(division))
         Factor of the row. Only with a division.
+    scaling : In(stream.Signature(ScalingLayout()))
+        Scale of the next set's outputs, taken with the sums of its first row, and valid by then.
+        Only with scales at run time, without a division.
     o : Out(stream.Signature(config.output_layout))
         Outputs, ``last`` in the last beat of a set's last row.
     """
@@ -61,12 +68,16 @@ class OutputRows(wiring.Component):
             "sums": In(data.ArrayLayout(signed(config.sum_bits), config.dim)), "set_end": In(1),
             "o": Out(stream.Signature(config.output_layout)),
             **({"factor": In(factor_layout(division))} if division else {}),
+            **({"scaling": In(stream.Signature(ScalingLayout()))}
+               if config.run_time and not division else {}),
         })
 
     @staticmethod
     def _stages(config, division):
-        return RowDivisionPipeline.LATENCY if division else \
-            RequantiserPipeline.stages(config.output)
+        if division:
+            return RowDivisionPipeline.LATENCY
+        return (RuntimeRequantiser.latency if config.run_time
+                else RequantiserPipeline.stages(config.output))
 
     @classmethod
     def latency_of(cls, config, division=None):
@@ -101,7 +112,6 @@ class OutputRows(wiring.Component):
         config = self.config
         beats, lanes = config.vector_beats, config.io_lanes
         sums, valid, last = list(self.sums), self.done, self.set_end
-        factor = self.factor if self.division else None
         if beats > 1:
             group = Signal(range(beats))
             emitting, ending = Signal(), Signal()
@@ -114,25 +124,72 @@ class OutputRows(wiring.Component):
                 m.d.sync += group.eq(group + 1)
                 with m.If(group == beats - 1):
                     m.d.sync += emitting.eq(0)
-            sums = [Array(held[k::lanes])[group] for k in range(lanes)]
+            half = 1 << max((beats - 1).bit_length() - 1, 0)
             valid, last = emitting, ending & (group == beats - 1)
-            if self.division:
-                factor = Signal.like(self.factor, name="factor_held")
-                with m.If(self.done):
-                    m.d.sync += factor.eq(self.factor)
-        if self.division:
-            chosen = Signal.like(factor, name="factor_selected")
-            m.d.sync += chosen.eq(factor)
-        for k, total in enumerate(sums):
-            selected = Signal(signed(config.sum_bits), name=f"selected_{k}", reset_less=True)
-            if self.division:
-                rounding = RowDivisionPipeline(self.division, *config.sum_range)
-                m.d.comb += rounding.factor.eq(chosen)
-            else:
-                rounding = RequantiserPipeline(config.output, *config.sum_range, selected.shape())
-            m.submodules[f"output_{k}"] = rounding
-            m.d.sync += selected.eq(total)
-            m.d.comb += [rounding.i.eq(selected), queue.i.data[k].eq(rounding.o)]
+            upper = Signal()
+            m.d.sync += upper.eq(group[-1])
+            # Either half of the beats has a register: a LUT is a choice of four.
+            sums = [Mux(upper, *(self._selected(m, f"{name}_{k}", choose(part, group[:-1]))
+                                 for name, part in (("upper", held[k::lanes][half:]),
+                                                    ("lower", held[k::lanes][:half])))).as_signed()
+                    for k in range(lanes)]
+        else:
+            sums = [self._selected(m, f"selected_{k}", total) for k, total in enumerate(sums)]
+        m.d.comb += queue.i.data.eq(Cat(self._rounded(m, sums, self._held(m))))
         cycles = 1 + self._stages(config, self.division)
         m.d.comb += [queue.push.eq(delays(m, valid, cycles, "output_valid")[-1]),
                      queue.i.last.eq(delays(m, last, cycles, "output_last")[-1])]
+
+    def _selected(self, m, name, value):
+        """Register of a sum that is rounded next."""
+        selected = Signal(signed(self.config.sum_bits), name=name, reset_less=True)
+        m.d.sync += selected.eq(value)
+        return selected
+
+    def _held(self, m):
+        """What the selected sums of a row are scaled by, if that is no constant."""
+        several = self.config.vector_beats > 1
+        if self.division:
+            held, taken = self.factor, self.done
+        elif self.config.run_time:
+            # The next row starts a set.
+            fresh = Signal(init=1)
+            with m.If(self.done):
+                m.d.sync += fresh.eq(self.set_end)
+            held, taken = self.scaling.payload, self.done & fresh
+            m.d.comb += self.scaling.ready.eq(taken)
+        else:
+            return None
+        kept, selected = (Signal.like(held, name=f"{name}_scale") for name in ("held", "selected"))
+        if several or not self.division:
+            with m.If(taken):
+                m.d.sync += kept.eq(held)
+            held = kept
+        # A scale at run time is held for all rows of its set, a factor for one.
+        if several or self.division:
+            m.d.sync += selected.eq(held)
+            held = selected
+        return held
+
+    def _rounded(self, m, selected, scale):
+        """Outputs of the selected sums."""
+        config = self.config
+        if self.division is None and config.run_time:
+            m.submodules.output = rounding = RuntimeRequantiser(
+                config.sum_window, config.out_bits, lanes=config.io_lanes)
+            m.d.comb += [rounding.multiplier.eq(scale.multiplier), rounding.shift.eq(scale.shift)]
+            m.d.comb += [port.eq(saturated(total, config.sum_window))
+                         for port, total in zip(rounding.i, selected, strict=True)]
+            return list(rounding.o)
+        results = []
+        for k, total in enumerate(selected):
+            if self.division:
+                rounding = RowDivisionPipeline(self.division, *config.sum_range)
+                m.d.comb += rounding.factor.eq(scale)
+            else:
+                rounding = RequantiserPipeline(config.output, *config.sum_range,
+                                               signed(config.sum_bits))
+            m.submodules[f"output_{k}"] = rounding
+            m.d.comb += rounding.i.eq(total)
+            results.append(rounding.o)
+        return results

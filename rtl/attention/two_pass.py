@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..blocks.pipeline import delays
 from ..stream.fifo import FifoStorage
 from .output_rows import OutputRows
+from .parameters import ScalingLayout
 from .value_sums import ValueSums
 
 __all__ = ["TwoPassTail"]
@@ -40,6 +41,9 @@ class TwoPassTail(wiring.Component):
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
         One vector per row, ``last`` in the last beat of a set's last one.
+    scaling : In(stream.Signature(ScalingLayout()))
+        Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
+        with scales at run time.
     error : Out(1)
         The softmax unit found an error. Sticky until reset.
     """
@@ -52,6 +56,7 @@ class TwoPassTail(wiring.Component):
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
+            **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
         })
 
     @staticmethod
@@ -115,6 +120,8 @@ class TwoPassTail(wiring.Component):
             rows.set_end.eq(delays(m, set_end, cycles, "set_done")[-1]),
         ]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
+        if config.run_time:
+            wiring.connect(m, wiring.flipped(self.scaling), rows.scaling)
         return m
 
     def _notes(self, width, entries):

@@ -17,7 +17,7 @@ from ..bench.svd import SvdJob
 from ..data.synthetic import integers
 from ..jobs import expected, expected_batches, expected_sets, make_job
 from ..runner import Design
-from ..stimuli.attention import with_reuse
+from ..stimuli.attention import with_parameters, with_reuse
 from ..stimuli.layernorm import channel_parameters
 from ..stimuli.resident import random_script
 from ..stimuli.svd import random_batches
@@ -70,6 +70,8 @@ def set_job(design: Design, random: np.random.Generator, beats: int) -> Attentio
     sets = list(_sets(design.config, random, beats // design.config.vector_beats))
     if design.config.reuse:
         sets = with_reuse(design.config, random, sets)
+    if design.config.run_time:
+        sets = with_parameters(design.config, random, sets)
     sets = expected_sets(design.config, sets)
     return AttentionJob(design.config, sets, int(random.integers(1 << 31)), design.ports,
                         design.latency)

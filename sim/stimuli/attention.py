@@ -7,13 +7,16 @@ alone, which reuse the map of a set before. Captured sets are heads of a real Tr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from rtl import ConfigError, unit
 from rtl.attention import AttentionConfig
 from rtl.attention.config import OWN
+from rtl.attention.parameters import SetParameters
+from rtl.fixed import Scaling, signed_range
 from rtl.parameter import Choice, Integer, kind_of
 from rtl.softmax.choice import SoftmaxChoice
 
@@ -25,7 +28,7 @@ from .provider import Case, preset, presets
 from .resident import random_script
 
 __all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
-           "tests", "use_of", "with_reuse"]
+           "tests", "use_of", "with_parameters", "with_reuse"]
 
 Vectors = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -72,7 +75,7 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
                                       "causal": True}
     if config.select == "greedy":
         return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
-    return {"lanes": 2}, {"lanes": 3, "causal": True}
+    return {"lanes": 2}, {"lanes": 3, "causal": True, "scales": "run-time"}
 
 
 def random_parameters(cls: type[AttentionConfig], random: np.random.Generator,
@@ -94,6 +97,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
         return draw.Only(False)
+    if name == "scales" and values["reuse"]:
+        return draw.Only("fixed")
     if name == "io_lanes":
         return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
     if name == "start_lanes" and values["io_lanes"] % 2:
@@ -107,6 +112,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
 
 def _of_resident(name: str, kind: object, values: dict) -> object:
     """Kind of a parameter of an engine with resident sets."""
+    if name == "scales":
+        return draw.Only("fixed")
     if name == "lanes":
         return Choice(tuple(1 << n for n in range(7) if kind.low <= 1 << n <= kind.high))
     if name == "sinks" and not values["window"]:
@@ -221,7 +228,38 @@ def random_sets(config: AttentionConfig, random: np.random.Generator, count: int
     """
     sets = [random_set(config, random, keys) for keys in (None, 1, config.max_keys)]
     sets += [random_set(config, random) for _ in range(count)] + (more or [])
+    if config.run_time:
+        return with_parameters(config, random, sets)
     return with_reuse(config, random, sets) if config.reuse else sets
+
+
+def with_parameters(config: AttentionConfig, random: np.random.Generator,
+                    sets: Sequence[KeySet]) -> list[KeySet]:
+    """Return the sets, each with scales and an offset of its own: most of them near the config's.
+
+    Some have any multiplier and shift, from all results 0 to all of them saturated.
+    """
+    low, high = signed_range(config.logit_bits)
+    usual, found = config.set_parameters, []
+    for keys in sets:
+        if random.random() < 0.2:
+            logit, output = ((int(random.integers(1, 1 << 16)), int(random.integers(64)))
+                             for _ in range(2))
+            offset = int(random.integers(low, high + 1))
+        else:
+            logit, output = (_near(one, random) for one in (usual.logit, usual.output))
+            offset = int(random.integers(low // 8, high // 8 + 1))
+        own = SetParameters(Scaling(*logit, offset), Scaling(*output))
+        found.append(dataclasses.replace(keys, p=np.array([own.words])))
+    return found
+
+
+def _near(scaling: Scaling, random: np.random.Generator) -> tuple[int, int]:
+    """Multiplier and shift of a scale from half to twice another one."""
+    other = Scaling.of(Fraction(scaling.multiplier, 1 << scaling.shift)
+                       * Fraction(min(2.0 ** random.uniform(-1, 1), 65535 / 2 ** 16
+                                      * (1 << scaling.shift) / scaling.multiplier)))
+    return other.multiplier, other.shift
 
 
 def with_reuse(config: AttentionConfig, random: np.random.Generator,
