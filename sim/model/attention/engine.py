@@ -72,7 +72,11 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     if parameters is not None:
         raise ValueError('Parameters of sets need scales "run-time"')
     if config.store == "resident":
-        return resident.prefill(config, q, k, v, mask, start=start)
+        numbers = None
+        if parameters is not None:
+            each = list(parameters) if isinstance(parameters, Sequence) else [parameters]
+            numbers = [resident.Head(one.logit, one.output) for one in each]
+        return resident.prefill(config, q, k, v, mask, start=start, heads=numbers)
     return _run(config, config.logit, None if config.reuse else config.output, q, k, v, mask,
                 start=start, iterations=iterations, distance=distance)
 
