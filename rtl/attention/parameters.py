@@ -18,12 +18,12 @@ from ..stream.credit import Credit
 from ..stream.fifo import Fifo
 from .vector_beat import VectorLayout
 
-__all__ = ["ParameterIntake", "ScalingLayout", "SetParameters"]
+__all__ = ["WORDS", "ParameterIntake", "ScalingLayout", "SetParameters"]
 
 # Sets whose parameters are inside: two in the stores, some in the pipelines, some ahead.
 SETS = 8
 
-# Words of a beat.
+#: Words of a beat.
 WORD_BITS = 16
 WORDS = 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl.attention import AttentionConfig
-from rtl.attention.parameters import SetParameters
+from rtl.attention.parameters import WORDS, SetParameters
 from rtl.attention.resident.layouts import Operation
 from rtl.fixed import Scaling, signed_range
 
@@ -23,7 +23,7 @@ CHANGED = 20
 def script_of(config: AttentionConfig, random: np.random.Generator, commands: list[Command]
               ) -> Script:
     """Return commands with random vectors."""
-    rows, loaded = [], 0
+    rows = []
     if config.run_time:
         rows += [(Operation.HEAD.value, 0, head, 0, 0) for head in range(config.heads)]
     for operation, number, count, offset in commands:
@@ -42,7 +42,7 @@ def script_of(config: AttentionConfig, random: np.random.Generator, commands: li
                for count in (queries, keys, keys))
     return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
                   random.random(keys) < random.choice([0, 0.2, 0.9]),
-                  np.array(p, np.int64).reshape(loaded, -1))
+                  np.array(p, np.int64).reshape(-1, WORDS))
 
 
 def _parameters(config: AttentionConfig, random: np.random.Generator) -> SetParameters:
