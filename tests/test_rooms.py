@@ -35,7 +35,7 @@ ALLOWED = {
     "rtl.stream": ("rtl.blocks", "rtl.fixed"),
     "rtl.bus": ("rtl.stream", "rtl.blocks", "rtl.fixed"),
     "rtl.emit": ("rtl.bus", "rtl.config", "rtl.__init__"),
-    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config"),
+    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config", "rtl.bus.dma_unit"),
     "rtl.softmax": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                     "rtl.data_sheet", "rtl.parameter"),
     "rtl.layernorm": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
@@ -55,7 +55,7 @@ ALLOWED = {
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
                      "sim.errors"),
     "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
-    # The driver asks the models on request, and nothing else of `sim`.
+    # The driver takes a model on request only.
     "boards": ("rtl", "sim.model"),
     # Both ends of the serial line: the host's has nothing of the hardware.
     "boards.serial.protocol": (),
@@ -188,7 +188,9 @@ def classes():
                  *pkgutil.walk_packages(boards.__path__, "boards.")):
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            if inspect.isclass(cls) and cls.__module__ == info.name:
+            # Of the boards the hardware only: the driver is software.
+            if inspect.isclass(cls) and cls.__module__ == info.name and (
+                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
                 yield cls
 
 

@@ -112,6 +112,11 @@ class AxiStream(wiring.Component):
                           "error": Out(1)})
         self._annotate()
 
+    @property
+    def interfaces(self):
+        """Names of the bus interfaces that tools are to find."""
+        return [*self.buses.values()]
+
     def _annotate(self):
         """Add the attributes by which Vivado's IP packager groups ports."""
         self.aclk.attrs.update(

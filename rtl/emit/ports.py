@@ -9,8 +9,9 @@ from amaranth import Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from ..bus import AxiStream, ControlledUnit, element_bytes
+from ..bus import AxiStream, ControlledUnit, DmaUnit, element_bytes
 from ..bus.controlled import CHANNELS
+from ..bus.dma_unit import MEMORY
 from ..config import UnitConfig
 
 __all__ = ["Port", "axi_latency", "core_ports", "shell_ports"]
@@ -48,13 +49,15 @@ def axi_latency(config: UnitConfig) -> int:
 
 # Shell ------------------------------------------------------------------------------------------
 
-def shell_ports(config: UnitConfig, shell: AxiStream | ControlledUnit) -> Iterator[Port]:
+def shell_ports(config: UnitConfig,
+                shell: AxiStream | ControlledUnit | DmaUnit) -> Iterator[Port]:
     """Yield the ports of a shell, or of one with registers, in the order of the module's."""
     streams = {bus: stream for stream, bus in shell.buses.items()}
     clocks = {"aclk": "clock, rising edge", "aresetn": "synchronous reset, active low",
               "irq": "interrupt, active high, while an enabled event is pending"}
     further = {**clocks, **config.data_sheet.ports,
-               **{f"s_axi_{name}": meaning for name, meaning in CHANNELS.items()}}
+               **{f"s_axi_{name}": meaning for name, meaning in CHANNELS.items()},
+               **{f"m_axi_{name}": meaning for name, (_, _, meaning) in MEMORY.items()}}
     for name, member in shell.signature.members.items():
         bus, _, signal = name.rpartition("_")
         stream = streams.get(bus)

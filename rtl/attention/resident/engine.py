@@ -58,7 +58,7 @@ class ResidentAttention(wiring.Component):
         Keys.
     v : In(stream.Signature(config.value_layout))
         Values.
-    p : In(stream.Signature(ParameterIntake.layout()))
+    p : In(stream.Signature(ParameterIntake.layout(config)))
         Parameters of heads, one beat for each command that loads some. Only with scales at run
         time.
     o : Out(stream.Signature(config.marked_layout))

@@ -28,7 +28,7 @@ class HeadParameters(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(ParameterIntake.layout()))
+    i : In(stream.Signature(ParameterIntake.layout(config)))
         Parameters of a head, as :attr:`~rtl.attention.parameters.SetParameters.words`. ``last``
         does not count.
     head : In(range(heads))
@@ -52,7 +52,8 @@ class HeadParameters(wiring.Component):
         self._entry = data.StructLayout({"logit": ScalingLayout(config.logit_bits),
                                          "output": ScalingLayout()})
         super().__init__({
-            "i": In(stream.Signature(ParameterIntake.layout())), "head": In(range(config.heads)),
+            "i": In(stream.Signature(ParameterIntake.layout(config))),
+            "head": In(range(config.heads)),
             "load": In(1), "keep": In(1), "loaded": Out(1), "accept": In(1),
             "logit": Out(stream.Signature(self._entry["logit"].shape)),
             "output": Out(stream.Signature(self._entry["output"].shape)),

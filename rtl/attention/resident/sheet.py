@@ -1,6 +1,7 @@
 """What an engine with resident sets says of its streams."""
 
 from ...data_sheet import DataSheet, Format
+from ..parameters import parameter_format
 
 __all__ = ["sheet_of"]
 
@@ -24,9 +25,7 @@ def sheet_of(config):
         "q": Format("element of a query", scales["query"], **vectors),
         "k": Format("element of a key", scales["key"], **vectors),
         "v": Format("element of a value", scales["value"], **vectors),
-        "p": Format("parameter of a head: multiplier of its logits; their offset, in two's "
-                    "complement; multiplier of its outputs; shift of the logits in bits 5..0, of "
-                    "the outputs in bits 13..8", None, "head's parameters", 4, 4, 4),
+        "p": parameter_format(config),
         "o": Format("element of an output", scales["output"], **vectors)}
     return DataSheet(
         formats={name: formats[name] for name in config.streams},
