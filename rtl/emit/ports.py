@@ -78,6 +78,8 @@ def _signal(config: UnitConfig, stream: str, signal: str) -> str:
         return (f"bit k: byte k of TDATA belongs to an element; all ones but in a {form.packet}'s "
                 "last beat, where the low lanes have one")
     if signal == "tuser":
+        if "use" in layout.members and stream in config.streams_out:
+            return "1: the vector is the answer to a query that failed, and is 0"
         if "use" in layout.members:
             return f"what the {form.packet} is for, read with TLAST: {_fields(layout['use'].shape)}"
         if layout["mask"].width == 1 and layout.lanes > 1:

@@ -21,6 +21,7 @@ from .. import __version__
 from ..bus import AxiStream, ControlledUnit, DmaUnit
 from ..config import UnitConfig
 from . import yosys
+from .cleared import LOOP_WORDS, all_cleared, first_words
 from .header import control_header, dma_header, header
 from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
 
@@ -42,9 +43,6 @@ LINT_OFF = """\
 
 """
 LINT_ON = "\n/* verilator lint_restore */\n"
-
-# Least number of equal memory words in a row to write as a loop.
-LOOP_WORDS = 8
 
 
 class BlackBox(wiring.Component):
@@ -149,7 +147,7 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
     YosysError
         If Yosys refuses the design.
     """
-    with _no_garbage_collection():
+    with _no_garbage_collection(), first_words():
         designs = [_CELL.sub(_even, name_instances(name_ports(_rtlil(name, component))))
                    for name, component in components.items()]
     designs[:0] = [_declaration(name, component) for name, component in (others or {}).items()]
@@ -304,7 +302,8 @@ def _tidy(text: str) -> str:
     text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
     # Yosys negates vectors logically, which is to say: none of their bits is set.
     text = text.replace(" = ! ", " = ~| ")
-    return _MODULE.sub(_module, _INITIAL.sub(_short_init, name_reads(unescaped(text))))
+    text = all_cleared(name_reads(unescaped(text)))
+    return _MODULE.sub(_module, _INITIAL.sub(_short_init, text))
 
 
 def _module(match: re.Match[str]) -> str:

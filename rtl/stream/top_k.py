@@ -54,9 +54,11 @@ class _Stage(wiring.Component):
         need_bits = len(beat.need)
 
         # Count of the row's candidates that reach each digit value.
-        start, counting = Signal(init=1), Signal(init=1)
+        start = Signal(init=1)
+        counting = Signal(init=1)
         written = delays(m, self.write, 1, "written")[-1]
-        enough, remaining = Signal(len(values)), []
+        enough = Signal(len(values))
+        remaining = []
         with m.If(self.write):
             m.d.sync += start.eq(beat.last)
         m.d.sync += counting.eq(start)
@@ -73,7 +75,8 @@ class _Stage(wiring.Component):
             m.d.sync += [enough[k].eq(count >= need), held.eq(count)]
             remaining.append(held)
         # `enough` is a thermometer code. Candidates above the chosen digit take places.
-        chosen, taken = Signal(self.digit), Signal.like(remaining[0])
+        chosen = Signal(self.digit)
+        taken = Signal.like(remaining[0])
         m.d.comb += taken.eq(remaining[0])
         for k, value in enumerate(values):
             with m.If(enough[k]):
@@ -212,7 +215,8 @@ class TopK(wiring.Component):
         equal = Signal(range(self.lanes + 1))
         before = Signal(data.ArrayLayout(range(self.lanes), self.lanes))
         start = Signal(init=1)
-        places, left = Signal(need_bits), Signal(need_bits)
+        places = Signal(need_bits)
+        left = Signal(need_bits)
         held = delays(m, beat, 1, "flags")[-1]
         following = delays(m, valid, 1, "flagged")[-1]
         racing = list(beat.racing)

@@ -62,10 +62,10 @@ class AttentionComparison(Comparison):
                sets: Sequence[object]) -> np.ndarray:
         """Return the beats of a stream that carry vectors (vectors, dim), an array for each set."""
         form, config, random = self.simulation.ports[name], self.config, self.random
-        size = config.vector_beats
+        size = config.vector_beats if name != "p" else 1
         sent = [(array, keys) for array, keys in zip(vectors, sets, strict=True) if len(array)]
-        data = np.concatenate([array for array, _ in sent] or [np.zeros((0, config.dim))])
-        data = data.reshape(-1, config.io_lanes).astype(np.int64)
+        data = np.concatenate([array.reshape(-1, form.form.lanes) for array, _ in sent]
+                              or [np.zeros((0, form.form.lanes))]).astype(np.int64)
         ends = np.cumsum([len(array) * size for array, _ in sent], dtype=np.int64) - 1
         last = np.zeros(len(data), bool)
         last[ends] = True
@@ -213,7 +213,7 @@ class AttentionComparison(Comparison):
         """A set that is too long, broken off or uneven raises ``error`` and hurts no other set."""
         inputs, sets = self.simulation.inputs, self.job.sets[:3]
         ways = [(name, way) for way in ("long", "short", "broken") for name in inputs
-                if name != "q"]
+                if name not in ("q", "p")]
         ways += [("q", "broken"), *([("c", "beyond")] if "c" in inputs else [])]
         for name, way in ways:
             self.simulation.reset()
