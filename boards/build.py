@@ -10,15 +10,18 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
+from rtl.bus.dma_unit import USERS
 from rtl.config import ConfigError, UnitConfig, unit, units
 from rtl.options import ArgumentParser, add_parameters, configs
 from rtl.progress import Progress
 from rtl.publish import publish
 
-from .board import Ecp5Board
+from . import tools
+from .board import Ecp5Board, ZynqBoard
 from .catalog import BOARDS, board
 from .command import guarded
 from .ecp5 import build as ecp5
+from .vivado import build as vivado
 
 __all__ = ["main"]
 
@@ -44,7 +47,11 @@ def _run(argv: list[str]) -> None:
         raise ConfigError(f"Unit must be one of {', '.join(units())}, not {len(args.unit)} of them")
     wanted, _ = configs(args)
     folder = args.out / chosen.name / wanted[0].name
-    _build_ecp5(chosen, wanted[0], folder, args)
+    for option, kind in (("baud", Ecp5Board), ("user", ZynqBoard), ("synth", ZynqBoard)):
+        if getattr(args, option) and not isinstance(chosen, kind):
+            raise ConfigError(f"Option --{option} must not be used with {chosen.name}")
+    build = _build_zynq if isinstance(chosen, ZynqBoard) else _build_ecp5
+    build(chosen, wanted[0], folder, args)
 
 
 def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser:
@@ -59,9 +66,15 @@ def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser
     parser.add_argument("unit", nargs="*", metavar="UNIT", help=", ".join(units()))
     parser.add_argument("--list", action="store_true", help="list the boards")
     parser.add_argument("--plan-only", action="store_true",
-                        help="write sources, constraints and commands, and run no tool")
+                        help="write sources, constraints and commands, and run no tool of "
+                             "the board")
     parser.add_argument("--baud", metavar="N", type=int,
                         help="bits per second of the serial line (default: that of the board)")
+    parser.add_argument("--user", choices=USERS,
+                        help="Zynq: TUSER (masks) is constant 0, or comes from memory (default "
+                             "constant)")
+    parser.add_argument("--synth", action="store_true",
+                        help="Zynq: synthesise the top by Yosys, and tell area and delay")
     parser.add_argument("--config", metavar="FILE",
                         help=".toml or .json file of parameters; options override it")
     parser.add_argument("--preset", metavar="NAME",
@@ -88,6 +101,22 @@ def _build_ecp5(chosen: Ecp5Board, config: UnitConfig, folder: pathlib.Path, arg
     print(f"clock {result.wanted_mhz:g} MHz, {result.mhz:.1f} MHz after routing")
     print("cells " + ", ".join(f"{kind} {used}/{there}"
                                for kind, (used, there) in sorted(result.cells.items())))
+
+
+def _build_zynq(chosen: ZynqBoard, config: UnitConfig, folder: pathlib.Path, args) -> None:
+    if not args.plan_only:
+        tools.find("vivado")
+    files = vivado.plan(chosen, config, args.user or "constant")
+    if args.synth:
+        with Progress("Synthesising"):
+            f = vivado.figures(files, config)
+        print(f"{f.lut} LUT, {f.ff} FF, {f.carry4} CARRY4, {f.dsp} DSP, {f.bram} BRAM36, "
+              f"{f.delay_ps} ps of logic, by Yosys for xc7")
+    _write(folder, files)
+    if not args.plan_only:
+        with Progress("Vivado"):
+            vivado.implement(folder)
+        print(f"bitstream {folder / 'top.bit'}")
 
 
 def _write(folder: pathlib.Path, files: Mapping[str, str | bytes]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from amaranth import UnusedElaboratable
 
 from rtl.config import ConfigError
+from rtl.emit.synthesis import SynthesisError
 from rtl.emit.yosys import YosysError
 
 from .tools import ToolError
@@ -29,7 +30,7 @@ def guarded(command: Callable[[list[str]], None], argv: Sequence[str] | None) ->
         return 0
     except ConfigError as error:
         message, status = str(error), 2
-    except (ToolError, YosysError) as error:
+    except (ToolError, SynthesisError, YosysError) as error:
         message, status = str(error), 1
     except OSError as error:
         what = "Output" if error.filename is None else f"File {str(error.filename)!r}"

@@ -51,7 +51,8 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
     Tool("openFPGALoader", "OPENFPGALOADER",
          f"{_EXTRA}, with Debian's libftdi1-2, libusb-1.0-0 and libhidapi-libusb0",
          package="openfpgaloader"),
-    Tool("vivado", "VIVADO", "install AMD Vivado, and source its settings64.sh"),
+    Tool("vivado", "VIVADO", "install AMD Vivado, and source its settings64.sh; "
+         "--plan-only writes the project without it"),
     Tool("openocd", "OPENOCD", "apt-get install openocd"),
     Tool("bootgen", "BOOTGEN", "apt-get install xilinx-bootgen"),
     Tool("dtc", "DTC", "apt-get install device-tree-compiler"),

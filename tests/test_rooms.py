@@ -55,7 +55,7 @@ ALLOWED = {
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
                      "sim.errors"),
     "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
-    # The driver asks the models on request, and nothing else of `sim`.
+    # The driver takes a model on request only.
     "boards": ("rtl", "sim.model"),
     # Both ends of the serial line: the host's has nothing of the hardware.
     "boards.serial.protocol": (),
@@ -188,7 +188,9 @@ def classes():
                  *pkgutil.walk_packages(boards.__path__, "boards.")):
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            if inspect.isclass(cls) and cls.__module__ == info.name:
+            # Of the boards the hardware only: the driver is software.
+            if inspect.isclass(cls) and cls.__module__ == info.name and (
+                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
                 yield cls
 
 

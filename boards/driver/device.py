@@ -92,6 +92,8 @@ class Device:
     def reset(self) -> None:
         """Empty the unit, and clear errors and interrupts."""
         registers, transport = self.registers, self.transport
+        if isinstance(transport, StreamTransport):
+            transport.reset()
         registers.set("CONTROL", RESET=1)
         start = transport.now()
         while registers.fields("STATUS").get("DRAINING"):

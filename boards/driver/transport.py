@@ -111,3 +111,6 @@ class StreamTransport(abc.ABC):
         TransportError
             If none comes in so many seconds, or one of another length.
         """
+
+    def reset(self) -> None:
+        """Drop what is on its way to and from the unit, which is reset by a register."""

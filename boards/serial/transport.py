@@ -1,6 +1,6 @@
 """Host's end of the serial link: registers and streams of a unit, over a serial port.
 
-Needs nothing but the standard library; pyserial where a port is opened by its name.
+Needs nothing but the standard library and the driver's; pyserial where a port is opened by name.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from ..driver.transport import StreamTransport, TransportError
 from .protocol import FLAG, LIMIT, VERSION, Deframer, Operation, Status, beat_bytes, frame
 
-__all__ = ["BAUD", "LinkError", "Port", "SerialTransport"]
+__all__ = ["BAUD", "Port", "SerialTransport"]
 
 #: Bits per second of the line, where nothing else is said.
 BAUD = 1_000_000
@@ -29,10 +30,6 @@ GRACE = 1 / 4
 TRIES = 3
 # Arguments of SEND besides the beats, with tag and operation.
 SEND_HEADER = 3
-
-
-class LinkError(OSError):
-    """The link, or what is at its other end, is not as it must be; the message is one line."""
 
 
 class Port(Protocol):
@@ -77,7 +74,7 @@ class _Stream:
         return (beat[:size], bool(word >> self.data + self.keep + self.user & 1))
 
 
-class SerialTransport:
+class SerialTransport(StreamTransport):
     """Registers and streams of the unit at the other end of a serial port.
 
     Making one resets the unit. One thread, and one process, at a time.
@@ -95,12 +92,9 @@ class SerialTransport:
 
     Raises
     ------
-    LinkError
+    TransportError
         If nobody answers, or not a unit with these streams.
     """
-
-    #: The line carries no interrupts: a driver polls.
-    interrupts = False
 
     def __init__(self, port: Port, manifest: str | os.PathLike[str] | Mapping[str, Any], *,
                  timeout: float = TIMEOUT, clock: Callable[[], float] = time.monotonic) -> None:
@@ -123,12 +117,12 @@ class SerialTransport:
         try:
             import serial
         except ImportError:
-            raise LinkError("Package pyserial is missing: pip install pyserial") from None
+            raise TransportError("Package pyserial is missing: pip install pyserial") from None
         try:
             port = serial.Serial(device, baud, timeout=0.02, exclusive=True)
         except serial.SerialException as error:
             reason = error.strerror or str(error)
-            raise LinkError(f"Port {device!r} can not be opened: {reason}") from None
+            raise TransportError(f"Port {device!r} can not be opened: {reason}") from None
         try:
             return cls(port, manifest, timeout=timeout)
         except BaseException:
@@ -139,11 +133,12 @@ class SerialTransport:
         """Compare what is at the other end with what the manifest says."""
         version, limit, inputs, outputs = self._request(Operation.HELLO)
         if (version, limit) != (VERSION, LIMIT):
-            raise LinkError(f"Protocol must be version {VERSION} with requests of {LIMIT} bytes, "
-                            f"not version {version} with {limit}")
+            raise TransportError(f"Protocol must be version {VERSION} with requests of {LIMIT} "
+                                 f"bytes, not version {version} with {limit}")
         if (inputs, outputs) != (len(self._inputs), len(self._outputs)):
-            raise LinkError(f"Unit must have {len(self._inputs)} inputs and {len(self._outputs)} "
-                            f"outputs, as {name} has, not {inputs} and {outputs}")
+            raise TransportError(f"Unit must have {len(self._inputs)} inputs and "
+                                 f"{len(self._outputs)} outputs, as {name} has, not {inputs} and "
+                                 f"{outputs}")
 
     # Registers ----------------------------------------------------------------------------------
 
@@ -204,7 +199,8 @@ class SerialTransport:
                 for name in self._outputs:
                     self._take(name)
                 if self._clock() > end:
-                    raise LinkError(f"Unit takes no beat of {stream}, with {len(beats)} to send")
+                    raise TransportError(f"Unit takes no beat of {stream}, with {len(beats)} to "
+                                         "send")
 
     def receive(self, stream: str, size: int, timeout: float) -> bytes:
         """Return the next packet of an output, which must have so many bytes.
@@ -216,11 +212,11 @@ class SerialTransport:
         packets = self._packets[stream]
         while not packets:
             if not self._take(stream) and self._clock() > end:
-                raise LinkError(f"Output {stream} gave no packet in {timeout:g} s, and "
-                                f"{len(self._partial[stream])} bytes of one")
+                raise TransportError(f"Output {stream} gave no packet in {timeout:g} s, and "
+                                     f"{len(self._partial[stream])} bytes of one")
         packet = packets.popleft()
         if len(packet) != size:
-            raise LinkError(f"Packet of {stream} must have {size} bytes, not {len(packet)}")
+            raise TransportError(f"Packet of {stream} must have {size} bytes, not {len(packet)}")
         return packet
 
     def _take(self, stream: str) -> int:
@@ -247,12 +243,13 @@ class SerialTransport:
                 continue
             status, result = answer[0], answer[1:]
             if status == Status.SLVERR:
-                raise LinkError(f"{what} does not exist")
+                raise TransportError(f"{what} does not exist")
             if status == Status.MALFORMED:
-                raise LinkError(f"{what or operation.name} was asked for with arguments that the "
-                                "device does not take: is it another unit's bitstream?")
+                raise TransportError(f"{what or operation.name} was asked for with arguments that "
+                                     "the device does not take: is it another unit's bitstream?")
             return result
-        raise LinkError(f"Requests arrive corrupt, {TRIES} times: check the line and its speed")
+        raise TransportError(f"Requests arrive corrupt, {TRIES} times: check the line and its "
+                             "speed")
 
     def _answer(self) -> bytes | None:
         """Status and result of the last request, or None if it arrived corrupt.
@@ -264,7 +261,7 @@ class SerialTransport:
             data = self._port.read(max(1, getattr(self._port, "in_waiting", 1)))
             for content in self._deframer.feed(data):
                 if content is None or len(content) < 2:
-                    raise LinkError("An answer arrives corrupt: check the line and its speed")
+                    raise TransportError("An answer arrives corrupt: check the line and its speed")
                 if content[0] == self._tag:
                     return content[1:]
                 if content[:2] == bytes((0, Status.CORRUPT)):
@@ -277,8 +274,8 @@ class SerialTransport:
             if self._clock() > end:
                 if corrupt:
                     return None
-                raise LinkError(f"No answer in {self._timeout:g} s: check the port, its speed, and "
-                                "that the device is configured")
+                raise TransportError(f"No answer in {self._timeout:g} s: check the port, its "
+                                     "speed, and that the device is configured")
 
     def now(self) -> float:
         """Seconds, from any moment on."""
@@ -296,7 +293,8 @@ def _streams(manifest: Mapping[str, Any]) -> tuple[dict[str, _Stream], dict[str,
     """Inputs and outputs, from the ports of the module with registers."""
     module = f"{manifest['name']}_axil"
     if module not in manifest["modules"]:
-        raise LinkError(f"Manifest must be that of a unit with registers, with a module {module}")
+        raise TransportError("Manifest must be that of a unit with registers, with a module "
+                             f"{module}")
     found: dict[str, dict[str, dict[str, int]]] = {"input": {}, "output": {}}
     widths: dict[str, dict[str, int]] = {}
     for port in manifest["modules"][module]:

@@ -15,7 +15,8 @@ from cocotb.utils import get_sim_time
 JOB = json.loads(pathlib.Path(os.environ["JOB"]).read_text())
 sys.path.insert(0, JOB["home"])
 
-from boards.serial.transport import LinkError, SerialTransport  # noqa: E402
+from boards.driver import TransportError  # noqa: E402
+from boards.serial.transport import SerialTransport  # noqa: E402
 
 PERIOD = 10
 
@@ -76,7 +77,7 @@ def exchange(transport):
         assert transport.read32(at[name]) == value, name
     try:
         transport.read32(JOB["unmapped"])
-    except LinkError as error:
+    except TransportError as error:
         assert str(error) == JOB["message"]
     else:
         raise AssertionError("a register that is not there")
