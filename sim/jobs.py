@@ -53,7 +53,7 @@ def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
         elif config.run_time:
             words = keys.p if len(keys.p) else np.array([config.set_parameters.words])
             y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask,
-                          parameters=SetParameters.from_words(words[0]))
+                          parameters=SetParameters.from_words(config, words[0]))
             keys = dataclasses.replace(keys, p=words)
         else:
             y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask)

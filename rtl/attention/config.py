@@ -22,7 +22,7 @@ from ..softmax.exponentials import ExponentialsConfig
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
-from .parameters import ParameterIntake, SetParameters
+from .parameters import ParameterIntake, SetParameters, parameter_format
 from .predict.predictors import PREDICTORS, predictor
 from .resident.engine import ResidentAttention
 from .resident.layouts import CommandLayout
@@ -236,6 +236,9 @@ class AttentionConfig(UnitConfig):
         self._require("iterations_per_key", self.iterations_per_key <= self.dim,
                       f"at most dim ({self.dim})")
         self._require("percent", self.percent <= 100, "at most 100")
+        self._require("iterations_per_key", not self.run_time or self.iterations < 1 << 16,
+                      f"at most {65535 / self.max_keys:g} for scales \"run-time\" and max_keys "
+                      f"{self.max_keys}")
 
     def _check_resident(self):
         regions = self.regions
@@ -326,6 +329,13 @@ class AttentionConfig(UnitConfig):
     def run_time(self):
         """Whether the scales of logits and outputs come with every set."""
         return self.scales == "run-time"
+
+    @property
+    def limits(self):
+        """What the selection goes by, by name; with scales at run time a set brings its own."""
+        if self.select == "predict":
+            return ({"mean": "mean_shift", "threshold": "threshold", "top-k": "top_k"}[self.rule],)
+        return ("iterations", "distance") if self.select == "greedy" else ()
 
     @functools.cached_property
     def set_parameters(self):
@@ -474,18 +484,19 @@ class AttentionConfig(UnitConfig):
             return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
                     "v": self.value_layout, "o": self.marked_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
-                **({"p": ParameterIntake.layout()} if self.run_time else {}),
+                **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
     def controls(self):
         """Names of the inputs that are no streams."""
-        return ("adjust", "iterations", "distance") if self.select == "greedy" else ()
+        ports = self.select == "greedy" and not self.run_time
+        return ("adjust", "iterations", "distance") if ports else ()
 
     @property
     def strobes(self):
         """Controls that are pulses."""
-        return ("adjust",) if self.select == "greedy" else ()
+        return ("adjust",) if self.controls else ()
 
     @property
     def source(self):
@@ -519,10 +530,7 @@ class AttentionConfig(UnitConfig):
         formats = {"q": Format("element of a query", scales["query"], **vectors),
                    "k": Format("element of a key", scales["key"], **keys),
                    "v": Format("element of a value", scales["value"], **keys),
-                   "p": Format("parameter of a set: multiplier of its logits; their offset, in "
-                               "two's complement; multiplier of its outputs; shift of the logits "
-                               "in bits 5..0, of the outputs in bits 13..8", None,
-                               "set's parameters", least=4, most=4, step=4),
+                   "p": parameter_format(self),
                    "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
                                "from bit 8 on", self.key_scale, "set"),
                    "o": Format("element of an output", scales["output"], **vectors)}

@@ -127,6 +127,8 @@ class Attention(wiring.Component):
             wiring.connect(m, parameters.output, tail.scaling)
             m.d.comb += parameters.over.eq(selection.over)
             ready = ready & parameters.there
+            if "limits" in optional:
+                m.d.comb += selection.limits.eq(parameters.limits)
         m.d.comb += selection.ready.eq(ready)
         self._options(m, keys, dots)
         errors = [keys.error, values.error, intake.broken, tail.error]

@@ -249,9 +249,20 @@ def with_parameters(config: AttentionConfig, random: np.random.Generator,
         else:
             logit, output = (_near(one, random) for one in (usual.logit, usual.output))
             offset = int(random.integers(low // 8, high // 8 + 1))
-        own = SetParameters(Scaling(*logit, offset), Scaling(*output))
+        limits = tuple(_limit(config, name, random) for name in config.limits)
+        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits)
         found.append(dataclasses.replace(keys, p=np.array([own.words])))
     return found
+
+
+def _limit(config: AttentionConfig, name: str, random: np.random.Generator) -> int:
+    """What a selection goes by, from least to twice the usual, or most."""
+    if name == "mean_shift":
+        return int(random.integers(7))
+    if name == "top_k":
+        return int(random.integers(1, config.max_keys + 1))
+    bits = {"iterations": config.iteration_bits, "distance": config.logit_bits}.get(name, 16)
+    return int(min(random.integers(2 * getattr(config, name) + 2), (1 << min(bits, 16)) - 1))
 
 
 def _near(scaling: Scaling, random: np.random.Generator) -> tuple[int, int]:

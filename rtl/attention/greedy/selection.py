@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WordLayout, WrittenKey
+from ..parameters import LimitsLayout
 from ..selected_rows import SelectedRows
 from ..set_gate import SetsBetween
 from .column_load import ColumnLoad
@@ -60,6 +61,9 @@ class SearchedKeys(wiring.Component):
         Key that was read, a cycle later.
     c : In(stream.Signature(config.column_layout))
         Sorted columns, with ``config.sort`` "host": a set's are taken when its keys are there.
+    limits : In(LimitsLayout(config))
+        Iterations of the search and distance in logit steps for the next query. Only with scales at
+        run time, and the next three without.
     adjust : In(1)
         Take ``iterations`` and ``distance`` for the queries whose last beat is accepted after this
         cycle. After reset the two are ``config.iterations`` and ``config.distance``.
@@ -85,14 +89,16 @@ class SearchedKeys(wiring.Component):
         source = {"c": In(stream.Signature(config.column_layout))} if config.sort == "host" else {
             "preview_word": Out(range(config.max_keys)), "preview_bank": Out(1),
             "preview": In(data.ArrayLayout(vector, 1))}
+        limits = {"limits": In(LimitsLayout(config))} if config.run_time else {
+            "adjust": In(1), "iterations": In(config.iteration_bits),
+            "distance": In(config.logit_bits)}
         super().__init__({
             "query": In(stream.Signature(QueryLayout(config))), "ready": In(1), "bank": In(1),
             "ends": In(data.ArrayLayout(place, 2)), "over": Out(1),
             "query_beat": In(BeatTap(config.vector_layout)),
             "key_beat": In(BeatTap(config.key_layout)),
             "written": In(WrittenKey(place, config.unstored_layout)), **source,
-            "adjust": In(1), "iterations": In(config.iteration_bits),
-            "distance": In(config.logit_bits), "error": Out(1),
+            **limits, "error": Out(1),
             "o": Out(stream.Signature(self.layout(config))),
         })
 
@@ -135,14 +141,7 @@ class SearchedKeys(wiring.Component):
                 columns.address[k].eq(search.address[k]), columns.lane[k].eq(search.lane[k]),
             ]
 
-        # Limits of the search: as they are, and as the query that waits found them.
-        iterations = Signal(config.iteration_bits, init=config.iterations)
-        distance = Signal(config.logit_bits, init=config.distance)
-        own_iterations, own_distance = Signal.like(iterations), Signal.like(distance)
-        with m.If(self.adjust):
-            m.d.sync += [iterations.eq(self.iterations), distance.eq(self.distance)]
-        with m.If(self.query_beat.transfer):
-            m.d.sync += [own_iterations.eq(iterations), own_distance.eq(distance)]
+        own_iterations, own_distance = self.limits if config.run_time else self._adjusted(m)
 
         # Sets whose columns are there and that are not over.
         m.submodules.sorted = ordered = SetsBetween()
@@ -158,6 +157,19 @@ class SearchedKeys(wiring.Component):
             rows.row.set_end.eq(query.last), rows.row.distance.eq(own_distance),
         ]
         return m
+
+    def _adjusted(self, m):
+        """Limits of the search: as the query that waits found them."""
+        config = self.config
+        iterations = Signal(config.iteration_bits, init=config.iterations)
+        distance = Signal(config.logit_bits, init=config.distance)
+        own_iterations = Signal.like(iterations, name="own_iterations")
+        own_distance = Signal.like(distance, name="own_distance")
+        with m.If(self.adjust):
+            m.d.sync += [iterations.eq(self.iterations), distance.eq(self.distance)]
+        with m.If(self.query_beat.transfer):
+            m.d.sync += [own_iterations.eq(iterations), own_distance.eq(distance)]
+        return own_iterations, own_distance
 
     def _sort(self, m, columns, live):
         """Sort the columns.

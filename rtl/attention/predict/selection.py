@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WordLayout, WrittenKey
+from ..parameters import LimitsLayout
 from ..selected_rows import SelectedRows
 from .prediction import Prediction
 
@@ -47,6 +48,9 @@ class PredictedKeys(wiring.Component):
         Key that is written to its store.
     known : Out(ArrayLayout(known_bits, 1))
         Known part of the dot product of the key that left two cycles ago.
+    limits : In(LimitsLayout(config))
+        What the rule goes by for the next query: ``mean_shift``, ``threshold`` or ``top_k``. Only
+        with scales at run time.
     o : Out(stream.Signature(PredictedKeys.layout(config)))
         Words of one key.
     """
@@ -66,6 +70,7 @@ class PredictedKeys(wiring.Component):
             "written": In(WrittenKey(place, config.unstored_layout)),
             "known": Out(data.ArrayLayout(unsigned(config.known_bits), config.lanes)),
             "o": Out(stream.Signature(self.layout(config))),
+            **({"limits": In(LimitsLayout(config))} if config.run_time else {}),
         })
 
     @staticmethod
@@ -124,6 +129,8 @@ class PredictedKeys(wiring.Component):
             prediction.write_mask.eq(self.key_beat.payload.mask),
             self.known[0].eq(prediction.score),
         ]
+        if config.run_time:
+            m.d.comb += prediction.limit.eq(self.limits[0])
         with m.If(prediction.issue):
             m.d.sync += word.eq(Mux(last, 0, word + 1))
             with m.If(first):

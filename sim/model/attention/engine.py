@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -66,15 +66,16 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     """
     q, k, v, mask = _check(config, q, k, v, mask)
     if config.run_time:
-        logit, output = _scalings(config, parameters, math.prod(q.shape[:-2]))
-        return _run(config, logit, output, q, k, v, mask, start=start, iterations=iterations,
-                    distance=distance)
+        return _run(config, *_given(config, parameters, math.prod(q.shape[:-2])), q, k, v, mask,
+                    start=start)
     if parameters is not None:
         raise ValueError('Parameters of sets need scales "run-time"')
     if config.store == "resident":
         return resident.prefill(config, q, k, v, mask, start=start)
-    return _run(config, config.logit, None if config.reuse else config.output, q, k, v, mask,
-                start=start, iterations=iterations, distance=distance)
+    limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
+              if value is not None}
+    return _run(config, config.logit, None if config.reuse else config.output, limits, q, k, v,
+                mask, start=start)
 
 
 def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np.ndarray,
@@ -113,21 +114,23 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
     logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
                                                       * batches, first.out_bits)
-    return _run(first, logit, output, q, k, v, mask, start=start)
+    return _run(first, logit, output, {}, q, k, v, mask, start=start)
 
 
-def _scalings(config, parameters, sets):
-    """Requantisers of logits and outputs of so many sets."""
+def _given(config, parameters, sets):
+    """Requantisers of logits and outputs of so many sets, and limits of their selections."""
     parameters = config.set_parameters if parameters is None else parameters
     each = list(parameters) if isinstance(parameters, Sequence) else [parameters] * sets
     if len(each) != sets:
         raise ValueError(f"Parameters must be of {sets} sets, not of {len(each)}")
+    limits = np.array([one.limits for one in each], np.int64).reshape(sets, len(config.limits))
     return (Requantisers.of([one.logit for one in each], config.logit_bits),
-            Requantisers.of([one.output for one in each], config.out_bits))
+            Requantisers.of([one.output for one in each], config.out_bits),
+            dict(zip(config.limits, limits.T[..., None, None], strict=True)))
 
 
-def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distance=None):
-    """Outputs, with requantisers of all sets or of each."""
+def _run(config, logit, output, limits, q, k, v, mask, *, start):
+    """Outputs, with requantisers and limits of all sets or of each."""
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
@@ -142,7 +145,8 @@ def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distan
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
             w = weights(config, q[part], k[some], hidden, start=start + first,
-                        iterations=iterations, distance=distance, logit=_of(logit, some))
+                        logit=_of(logit, some),
+                        limits={name: _of(limit, some) for name, limit in limits.items()})
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
@@ -154,7 +158,7 @@ def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distan
 
 
 def _of(requantiser, some):
-    return requantiser[some] if isinstance(requantiser, Requantisers) else requantiser
+    return requantiser[some] if isinstance(requantiser, Requantisers | np.ndarray) else requantiser
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,16 +201,17 @@ def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarra
 
 
 def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
-            start: int = 0, iterations: int | None = None, distance: int | None = None,
-            logit: Callable | None = None) -> np.ndarray:
+            start: int = 0, logit: Callable | None = None,
+            limits: Mapping[str, object] | None = None) -> np.ndarray:
     """Return the weights of the keys: (..., queries, keys), as of :func:`kept`.
 
     Each is worth ``config.softmax_config.output_scale``. With ``config.reuse`` they are the codes
-    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``.
+    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``,
+    and ``limits`` are those of :func:`kept`.
     """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    hidden = ~kept(config, q, k, mask, start=start, iterations=iterations, distance=distance, x=x)
+    hidden = ~kept(config, q, k, mask, start=start, x=x, **(limits or {}))
     if config.reuse:
         return reuse.codes(config, x, hidden)
     if config.select == "none":

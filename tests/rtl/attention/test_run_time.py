@@ -37,11 +37,15 @@ MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 @pytest.mark.parametrize("config, ports", [
     (SMALL, "core"),
     (Attention(dim=4, io_lanes=4, max_keys=9, causal=True, scales="run-time"), "axis"),
-    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
+    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
                       predictor="prefix", prefix_dims=3, scales="run-time"), "core"),
+    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
+                      scales="run-time"), "core"),
     *(pytest.param(config, "core", marks=pytest.mark.slow) for config in (
-        Attention.preset("predict", dim=4, io_lanes=1, max_keys=9, predict_lanes=2, rule="top-k",
-                         top_k=3, causal=True, scales="run-time"),
+        Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=2,
+                         rule="threshold", scales="run-time"),
+        Attention.preset("predict", dim=4, io_lanes=1, max_keys=9, predict_lanes=2, causal=True,
+                         predictor="sign", scales="run-time"),
         Attention.preset("aggressive", dim=4, io_lanes=2, max_keys=17, scan_lanes=4, sort="host",
                          scales="run-time"),
         # Wide sums, and weights that take two DSP blocks a lane.
@@ -151,8 +155,21 @@ def test_words_are_read_back():
             Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64)),
                     int(random.integers(-512, 512))),
             Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64))))
-        assert SetParameters.from_words(one.words) == one
+        assert SetParameters.from_words(SMALL, one.words) == one
     assert SetParameters(Scaling(3, 5, -1), Scaling(7, 9)).words == (3, 0xFFFF, 7, 5 | 9 << 8)
+
+
+def test_limits_of_selections():
+    """What a selection goes by is in the words behind the scales."""
+    config = Attention.preset("aggressive", dim=4, io_lanes=4, max_keys=20, scales="run-time")
+    assert config.limits == ("iterations", "distance") and config.controls == ()
+    own = SetParameters.of(config, iterations=9, distance=70)
+    assert own.words[4:] == (9, 70, 0, 0) and SetParameters.from_words(config, own.words) == own
+    assert SetParameters.of(config).limits == (config.iterations, config.distance)
+    for rule, name in ("mean", "mean_shift"), ("threshold", "threshold"), ("top-k", "top_k"):
+        config = Attention.preset("predict", rule=rule, scales="run-time")
+        assert SetParameters.of(config, **{name: 3}).limits == (3,)
+    assert len(SetParameters.of(SMALL).words) == 4
 
 
 def test_parameters_of_real_scales():
@@ -182,10 +199,17 @@ def test_offset_shifts_the_logits():
 
 @pytest.mark.parametrize("wrong, message", [
     ({"offset": 512}, "Offset of the logits must be in -512..511, not 512"),
+    ({"top_n": 3}, "Parameter 'top_n' of attention does not exist; did you mean 'top_k'?"),
     ({"query_scale": -1}, "Parameter query_scale must be a positive number between .*, not -1")])
 def test_wrong_parameters(wrong, message):
     with pytest.raises(ValueError, match=message):
         SetParameters.of(SMALL, **wrong)
+
+
+def test_wrong_limits():
+    config = Attention.preset("aggressive", dim=4, io_lanes=4, max_keys=20, scales="run-time")
+    with pytest.raises(ValueError, match="Parameter iterations must be in 0..127 for scales"):
+        SetParameters.of(config, iterations=128)
 
 
 def test_wrong_configuration():
