@@ -13,13 +13,17 @@ from typing import TypeVar
 
 from amaranth import Cat, Mux, Value
 
-__all__ = ["Requantiser", "clip", "half", "half_up", "round_shift", "saturated", "signed_range",
-           "signed_width", "unsigned_range"]
+__all__ = ["MULTIPLIER_BITS", "SHIFT_BITS", "Requantiser", "Scaling", "clip", "half", "half_up",
+           "requantised", "round_shift", "saturated", "signed_range", "signed_width",
+           "unsigned_range"]
 
 
 # Significant bits of a requantiser's multiplier: as many unsigned ones fit the narrow, signed port
 # of a DSP block.
 MULTIPLIER_BITS = 16
+
+# Width of the shift of a requantiser whose parameters are given at run time.
+SHIFT_BITS = 6
 
 # An integer, an int64 array or an Amaranth value. Arrays are not named here: NumPy is not imported.
 Number = TypeVar("Number")
@@ -132,6 +136,68 @@ class Requantiser:
     def __call__(self, x: Number) -> Number:
         """Requantise an integer or an int64 array."""
         return clip(round_shift(x * self.multiplier, self.shift), *signed_range(self.bits))
+
+
+def requantised(x: Number, multiplier: Number, shift: Number, bits: int,
+                offset: Number = 0) -> Number:
+    """``saturate(floor(x * multiplier / 2**shift + 1/2) + offset)``, signed with ``bits`` bits.
+
+    Exact for int64 arrays while ``x * multiplier`` is below ``2**63`` in magnitude, whatever the
+    shift: ``x`` of 48 bits, ``multiplier`` of 16. Every argument but ``bits`` may be an array. The
+    hardware is :class:`rtl.blocks.runtime_requantise.RuntimeRequantiser`.
+    """
+    # A right shift by one less leaves the rounding bit, so half a step never has to be added.
+    rounds = shift > 0
+    rounded = ((x * multiplier >> (shift - rounds)) + rounds) >> rounds
+    return clip(rounded + offset, *signed_range(bits))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Parameters of a requantiser at run time: ``x * multiplier / 2**shift + offset``.
+
+    Attributes
+    ----------
+    multiplier : int
+        1..65535, unsigned.
+    shift : int
+        0..63.
+    offset : int
+        In steps of the result, added before it saturates.
+
+    Raises
+    ------
+    ValueError
+        If the multiplier or the shift is out of range.
+    """
+
+    multiplier: int
+    shift: int
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, bits in ("multiplier", 1, MULTIPLIER_BITS), ("shift", 0, SHIFT_BITS):
+            value, high = getattr(self, name), (1 << bits) - 1
+            if not low <= value <= high:
+                raise ValueError(f"Scaling: {name} must be {low}..{high}, not {value}")
+
+    @classmethod
+    def of(cls, ratio: float | Fraction, offset: int = 0) -> Scaling:
+        """Scaling by a positive ratio, rounded half up to 16 significant bits.
+
+        A ratio from ``2**-48`` to 65535 has them all; down to ``2**-63`` it has fewer.
+        """
+        ratio = Fraction(ratio)
+        for shift in range((1 << SHIFT_BITS) - 1, -1, -1):
+            multiplier = half_up(ratio * (1 << shift))
+            if multiplier < 1 << MULTIPLIER_BITS:
+                return cls(multiplier, shift, offset)
+        raise ValueError(f"Scaling: ratio must be at most {(1 << MULTIPLIER_BITS) - 1}, "
+                         f"not {float(ratio)}")
+
+    def __call__(self, x: Number, bits: int) -> Number:
+        """Requantise an integer or an int64 array to ``bits`` bits, signed."""
+        return requantised(x, self.multiplier, self.shift, bits, self.offset)
 
 
 def _root(square: Fraction, shift: int) -> int:

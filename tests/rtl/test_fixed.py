@@ -10,9 +10,11 @@ from amaranth.hdl import Shape
 
 from rtl.fixed import (
     Requantiser,
+    Scaling,
     clip,
     half,
     half_up,
+    requantised,
     round_shift,
     saturated,
     signed_range,
@@ -128,3 +130,44 @@ def test_multiplier_has_sixteen_bits_and_no_trailing_zero(square):
         assert rule.multiplier % 2 == 1 and rule.multiplier < 1 << 16
     # At least 16 significant bits of the root: half a step of them at most is off.
     assert abs(rule.multiplier / 2 ** rule.shift / math.sqrt(square) - 1) <= 2 ** -16 + 2 ** -50
+
+
+# Requantisation with parameters at run time ------------------------------------------------------
+
+@pytest.mark.parametrize("width", [8, 32, 48])
+def test_requantised(width):
+    """Ends of the ranges, ties and all shifts: integers, and arrays of all arguments, alike."""
+    low, high = signed_range(width)
+    cases = [(x, multiplier, shift, offset)
+             for x in (low, low + 1, -96, -3, -1, 0, 1, 5, 96, high - 1, high)
+             for multiplier in (1, 3, 32768, 65535) for shift in range(64)
+             for offset in (-128, 0, 127)]
+    wanted = [min(max(math.floor(Fraction(x * multiplier, 1 << shift) + Fraction(1, 2)) + offset,
+                      -128), 127) for x, multiplier, shift, offset in cases]
+    x, multiplier, shift, offset = np.array(cases).T
+    assert requantised(x, multiplier, shift, 8, offset).tolist() == wanted
+    assert [requantised(x, multiplier, shift, 8, offset)
+            for x, multiplier, shift, offset in cases] == wanted
+
+
+def test_scaling_rounds_its_ratio():
+    assert Scaling.of(Fraction(1, 3)) == Scaling(43691, 17)
+    assert Scaling.of(1, -5) == Scaling(32768, 15, -5)
+    assert Scaling.of(65535.4) == Scaling(65535, 0)
+    assert Scaling.of(Fraction(1, 1 << 63)) == Scaling(1, 63)
+    # Rounded up to the next power of two, which takes a bit less of shift.
+    assert Scaling.of(Fraction(131071, 1 << 17)) == Scaling(32768, 15)
+    x = np.arange(-300, 300)
+    assert Scaling.of(Fraction(1, 4), 7)(x, 6).tolist() == [
+        min(max(math.floor(int(v) / 4 + 0.5) + 7, -32), 31) for v in x]
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: Scaling(0, 3), "multiplier must be 1..65535, not 0"),
+    (lambda: Scaling(65536, 3), "multiplier must be 1..65535, not 65536"),
+    (lambda: Scaling(1, 64), "shift must be 0..63, not 64"),
+    (lambda: Scaling.of(65535.5), "ratio must be at most 65535, not 65535.5"),
+    (lambda: Scaling.of(Fraction(1, 1 << 65)), "multiplier must be 1..65535, not 0")])
+def test_scaling_refuses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
