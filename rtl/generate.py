@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import measured
+from .bus.dma_unit import USERS
 from .config import ConfigError, UnitConfig, unit, units
 from .emit import files, synthesis
 from .emit.ports import axi_latency
@@ -31,7 +32,7 @@ __all__ = ["generate", "main"]
 
 
 def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: bool = False,
-             control: str = "none") -> synthesis.Figures | None:
+             control: str = "none", user: str = "constant") -> synthesis.Figures | None:
     """Write the files of a unit into ``out/<config.name>/``.
 
     Folders and files appear whole, by renaming; other files in the folder stay. An
@@ -45,8 +46,10 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: boo
         Folder of the folder.
     synthesise : bool
         Whether to measure it.
-    control : "none" or "axi-lite"
-        Registers of the unit.
+    control : "none", "axi-lite" or "axi-dma"
+        Registers of the unit, and DMA between its streams and memory.
+    user : "constant" or "memory"
+        Whether DMA brings the words of TUSER.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def generate(config: UnitConfig, out: str | os.PathLike[str], *, synthesise: boo
         Area and delay with the AXI4-Stream shell, and with the registers if it has them, if
         ``synthesise``.
     """
-    texts = files.unit_files(config, control)
+    texts = files.unit_files(config, control, user)
     publish(pathlib.Path(out) / config.name, texts)
     if not synthesise:
         return None
@@ -117,9 +120,18 @@ def _run(argv: list[str]) -> int:
                               f"{len(wanted)}")
         print(getattr(wanted[0], f"to_{args.print_config}")(), end="")
         return 0
+    for config in list(wanted):
+        try:
+            files.check(config, args.control)
+        except ConfigError as error:
+            if args.unit or args.config:
+                raise
+            refused[config.UNIT] = error
+            wanted.remove(config)
     make_folder(args.out)
     start = time.monotonic()
-    _report(wanted, _generate_all(wanted, args.out, synthesise=args.synth, control=args.control))
+    _report(wanted, _generate_all(wanted, args.out, synthesise=args.synth, control=args.control,
+                                  user=args.user))
     print(f"{len(wanted)} unit{'s' * (len(wanted) > 1)} written to {args.out}{os.sep} in "
           f"{time.monotonic() - start:.1f} s")
     for name, error in refused.items():
@@ -155,7 +167,11 @@ def _parser(classes: Sequence[type[UnitConfig]] | None = None) -> ArgumentParser
                         help="folder to write to (default build)")
     parser.add_argument("--control", choices=files.CONTROLS, default="none",
                         help="registers around each unit, with identity, errors, counters, "
-                             "interrupt and run-time parameters (default none)")
+                             "interrupt and run-time parameters; axi-dma: with DMA between its "
+                             "streams and memory, too (default none)")
+    parser.add_argument("--user", choices=USERS, default="constant",
+                        help="axi-dma: TUSER (masks) is constant 0, or comes from memory by a "
+                             "channel of its own (default constant)")
     parser.add_argument("--testbench", action="store_true",
                         help="names the command that writes self-checking benches in plain "
                              "Verilog: python -m sim.testbench")

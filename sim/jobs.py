@@ -7,20 +7,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from rtl.attention.parameters import SetParameters
+from rtl.attention.resident.layouts import Operation
 from rtl.config import UnitConfig
 from rtl.svd.words import SELECTED_BIT
 
 from . import model
 from .bench.attention import AttentionJob, KeySet
 from .bench.jobs import Job, LoadJob, Loads, RowJob
+from .bench.resident import ResidentJob, Script
 from .bench.rows import Rows
 from .bench.svd import SvdBatch, SvdJob, placed
+from .model.attention import resident
 from .model.attention.reuse import AttentionMap
 from .runner import Design
 from .stimuli.provider import Inputs
+from .stimuli.resident import first_script
 from .stimuli.svd import Batches
 
-__all__ = ["expected", "expected_batches", "expected_sets", "make_job"]
+__all__ = ["expected", "expected_batches", "expected_script", "expected_sets",
+           "make_job"]
 
 
 def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
@@ -38,13 +44,19 @@ def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
 def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
     """Return sets with what the model says of their queries.
 
-    With ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
+    With scales at run time a set without parameters gets those of the configuration. With
+    ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
     values behind it find it.
     """
     found, maps = [], {}
     for keys in sets:
         if config.reuse and keys.use & 1:
             y = maps[_map_number(config, keys.use)].run(config, keys.v)
+        elif config.run_time:
+            words = keys.p if len(keys.p) else np.array([config.set_parameters.words])
+            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask,
+                          parameters=SetParameters.from_words(config, words[0]))
+            keys = dataclasses.replace(keys, p=words)
         else:
             y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask)
         if config.reuse and not keys.use & 1:
@@ -55,6 +67,27 @@ def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
 
 def _map_number(config: UnitConfig, use: int) -> int:
     return config.value_layout["use"].shape.from_bits(use)["map"]
+
+
+def expected_script(config: UnitConfig, script: Script) -> Script:
+    """Return a script with what the model says of its queries."""
+    sets = resident.ResidentSets(config, config.regions)
+    queries = keys = 0
+    for operation, number, head, count, offset in script.commands.tolist():
+        if operation == Operation.APPEND.value:
+            part = slice(keys, keys + count)
+            keys += count
+            sets.execute(resident.Append(number, script.k[part], script.v[part],
+                                         script.mask[part]))
+        elif operation == Operation.QUERY.value:
+            sets.execute(resident.Query(number, script.q[queries:queries + count], offset, head))
+            queries += count
+        else:
+            left = count if operation == Operation.TRUNCATE.value else 0
+            sets.execute(resident.Truncate(number, left))
+    return dataclasses.replace(
+        script, error=sets.error, y=np.concatenate([answer.y for answer in sets.answers]),
+        marked=np.concatenate([answer.marked for answer in sets.answers]))
 
 
 def expected_batches(config: UnitConfig, inputs: Batches) -> tuple[list[SvdBatch], np.ndarray]:
@@ -91,4 +124,8 @@ def make_job(design: Design, inputs: Inputs, seed: int = 0) -> Job:
         return LoadJob(config, inputs, np.stack(outputs), *rest)
     if isinstance(inputs, Batches):
         return SvdJob(config, *expected_batches(config, inputs), *rest)
+    if isinstance(inputs, Script):
+        first = first_script(config, np.random.default_rng([seed, 7]))
+        return ResidentJob(config, expected_script(config, inputs),
+                           expected_script(config, first), *rest)
     return AttentionJob(config, expected_sets(config, inputs), *rest)

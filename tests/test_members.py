@@ -8,6 +8,7 @@ import re
 import pytest
 from amaranth.lib import wiring
 
+import boards
 import rtl
 
 # `name, other : In(...)`, also with `<part>` for what parameters name, and `Out(...).array(...)`.
@@ -16,7 +17,8 @@ MEMBER = re.compile(rf"({NAME}(?:, {NAME})*) : (.*)")
 SHAPED = re.compile(r"(?:In|Out)\(.+\)")
 
 
-MODULES = [module.name for module in pkgutil.walk_packages(rtl.__path__, "rtl.")]
+MODULES = [module.name for package in (rtl, boards)
+           for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
 
 
 def components(module):
@@ -38,7 +40,7 @@ def documented(cls):
     """Names of members that a class and its bases introduce."""
     names = set()
     for base in inspect.getmro(cls):
-        for line in members(base) or [] if base.__module__.startswith("rtl.") else []:
+        for line in members(base) or [] if base.__module__.startswith(("rtl.", "boards.")) else []:
             if match := MEMBER.fullmatch(line):
                 names |= set(match[1].split(", "))
     return names
@@ -59,7 +61,7 @@ def offences(cls):
     lines = members(cls)
     if lines is None:
         inherited = any(members(base) for base in inspect.getmro(cls)[1:]
-                        if base.__module__.startswith("rtl."))
+                        if base.__module__.startswith(("rtl.", "boards.")))
         if not inherited:
             yield "no section Members"
     for line in lines or []:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from amaranth.lib import wiring
 
+import boards
 import rtl
 from rtl import UnitConfig
 
@@ -34,7 +35,7 @@ ALLOWED = {
     "rtl.stream": ("rtl.blocks", "rtl.fixed"),
     "rtl.bus": ("rtl.stream", "rtl.blocks", "rtl.fixed"),
     "rtl.emit": ("rtl.bus", "rtl.config", "rtl.__init__"),
-    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config"),
+    "rtl.fusesoc": ("rtl.generate", "rtl.emit", "rtl.config", "rtl.bus.dma_unit"),
     "rtl.softmax": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                     "rtl.data_sheet", "rtl.parameter"),
     "rtl.layernorm": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
@@ -49,9 +50,16 @@ ALLOWED = {
     # What runs inside a simulator, and what it is given.
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
-    "sim.data": ("rtl", "sim.reference"),
-    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics"),
-    "sim.svd": ("rtl", "sim.model", "sim.data"),
+    "sim.errors": (),
+    "sim.data": ("rtl", "sim.reference", "sim.errors"),
+    "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
+                     "sim.errors"),
+    "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
+    # The driver takes a model on request only.
+    "boards": ("rtl", "sim.model"),
+    # Both ends of the serial line: the host's has nothing of the hardware.
+    "boards.serial.protocol": (),
+    "boards.serial.transport": ("boards.serial.protocol", "boards.driver"),
 }
 # A method never imports a sibling: the files that are methods.
 METHODS = {
@@ -175,25 +183,21 @@ def test_no_circles():
 
 # Classes -----------------------------------------------------------------------------------------
 
-# The engine is still put together by inheritance and shared attributes.
-ENGINE = ("rtl.attention.engine", "rtl.attention.selective", "rtl.attention.predict.engine",
-          "rtl.attention.greedy.engine", "rtl.attention.reuse.engine")
-
-
 def classes():
-    for info in pkgutil.walk_packages(rtl.__path__, "rtl."):
-        if info.name in ENGINE:
-            continue
+    for info in (*pkgutil.walk_packages(rtl.__path__, "rtl."),
+                 *pkgutil.walk_packages(boards.__path__, "boards.")):
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            if inspect.isclass(cls) and cls.__module__ == info.name:
+            # Of the boards the hardware only: the driver is software.
+            if inspect.isclass(cls) and cls.__module__ == info.name and (
+                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
                 yield cls
 
 
 def steps(cls):
     """Steps of inheritance from a class down to the first that is not the project's."""
-    below = [steps(base) for base in cls.__bases__ if base.__module__.startswith("rtl.")
-             and base is not UnitConfig]
+    below = [steps(base) for base in cls.__bases__
+             if base.__module__.startswith(("rtl.", "boards.")) and base is not UnitConfig]
     return 1 + max(below, default=0)
 
 

@@ -73,6 +73,13 @@ def test_generates(installed):
     assert (installed.folder / "build").is_dir()
 
 
+def test_plans_a_board(installed):
+    """A board's plan has files of every room of the package."""
+    printed = installed("-m", "boards.build", "arty-z7-20", "softmax-e2", "--lanes", "2",
+                        "--max-length", "9", "--plan-only")
+    assert "files written to build/arty-z7-20/" in printed
+
+
 @pytest.mark.slow
 def test_regression(installed, verilator, icarus):
     """A unit on Icarus with its bench, and captured data through the compiled driver."""

@@ -10,24 +10,29 @@ import inspect
 import math
 from fractions import Fraction
 
-from amaranth import signed
+from amaranth import signed, unsigned
+from amaranth.lib import data
 
 from ..config import UnitConfig, register
 from ..data_sheet import DataSheet, Format
-from ..fixed import Requantiser, signed_range, signed_width
+from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
 from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
-from .engine import DenseAttention
+from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
-from .greedy.engine import GreedyAttention
-from .greedy.search import GreedySearch
-from .predict.engine import PredictiveAttention
+from .parameters import ParameterIntake, SetParameters, parameter_format
 from .predict.predictors import PREDICTORS, predictor
-from .reuse.engine import ReuseAttention
+from .resident.engine import ResidentAttention
+from .resident.layouts import CommandLayout
+from .resident.regions import Regions
+from .resident.sheet import sheet_of
+from .resident.store import LOADS
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
+from .reuse.tail import ReuseTail
+from .selections import SELECTIONS
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -70,6 +75,10 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.fixed.Requantiser`). Whatever else scales the logits belongs into
     ``query_scale``. The engine does not divide: the softmax's weights add up to about 1.
 
+    With scales "run-time" each set brings ``R``, ``T`` and an offset ``o`` of its own
+    (:class:`~rtl.attention.parameters.SetParameters`): ``x_i = sat(round(s_i R) + o)``, and
+    ``y_j = sat(round(sat(a_j) T))`` with sums of :attr:`sum_window` bits.
+
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
 
@@ -78,7 +87,12 @@ class AttentionConfig(UnitConfig):
     :class:`~rtl.attention.predict.prediction.Prediction`). With ``reuse`` the weights are codes of
     the exponentials, which are kept for values of further layers, and ``y_j = sat(round(a_j *
     (value_scale / output_scale) / sum_i w_i))``
-    (:class:`~rtl.attention.reuse.engine.ReuseAttention`).
+    (:class:`~rtl.attention.reuse.tail.ReuseTail`).
+
+    With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
+    truncate them and query them, and what a query sees follows from its position
+    (:class:`~rtl.attention.resident.engine.ResidentAttention`). ``max_keys`` is then the capacity
+    of each of ``sets`` sets.
     """
 
     UNIT = "attention"
@@ -110,13 +124,33 @@ class AttentionConfig(UnitConfig):
     out_bits: int = parameter(8, Integer(4, 16), tag="o", help="width of an output, signed")
     output_scale: float = parameter(0.0625, PositiveReal(), tag="os",
                                     help="real value of one output step")
+    scales: str = parameter("fixed", Choice(("fixed", "run-time")), tag="",
+                            help="scales of logits and outputs: those of the steps above, or a "
+                                 "set's own, which come as a stream of parameters")
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
 
-    select: str = parameter("none", Choice(("none", "predict", "greedy")), tag="",
+    store: str = parameter("sets", Choice(("sets", "resident")), tag="",
+                           help="K and V come as whole sets, one behind the other, or stay in the "
+                                "engine and grow")
+    sets: int = parameter(1, Integer(1, 256), tag="st",
+                          help="resident: sets of up to max_keys keys each")
+    window: int = parameter(0, Integer(0, 4096), tag="w",
+                            help="resident: positions back from its own, itself included, that a "
+                                 "query sees; a set is then a ring. 0 for all")
+    sinks: int = parameter(0, Integer(0, 256), tag="sk",
+                           help="resident: first positions of a set that stay visible however far "
+                                "the window is")
+    chunk: int = parameter(1, Integer(1, 4096), tag="ch",
+                           help="resident: most keys of an append to a ring whose queries all find "
+                                "what they see")
+    position_bits: int = parameter(16, Integer(4, 16), tag="po",
+                                   help="resident: width of a position, which counts modulo 2^this")
+
+    select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
     predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
@@ -173,10 +207,13 @@ class AttentionConfig(UnitConfig):
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
         self._require("lanes", self.select == "none" or self.lanes == 1,
                       f"1 for select \"{self.select}\"")
+        self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
         self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
         if self.select == "greedy":
             self._check_greedy()
+        if self.store == "resident":
+            self._check_resident()
         # Beyond these all results would be 0, or all but 0 saturate.
         self._check_ratio("logit_scale", self._logit_square)
         if self.reuse:
@@ -185,6 +222,11 @@ class AttentionConfig(UnitConfig):
                           "2^-16 to 2^24 times value_scale for reuse")
         else:
             self._check_ratio("output_scale", self._output_square)
+        if self.run_time:
+            for name, rule in ("logit_scale", self.logit), ("output_scale", self.output):
+                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS,
+                              "2^-16 times the step of what is requantised, at least, for "
+                              "scales \"run-time\"")
 
     def _check_greedy(self):
         self._require("causal", not self.causal, "false for select \"greedy\", whose columns are "
@@ -194,6 +236,25 @@ class AttentionConfig(UnitConfig):
         self._require("iterations_per_key", self.iterations_per_key <= self.dim,
                       f"at most dim ({self.dim})")
         self._require("percent", self.percent <= 100, "at most 100")
+        self._require("iterations_per_key", not self.run_time or self.iterations < 1 << 16,
+                      f"at most {65535 / self.max_keys:g} for scales \"run-time\" and max_keys "
+                      f"{self.max_keys}")
+
+    def _check_resident(self):
+        regions = self.regions
+        self._require("select", self.select == "none", "none for store \"resident\"")
+        self._require("reuse", not self.reuse, "false for store \"resident\"", "true")
+        self._require("scales", not self.run_time, "fixed for store \"resident\"")
+        self._require("lanes", self.lanes & (self.lanes - 1) == 0,
+                      "a power of two for store \"resident\"")
+        self._require("max_keys", self.max_keys % self.lanes == 0,
+                      f"a multiple of lanes ({self.lanes}) for store \"resident\"")
+        self._require("sinks", self.window or not self.sinks, "0 without a window")
+        self._require("max_keys", self.max_keys >= regions.least,
+                      f"at least {regions.least} for this window, these sinks and this chunk")
+        least = ((LOADS + 2) * self.max_keys - 1).bit_length() + 1
+        self._require("position_bits", self.position_bits >= least,
+                      f"at least {least} for max_keys {self.max_keys}")
 
     def _check_ratio(self, name, square):
         self._require(name, Fraction(1, 1 << 80) <= square <= 1 << 32,
@@ -210,7 +271,15 @@ class AttentionConfig(UnitConfig):
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes, max_length=self.max_keys)
+            out_bits=self.weight_bits, lanes=self.lanes,
+            max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
+
+    @functools.cached_property
+    def regions(self):
+        """Regions of the resident sets, and what their queries see."""
+        return Regions(sets=self.sets, capacity=self.max_keys, lanes=self.lanes,
+                       causal=self.causal, window=self.window, sinks=self.sinks, chunk=self.chunk,
+                       position_bits=self.position_bits)
 
     @property
     def element_range(self):
@@ -256,6 +325,34 @@ class AttentionConfig(UnitConfig):
         """Width of a weighted sum, signed."""
         return signed_width(*self.sum_range)
 
+    @property
+    def run_time(self):
+        """Whether the scales of logits and outputs come with every set."""
+        return self.scales == "run-time"
+
+    @property
+    def limits(self):
+        """What the selection goes by, by name; with scales at run time a set brings its own."""
+        if self.select == "predict":
+            return ({"mean": "mean_shift", "threshold": "threshold", "top-k": "top_k"}[self.rule],)
+        return ("iterations", "distance") if self.select == "greedy" else ()
+
+    @functools.cached_property
+    def set_parameters(self):
+        """Parameters of a set, with scales at run time, that the scales of the steps above give."""
+        return SetParameters.of(self)
+
+    @property
+    def sum_window(self):
+        """Width that a weighted sum saturates to before it is scaled, signed.
+
+        With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
+        in all, far above the 1 that they are worth, so that a DSP block takes a sum.
+        """
+        if not self.run_time:
+            return self.sum_bits
+        return min(self.sum_bits, self.weight_bits + self.bits + 4)
+
     @functools.cached_property
     def output(self):
         """Requantiser of weighted sums to outputs."""
@@ -288,6 +385,21 @@ class AttentionConfig(UnitConfig):
         """Dimensions whose part of the exact dot product the prediction has made."""
         rule = self.predictor_config
         return rule.dims if self.select == "predict" and rule.partial else 0
+
+    @property
+    def known_bits(self):
+        """Width of that part, unsigned."""
+        return self.predictor_config.score_bits if self.known_dims else 0
+
+    @property
+    def known_offset(self):
+        """Constant that it carries on top."""
+        return self.predictor_config.offset if self.known_dims else 0
+
+    @property
+    def unstored_layout(self):
+        """Layout of the elements of a key that only the prediction needs."""
+        return data.ArrayLayout(signed(self.bits), self.known_dims)
 
     @property
     def iterations(self):
@@ -360,26 +472,36 @@ class AttentionConfig(UnitConfig):
         return VectorLayout(signed(self.out_bits), self.io_lanes)
 
     @property
+    def marked_layout(self):
+        """Layout of an output beat of resident sets: ``data``, ``use`` (the mark) and ``last``."""
+        return VectorLayout(signed(self.out_bits), self.io_lanes, use=unsigned(1))
+
+    @property
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         host = self.select == "greedy" and self.sort == "host"
+        if self.store == "resident":
+            return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
+                    "v": self.value_layout, "o": self.marked_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
+                **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
     def controls(self):
         """Names of the inputs that are no streams."""
-        return ("adjust", "iterations", "distance") if self.select == "greedy" else ()
+        ports = self.select == "greedy" and not self.run_time
+        return ("adjust", "iterations", "distance") if ports else ()
 
     @property
     def strobes(self):
         """Controls that are pulses."""
-        return ("adjust",) if self.select == "greedy" else ()
+        return ("adjust",) if self.controls else ()
 
     @property
     def source(self):
-        """Input whose sets each become one of the output: that of the values."""
-        return "v"
+        """Input whose sets each become one of the output: values, or queries to resident sets."""
+        return "q" if self.store == "resident" else "v"
 
     @property
     def latency(self):
@@ -397,15 +519,21 @@ class AttentionConfig(UnitConfig):
     @property
     def data_sheet(self):
         """Formats, framing and timing, as the emitted file says them."""
+        if self.store == "resident":
+            return sheet_of(self)
         whole = self.vector_beats * self.io_lanes
         vectors = {"packet": "set", "least": whole, "step": whole}
         keys = {**vectors, "most": self.max_keys * whole}
-        formats = {"q": Format("element of a query", self.query_scale, **vectors),
-                   "k": Format("element of a key", self.key_scale, **keys),
-                   "v": Format("element of a value", self.value_scale, **keys),
+        # With scales at run time a step is worth what the set says.
+        scales = {name: None if self.run_time else getattr(self, f"{name}_scale")
+                  for name in ("query", "key", "value", "output")}
+        formats = {"q": Format("element of a query", scales["query"], **vectors),
+                   "k": Format("element of a key", scales["key"], **keys),
+                   "v": Format("element of a value", scales["value"], **keys),
+                   "p": parameter_format(self),
                    "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
                                "from bit 8 on", self.key_scale, "set"),
-                   "o": Format("element of an output", self.output_scale, **vectors)}
+                   "o": Format("element of an output", scales["output"], **vectors)}
         which = {"none": "", "predict": ", if the prediction keeps all of them",
                  "greedy": ", if all of them are candidates"}[self.select]
         return DataSheet(
@@ -413,7 +541,9 @@ class AttentionConfig(UnitConfig):
             framing=f"A vector is {self.dim} elements in {self.vector_beats} beats, element 0 in "
                     "lane 0 of the first one. TLAST is high in the last beat of a set's last "
                     f"vector. A set is 1 to {self.max_keys} keys, as many values, and any number "
-                    "of queries; outputs come in the order of the queries.",
+                    "of queries; outputs come in the order of the queries."
+                    + (" Each set has one beat of parameters, in the order of the sets."
+                       if self.run_time else ""),
             latency=f"from a query's last beat accepted to its output's first beat valid, in an "
                     f"idle engine with no more than {self.lanes} keys",
             throughput=f"one query in {self.query_cycles(self.max_keys)} cycles with "
@@ -428,8 +558,9 @@ class AttentionConfig(UnitConfig):
 
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""
-        beats = -(-keys // self.lanes)
-        return self.latency + (beats - 1) + self.softmax_config.passes * (beats - 1)
+        beats = self.regions.row_words(keys) if self.store == "resident" else \
+            -(-keys // self.lanes)
+        return self.latency + (1 + tail_of(self).passes_of(self)) * (beats - 1)
 
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
@@ -437,13 +568,7 @@ class AttentionConfig(UnitConfig):
         With ``select`` the keys that a query keeps on average count, and all for their prediction;
         with a greedy search its candidates, its iterations and what surrounds them.
         """
-        if self.select == "greedy":
-            return max(GreedySearch.cycles_of(self, keys), keys if kept is None else kept,
-                       self.vector_beats)
-        if self.select == "none":
-            return max(-(-keys // self.lanes), self.vector_beats)
-        return max(-(-keys // self.predict_lanes), keys if kept is None else kept,
-                   self.vector_beats)
+        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.vector_beats)
 
     def sort_cycles(self, keys):
         """Cycles until a greedy search's columns of a set are there, from set to set."""
@@ -458,7 +583,7 @@ class AttentionConfig(UnitConfig):
 
     def reuse_cycles(self, keys):
         """Cycles per query of values that reuse a map: two queries at a time."""
-        return max(keys, ReuseAttention.pair_gap(self) + self.vector_beats + 2) / 2
+        return max(keys, ReuseTail.pair_gap(self) + self.vector_beats + 2) / 2
 
     def create(self):
         """Create the unit's hardware."""
@@ -467,7 +592,4 @@ class AttentionConfig(UnitConfig):
     @property
     def _engine(self):
         """Class of the hardware."""
-        if self.reuse:
-            return ReuseAttention
-        return {"none": DenseAttention, "predict": PredictiveAttention,
-                "greedy": GreedyAttention}[self.select]
+        return ResidentAttention if self.store == "resident" else Attention

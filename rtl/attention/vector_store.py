@@ -5,8 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.memory import ram
+from .layouts import PlaceLayout
 
 __all__ = ["VectorStore"]
+
 
 class VectorStore(wiring.Component):
     """Double-buffered memory of K or V, ``lanes`` vectors a word, with its input stream.
@@ -91,7 +93,7 @@ class VectorStore(wiring.Component):
         #: Layout of a vector in the memory.
         self.vector = data.StructLayout(members)
         #: Layout of a place in a set.
-        self.place_layout = data.StructLayout({"word": range(self.words), "lane": range(lanes)})
+        self.place_layout = PlaceLayout(max_keys, lanes)
         self._preview = preview
         second = {"preview_word": In(range(self.words)), "preview_bank": In(1),
                   "preview": Out(data.ArrayLayout(self.vector, lanes))} if preview else {}

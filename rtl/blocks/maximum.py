@@ -104,7 +104,8 @@ class MaxTree(wiring.Component):
             following, alive = [], []
             for start in range(0, len(values), 3):
                 name = f"node_{level}_{start // 3}"
-                node, node_live = Signal(self.width, name=name), Signal(name=f"{name}_live")
+                node = Signal(self.width, name=name)
+                node_live = Signal(name=f"{name}_live")
                 best, some = largest(m, values[start:start + 3], live[start:start + 3], name)
                 m.d.sync += [node.eq(best), node_live.eq(some)]
                 following.append(node)

@@ -78,12 +78,14 @@ class OnlineSum(wiring.Component):
             return m
 
         # A slot that continues no sum holds the final shift of the row before.
-        rise, begun = Signal.like(self.rise, name="rise_before"), Signal()
+        rise = Signal.like(self.rise, name="rise_before")
+        begun = Signal()
         with m.If(self.valid):
             m.d.sync += [rise.eq(self.rise), begun.eq(self.first)]
         going = self.valid & ~self.first
         amount, clear = self._controls(m, rise + Mux(going, self.rise, 0), begun)
-        latest, before = Signal(self.sum_bits), Signal(self.sum_bits)
+        latest = Signal(self.sum_bits)
+        before = Signal(self.sum_bits)
         # A term in this cycle turns `latest` into `before` by the time that the shift is used.
         source = Mux(self.i_valid, latest, before)
         shifted = Signal(self.sum_bits)
@@ -96,6 +98,7 @@ class OnlineSum(wiring.Component):
     def _controls(self, m, rise, clear):
         """Registered amount of a shift, and whether it clears the sum."""
         bits = min((self.sum_bits - 1).bit_length(), len(rise))
-        amount, cleared = Signal(bits, name="amount"), Signal(name="clear")
+        amount = Signal(bits, name="amount")
+        cleared = Signal(name="clear")
         m.d.sync += [amount.eq(rise), cleared.eq(clear | rise[bits:].any())]
         return amount, cleared

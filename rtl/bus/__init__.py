@@ -2,5 +2,6 @@
 
 from .axi_stream import AxiStream, element_bytes
 from .controlled import ControlledUnit
+from .dma_unit import DmaUnit
 
-__all__ = ["AxiStream", "ControlledUnit", "element_bytes"]
+__all__ = ["AxiStream", "ControlledUnit", "DmaUnit", "element_bytes"]

@@ -34,10 +34,10 @@ class AxiStream(wiring.Component):
     * TKEEP (if the unit's beats have ``keep``): the slave keeps lane k if the lane's lowest byte is
       kept; the master keeps all bytes of a lane or none. All ones except in a row's last beat,
       where the low lanes are kept, one at least. Without TKEEP all bytes of a beat are used.
-    * TUSER (slave only, if the unit's beats have ``mask`` or ``use``): ``mask``, with bit k for
-      lane k or one bit for the vector that the beat belongs to, and above it, if the beats have
-      ``row``, the parameters of the row, which count in its first beat; or ``use``, a word that
-      says what the packet is for.
+    * TUSER (if the unit's beats have ``mask`` or ``use``): ``mask``, with bit k for lane k or one
+      bit for the vector that the beat belongs to, and above it, if the beats have ``row``, the
+      parameters of the row, which count in its first beat; or ``use``, a word that says what the
+      packet is for, or at a master what the vector is.
     * TLAST ends a row, and is always present.
 
     Within the unit, a master's ``ready`` may reach a slave's combinationally, so chained units
@@ -85,6 +85,8 @@ class AxiStream(wiring.Component):
         Elements of a beat.
     m_axis_tkeep : Out(size * lanes)
         Bytes kept.
+    m_axis_tuser : Out(len(use))
+        Use.
     m_axis_tlast : Out(1)
         The beat ends its row.
     m_axis_tvalid : Out(1)
@@ -114,6 +116,11 @@ class AxiStream(wiring.Component):
         super().__init__({"aclk": In(1), "aresetn": In(1), **members, **self.plain,
                           "error": Out(1)})
         self._annotate()
+
+    @property
+    def interfaces(self):
+        """Names of the bus interfaces that tools are to find."""
+        return [*self.buses.values()]
 
     def _annotate(self):
         """Add the attributes by which Vivado's IP packager groups ports."""
@@ -176,13 +183,15 @@ class AxiStream(wiring.Component):
 
     def _master(self, m, bus, o, reset):
         """Connect the ports of a master to the stream that feeds it."""
-        tdata, tkeep, _, tlast, tvalid, tready = self._signals(bus)
+        tdata, tkeep, tuser, tlast, tvalid, tready = self._signals(bus)
         layout = o.payload.shape()
         size = element_bytes(layout.element)
         for k in range(layout.lanes):
             m.d.comb += tdata.word_select(k, 8 * size).eq(o.p.data[k])
         if tkeep is not None:
             m.d.comb += tkeep.eq(Cat(keep.replicate(size) for keep in o.p.keep))
+        if tuser is not None:
+            m.d.comb += tuser.eq(Value.cast(o.p.use))
         m.d.comb += [tlast.eq(o.p.last), tvalid.eq(o.valid & ~reset), o.ready.eq(tready)]
 
     def _signals(self, bus):
@@ -224,8 +233,7 @@ def _members(bus, flow, layout):
     members = {f"{bus}_tdata": flow(8 * size)}
     if "keep" in layout.members:
         members[f"{bus}_tkeep"] = flow(size)
-    user = sum(layout[name].width for name in _USER if name in layout.members)
-    if flow is In and user:
+    if user := sum(layout[name].width for name in _USER if name in layout.members):
         members[f"{bus}_tuser"] = flow(user)
     return {**members, f"{bus}_tlast": flow(1), f"{bus}_tvalid": flow(1),
             f"{bus}_tready": flow.flip()(1)}

@@ -62,6 +62,9 @@ class ControlledUnit(wiring.Component):
         Version of the generator.
     module : Component or None
         What stands for the shell, if that is emitted elsewhere.
+    channels : sequence of Channel
+        DMA channels between the streams and memory, if there are such: their registers become
+        ports.
 
     Members
     -------
@@ -80,9 +83,21 @@ class ControlledUnit(wiring.Component):
         Streams of the shell.
     error : Out(1)
         The unit's ``error``, sticky until one of the two resets.
+    dma_<field> : In(width) or Out(width)
+        With DMA channels, as all of the following: fields of the channels' registers, of
+        :class:`~rtl.bus.register_file.RegisterFile`, with the pulses that set them;
+        ``CONTROL.CLEAR_ERRORS`` clears them, too.
+    control_reset : Out(1)
+        Pulses when software resets the unit.
+    clear_counters : Out(1)
+        Pulses when software clears the counters.
+    draining : In(1)
+        Hold the unit in reset.
+    written : In(1)
+        Pulses when rows are in memory.
     """
 
-    def __init__(self, config, shell, version, module=None):
+    def __init__(self, config, shell, version, module=None, channels=()):
         self._config, self._module = config, module or shell
         #: The shell.
         self.shell = shell
@@ -100,19 +115,34 @@ class ControlledUnit(wiring.Component):
         # Of several outputs the last one is that of the results.
         self._output = [*layouts][-1]
         #: The register map.
-        self.registers = unit_registers(config, shell, self._monitors, version)
+        self.registers = unit_registers(config, shell, self._monitors, version, channels)
         self._slave = RegisterSlave(self.registers)
+        fields = {name: member for name, member in self._slave.signature.members.items()
+                  if name.startswith("dma_")}
+        # Software's ways to clear errors are all inside.
+        self._clears = [name for name in fields if name.endswith("_clear")]
+        self._fields = [name for name in fields if name not in self._clears]
+        #: Ports that connect the DMA channels.
+        self.dma_ports = {name: fields[name] for name in self._fields}
+        if channels:
+            self.dma_ports |= {"control_reset": Out(1), "clear_counters": Out(1),
+                               "draining": In(1), "written": In(1)}
         clocks = {"aclk": In(1), "aresetn": In(1)}
         streams = {name: member for name, member in shell.signature.members.items()
                    if name not in clocks and name not in self._parameters}
         signals = {**self._slave.signature.members, "awprot": In(3), "arprot": In(3)}
         super().__init__({**clocks, **{f"s_axi_{name}": signals[name] for name in CHANNELS},
-                          "irq": Out(1), **streams})
+                          "irq": Out(1), **streams, **self.dma_ports})
         self._annotate()
+
+    @property
+    def interfaces(self):
+        """Names of the bus interfaces that tools are to find."""
+        return ["s_axi", *self.buses.values()]
 
     def _annotate(self):
         """Add the attributes by which Vivado's IP packager groups ports."""
-        buses = ":".join(["s_axi", *self.buses.values()])
+        buses = ":".join(self.interfaces)
         for name in self.signature.members:
             attributes = getattr(self, name).attrs
             if hasattr(self.shell, name):
@@ -143,11 +173,24 @@ class ControlledUnit(wiring.Component):
                 handshake = name.endswith(("valid", "ready"))
                 m.d.comb += outer.eq(inner & ~reset if handshake else inner)
 
+        held = 0
+        if self.dma_ports:
+            held = self.draining
+            m.d.comb += [self.control_reset.eq(registers.control_reset),
+                         self.clear_counters.eq(registers.control_clear_counters),
+                         registers.status_draining.eq(self.draining | registers.control_reset)]
+            m.d.comb += [getattr(registers, name).eq(registers.control_clear_errors)
+                         for name in self._clears]
+        for name in self._fields:
+            ends = getattr(registers, name), getattr(self, name)
+            flow = self.signature.members[name].flow
+            m.d.comb += ends[0].eq(ends[1]) if flow is In else ends[1].eq(ends[0])
+
         # Amaranth has no clock domain within another one of the same name.
         unit = self._module
         m.submodules.unit = DomainRenamer("unit")(unit)
         m.d.comb += [unit.aclk.eq(self.aclk),
-                     unit.aresetn.eq(self.aresetn & ~registers.control_reset)]
+                     unit.aresetn.eq(self.aresetn & ~registers.control_reset & ~held)]
         for name, member in self.shell.signature.members.items():
             if name in self._parameters:
                 m.d.comb += getattr(unit, name).eq(getattr(registers, f"{name}_value"))
@@ -205,11 +248,16 @@ class ControlledUnit(wiring.Component):
                          getattr(registers, f"errors_{field}_clear").eq(
                              registers.control_clear_errors)]
         output = self._monitors[self._output]
-        pending = Cat(registers.irq_pending_output, registers.irq_pending_error)
-        enabled = Cat(registers.irq_enable_output, registers.irq_enable_error)
+        events = [field.name.lower() for field in self.registers["IRQ_PENDING"].fields]
+        pending = Cat(getattr(registers, f"irq_pending_{event}") for event in events)
+        enabled = Cat(getattr(registers, f"irq_enable_{event}") for event in events)
+        faults = [*found.values(), *(getattr(self, name) for name in self._fields
+                                     if name.endswith("_set"))]
+        if self.dma_ports:
+            m.d.comb += registers.irq_pending_written_set.eq(self.written)
         m.d.comb += [
             registers.irq_pending_output_set.eq(output.ended),
-            registers.irq_pending_error_set.eq(Cat(*found.values()).any()),
+            registers.irq_pending_error_set.eq(Cat(faults).any()),
             self.irq.eq((pending & enabled).any()),
         ]
 

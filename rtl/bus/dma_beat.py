@@ -9,21 +9,26 @@ __all__ = ["ByteBeat", "tail_mask"]
 
 
 class ByteBeat(data.StructLayout):
-    """Eight bytes of a row.
+    """Bytes of a row.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of a beat.
 
     Members
     -------
-    data : unsigned(64)
+    data : unsigned(8 * size)
         Bytes, the one of the lowest address lowest.
-    keep : unsigned(8)
+    keep : unsigned(size)
         Bit k set: byte k belongs to the row. All ones except in the last beat of a row, where the
         low bytes are kept.
     last : unsigned(1)
         The beat ends its row.
     """
 
-    def __init__(self):
-        super().__init__({"data": unsigned(8 * BYTES), "keep": unsigned(BYTES),
+    def __init__(self, size=BYTES):
+        super().__init__({"data": unsigned(8 * size), "keep": unsigned(size),
                           "last": unsigned(1)})
 
 

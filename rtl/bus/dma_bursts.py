@@ -77,12 +77,15 @@ class BurstPlan(wiring.Component):
         Pulses when a descriptor is refused.
     busy : Out(1)
         A descriptor has been taken, and not all of its bursts.
+    abort : In(1)
+        Forget the descriptor and the burst that is offered; take none.
     """
 
     i: In(stream.Signature(Descriptor()))
     o: Out(stream.Signature(Burst()))
     refused: Out(1)
     busy: Out(1)
+    abort: In(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -97,7 +100,7 @@ class BurstPlan(wiring.Component):
         needed = Signal.like(beats)
         m.d.comb += [
             needed.eq((given.bytes + (BYTES - 1)) >> _BYTE),
-            self.i.ready.eq(~working),
+            self.i.ready.eq(~working & ~self.abort),
             self.busy.eq(working | self.o.valid),
         ]
         m.d.sync += self.refused.eq(self.i.valid & self.i.ready & wrong)
@@ -140,4 +143,6 @@ class BurstPlan(wiring.Component):
                 block = address[_BYTE + _BEAT:]
                 m.d.sync += [address.eq(Cat(Const(0, _BYTE + _BEAT), block + 1)),
                              left.eq(left - count)]
+        with m.If(self.abort):
+            m.d.sync += [working.eq(0), measured.eq(0), self.o.valid.eq(0)]
         return m

@@ -24,6 +24,8 @@ class ReadDma(wiring.Component):
     whatever happens. A refused descriptor gives no packet, and is done at once.
 
     Reset is allowed while ``busy`` is low only: the bus still answers what it was asked for.
+    ``abort``, held until ``busy`` is low, ends everything early: no further burst is asked for, and
+    what arrives is dropped.
 
     Throughput 8 bytes per cycle, with bursts of 16 beats as long as memory answers within
     ``16 * outstanding`` cycles.
@@ -70,6 +72,8 @@ class ReadDma(wiring.Component):
         A descriptor was refused, kept until cleared.
     clear : In(1)
         Clear what is kept.
+    abort : In(1)
+        Drop all descriptors and rows; to be held until ``busy`` is low.
     """
 
     def __init__(self, *, depth=256, outstanding=16):
@@ -83,7 +87,7 @@ class ReadDma(wiring.Component):
             "rready": Out(1),
             "o": Out(stream.Signature(ByteBeat())),
             "done": Out(range(3)), "busy": Out(1), "response": Out(2), "refused": Out(1),
-            "clear": In(1)})
+            "clear": In(1), "abort": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -93,19 +97,23 @@ class ReadDma(wiring.Component):
         marks = data.StructLayout({"row_end": 1, "end": 1, "tail": 3})
         m.submodules.marks = marks = Fifo(marks, self.outstanding)
         wiring.connect(m, wiring.flipped(self.i), plan.i)
-        wiring.connect(m, beats.o, wiring.flipped(self.o))
+        m.d.comb += [
+            plan.abort.eq(self.abort), self.o.payload.eq(beats.o.payload),
+            self.o.valid.eq(beats.o.valid & ~self.abort),
+            beats.o.ready.eq(self.o.ready | self.abort),
+        ]
 
         # Beats of the FIFO that no burst has reserved.
         free = Signal(range(self.depth + 1), init=self.depth)
         issue, taken, left = Signal(), Signal(), Signal()
         burst = plan.o.payload
         m.d.comb += [
-            issue.eq(plan.o.valid & credit.available & (free >= BURST) &
+            issue.eq(plan.o.valid & ~self.abort & credit.available & (free >= BURST) &
                      (self.arready | ~self.arvalid)),
             plan.o.ready.eq(issue), credit.issue.eq(issue),
             marks.push.eq(issue), marks.i.row_end.eq(burst.row_end), marks.i.end.eq(burst.end),
             marks.i.tail.eq(burst.tail),
-            left.eq(self.o.valid & self.o.ready),
+            left.eq(beats.o.valid & beats.o.ready),
         ]
         m.d.sync += free.eq(free + left - Mux(issue, Cat(burst.length, Const(0, 1)) + 1, 0))
         with m.If(self.arready):

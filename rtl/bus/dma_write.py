@@ -25,6 +25,9 @@ class WriteDma(wiring.Component):
     kept, and the transfer goes on.
 
     Reset is allowed while ``busy`` is low only: the bus waits for the data of what was announced.
+    ``abort``, held until ``busy`` is low, ends everything early: no further burst is announced,
+    those that were get beats without strobes. It may change a beat that is offered, so a register
+    slice belongs between the data channel and a bus on which it is used.
 
     Throughput 8 bytes per cycle, with bursts of 16 beats as long as memory answers within
     ``16 * outstanding`` cycles. ``i.ready`` follows ``wready``, and ``wvalid`` ``i.valid``, in the
@@ -80,6 +83,8 @@ class WriteDma(wiring.Component):
         A packet was longer than its row, kept until cleared.
     clear : In(1)
         Clear what is kept.
+    abort : In(1)
+        Drop all descriptors; to be held, without packets, until ``busy`` is low.
     """
 
     def __init__(self, *, outstanding=16):
@@ -90,7 +95,7 @@ class WriteDma(wiring.Component):
             "wdata": Out(8 * BYTES), "wstrb": Out(BYTES), "wlast": Out(1), "wvalid": Out(1),
             "wready": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1),
             "done": Out(range(3)), "busy": Out(1), "response": Out(2), "refused": Out(1),
-            "short": Out(1), "long": Out(1), "clear": In(1)})
+            "short": Out(1), "long": Out(1), "clear": In(1), "abort": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -100,11 +105,13 @@ class WriteDma(wiring.Component):
         m.submodules.marks = marks = Fifo(marks, self.outstanding)
         m.submodules.ends = ends = Fifo(1, self.outstanding)
         wiring.connect(m, wiring.flipped(self.i), plan.i)
+        m.d.comb += plan.abort.eq(self.abort)
 
         issue = Signal()
         burst = plan.o.payload
         m.d.comb += [
-            issue.eq(plan.o.valid & credit.available & (self.awready | ~self.awvalid)),
+            issue.eq(plan.o.valid & ~self.abort & credit.available &
+                     (self.awready | ~self.awvalid)),
             plan.o.ready.eq(issue), credit.issue.eq(issue),
             marks.push.eq(issue), marks.i.length.eq(burst.length),
             marks.i.row_end.eq(burst.row_end), marks.i.tail.eq(burst.tail),
@@ -135,13 +142,14 @@ class WriteDma(wiring.Component):
         mark, beat = marks.payload, self.rows.payload
         count = Signal(4)
         # The packet of this row has ended before the row; or the other way round.
-        padding, dropping = Signal(), Signal()
+        short_row, dropping = Signal(), Signal()
+        padding = short_row | self.abort
         row_end, mask, moved = Signal(), Signal(BYTES), Signal()
         m.d.comb += [
             self.wlast.eq(count == mark.length), row_end.eq(self.wlast & mark.row_end),
             mask.eq(Mux(row_end, tail_mask(mark.tail), (1 << BYTES) - 1)),
             self.wdata.eq(beat.data), self.wstrb.eq(Mux(padding, 0, mask & beat.keep)),
-            self.wvalid.eq(marks.valid & ~dropping & (padding | self.rows.valid)),
+            self.wvalid.eq(marks.valid & (self.abort | ~dropping) & (padding | self.rows.valid)),
             self.rows.ready.eq(dropping | (marks.valid & ~padding & self.wready)),
             moved.eq(self.wvalid & self.wready), marks.ready.eq(moved & self.wlast),
         ]
@@ -154,11 +162,13 @@ class WriteDma(wiring.Component):
         with m.If(moved):
             m.d.sync += count.eq(Mux(self.wlast, 0, count + 1))
             with m.If(row_end):
-                m.d.sync += [padding.eq(0), dropping.eq(~padding & ~beat.last)]
+                m.d.sync += [short_row.eq(0), dropping.eq(~padding & ~beat.last)]
             with m.Elif(~padding):
-                m.d.sync += padding.eq(beat.last)
+                m.d.sync += short_row.eq(beat.last)
         with m.If(dropping & self.rows.valid & beat.last):
             m.d.sync += dropping.eq(0)
+        with m.If(self.abort):
+            m.d.sync += [short_row.eq(0), dropping.eq(0)]
         with m.If(self.clear):
             m.d.sync += [self.short.eq(0), self.long.eq(0)]
         with m.If(short):

@@ -9,15 +9,19 @@ from __future__ import annotations
 from amaranth import Shape
 from amaranth.lib.wiring import In, Out
 
+from .dma_registers import channel_registers
 from .registers import WORD, Access, Field, Register, RegisterMap
 
-__all__ = ["MAGIC", "MAP_VERSION", "checks", "unit_registers"]
+__all__ = ["MAGIC", "MAP_VERSION", "MAP_VERSION_DMA", "checks", "unit_registers"]
 
 #: What the register ID holds: "TRTL" in ASCII.
 MAGIC = 0x5452544C
 
 #: Number of the arrangement of the registers; a driver is written for one.
 MAP_VERSION = 1
+
+#: The same with DMA channels.
+MAP_VERSION_DMA = 2
 
 # Offsets of the counters, of the parameters of rows, and of the unit's own parameters.
 COUNTERS = 0x40
@@ -32,7 +36,7 @@ ERRORS = {
 }
 
 
-def unit_registers(config, shell, monitors, version):
+def unit_registers(config, shell, monitors, version, channels=()):
     """Register map of a unit.
 
     Parameters
@@ -45,6 +49,8 @@ def unit_registers(config, shell, monitors, version):
         Monitor of each stream.
     version : str
         Version of the generator, three numbers.
+    channels : sequence of Channel
+        DMA channels, if the unit has such.
 
     Returns
     -------
@@ -53,8 +59,9 @@ def unit_registers(config, shell, monitors, version):
     inputs = [name for name, flow in shell.flows.items() if flow is In]
     return RegisterMap(
         config.name, f"Registers of {config.name}",
-        (*_identity(config, version), *_control(config, inputs, monitors),
-         *_counters(config, shell), *_rows(config), *_parameters(config, shell)))
+        (*_identity(config, version, MAP_VERSION_DMA if channels else MAP_VERSION),
+         *_control(config, inputs, monitors, bool(channels)), *_counters(config, shell),
+         *_rows(config), *_parameters(config, shell), *channel_registers(channels)))
 
 
 def checks(inputs, monitors):
@@ -64,7 +71,7 @@ def checks(inputs, monitors):
             yield name, event, f"{name}_{event}".upper()
 
 
-def _identity(config, version):
+def _identity(config, version, arrangement):
     constant = Access.CONSTANT
     major, minor, patch = map(int, version.split(".")[:3])
     yield Register("ID", 0x00, (Field("VALUE", 0, WORD, constant, "always this number", MAGIC),),
@@ -73,17 +80,19 @@ def _identity(config, version):
         Field("PATCH", 0, 8, constant, "third number of the generator's version", patch),
         Field("MINOR", 8, 8, constant, "second number", minor),
         Field("MAJOR", 16, 8, constant, "first number", major),
-        Field("MAP", 24, 8, constant, "arrangement of the registers", MAP_VERSION)),
+        Field("MAP", 24, 8, constant, "arrangement of the registers", arrangement)),
         "Version of the generator, and of the arrangement of the registers")
     yield Register("CONFIG_HASH", 0x08, (
         Field("VALUE", 0, WORD, constant, "hash that manifest.json has", int(config.hash, 16)),),
         "Hash of the configuration: tells software which unit is in the device")
 
 
-def _control(config, inputs, monitors):
+def _control(config, inputs, monitors, dma):
     sheet = config.data_sheet
     yield Register("CONTROL", 0x0C, (
         Field("RESET", 0, 1, Access.PULSE,
+              "empties the unit and its DMA channels and clears its error output; "
+              "wait until STATUS.DRAINING is 0" if dma else
               "empties the unit and clears its error output; packets under way are lost, on the "
               "buses too, so stop both ends of the streams first"),
         Field("CLEAR_ERRORS", 1, 1, Access.PULSE, "clears ERRORS"),
@@ -94,6 +103,8 @@ def _control(config, inputs, monitors):
               f"the unit holds a {sheet.formats[config.source].packet}, or a part of one"),
         Field("ERROR", 1, 1, Access.READ, "the unit's error output, sticky until a reset"),
         Field("INTERRUPT", 2, 1, Access.READ, "the interrupt output"),
+        *([Field("DRAINING", 3, 1, Access.READ,
+                 "a reset is under way: the DMA channels wait for memory")] if dma else []),
         *(Field(f"{name.upper()}_OPEN", 8 + n, 1, Access.READ,
                 f"the last beat taken from {name} had no TLAST")
           for n, name in enumerate(inputs)),
@@ -107,7 +118,9 @@ def _control(config, inputs, monitors):
           for n, (name, event, field) in enumerate(checks(inputs, monitors)))),
         "Errors since they were cleared, with their causes")
     events = (("OUTPUT", f"a {sheet.formats[[*config.streams][-1]].packet} left the unit"),
-              ("ERROR", "an error was found, whether or not its bit in ERRORS was set already"))
+              ("ERROR", f"an error was found, whether or not its bit in ERRORS "
+                        f"{'or DMA_..._ERRORS ' if dma else ''}was set already"),
+              *([("WRITTEN", "the output's DMA channel has done a descriptor")] if dma else []))
     yield Register("IRQ_ENABLE", 0x18, tuple(
         Field(name, n, 1, Access.WRITE, f"interrupt when {event}")
         for n, (name, event) in enumerate(events)),

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from ..bus import AxiStream
-from ..config import UnitConfig
+from ..config import ConfigError, UnitConfig
 from . import verilog
 from .formats import constants, page, systemrdl
 from .manifest import manifest
 from .packages import fusesoc, vivado
 
-__all__ = ["CONTROLS", "sources", "top", "unit_files"]
+__all__ = ["CONTROLS", "check", "sources", "top", "unit_files"]
 
 
 #: Kinds of registers that a unit can have.
-CONTROLS = ("none", "axi-lite")
+CONTROLS = ("none", "axi-lite", "axi-dma")
+
+# What the names of their modules, and files, end in.
+_SUFFIXES = {"none": "axis", "axi-lite": "axil", "axi-dma": "dma"}
 
 
 def top(config: UnitConfig, control: str) -> str:
-    """Name of the module that is used: the AXI4-Stream shell, or that with registers."""
-    return f"{config.name}_{'axis' if control == 'none' else 'axil'}"
+    """Name of the module that is used: the AXI4-Stream shell, or what is around it."""
+    return f"{config.name}_{_SUFFIXES[control]}"
+
+
+def check(config: UnitConfig, control: str) -> None:
+    """Refuse DMA for a unit with several streams out, with a :class:`ConfigError`."""
+    if control == "axi-dma" and len(config.streams_out) > 1:
+        raise ConfigError(f"Unit {config.UNIT} must have one stream out for --control axi-dma, not "
+                          f"{', '.join(config.streams_out)}")
 
 
 def sources(config: UnitConfig, control: str) -> list[str]:
     """Names of the Verilog files, in the order in which tools are to read them."""
-    return [f"{config.name}.v", *([] if control == "none" else [f"{config.name}_axil.v"])]
+    return [f"{config.name}.v", *([] if control == "none" else [f"{top(config, control)}.v"])]
 
 
-def unit_files(config: UnitConfig, control: str = "none") -> dict[str, str]:
+def unit_files(config: UnitConfig, control: str = "none", user: str = "constant") -> dict[str, str]:
     """Texts of a unit's files, by name.
 
     ``<name>.v``
@@ -39,10 +49,10 @@ def unit_files(config: UnitConfig, control: str = "none") -> dict[str, str]:
         The Verilog files as a list, as a core of FuseSoC, and as a script that makes an IP of
         Vivado.
 
-    With ``control`` "axi-lite" also:
+    With ``control`` "axi-lite" or "axi-dma" also:
 
-    ``<name>_axil.v``
-        Registers around the shell.
+    ``<name>_axil.v`` or ``<name>_dma.v``
+        Registers around the shell, or registers and DMA.
     ``<name>.rdl``, ``<name>.h``, ``<name>_registers.py``, ``<name>_registers.md``
         The registers as SystemRDL, as macros in C, as constants in Python, and to read.
 
@@ -52,14 +62,24 @@ def unit_files(config: UnitConfig, control: str = "none") -> dict[str, str]:
         Configuration of the unit.
     control : str
         One of :data:`CONTROLS`.
+    user : str
+        Where TUSER comes from with DMA: one of :data:`~rtl.bus.dma_unit.USERS`.
+
+    Raises
+    ------
+    ConfigError
+        If the unit can not have DMA: it has several streams out.
     """
     name = config.name
     files = {f"{name}.v": verilog.of_unit(config), "config.json": config.to_json()}
     unit = None
     if control != "none":
-        unit = verilog.control_of(config)
+        dma = control == "axi-dma"
+        check(config, control)
+        unit = verilog.dma_of(config, user) if dma else verilog.control_of(config)
         registers = unit.registers
-        files |= {f"{name}_axil.v": verilog.of_control(config),
+        text = verilog.of_dma(config, user) if dma else verilog.of_control(config)
+        files |= {f"{top(config, control)}.v": text,
                   f"{name}.rdl": systemrdl.systemrdl(registers),
                   f"{name}.h": constants.c_header(config, registers),
                   f"{name}_registers.py": constants.python_module(config, registers),

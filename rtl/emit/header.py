@@ -10,12 +10,12 @@ import amaranth
 from amaranth.lib import wiring
 
 from .. import __version__
-from ..bus import AxiStream, ControlledUnit
+from ..bus import AxiStream, ControlledUnit, DmaUnit
 from ..config import UnitConfig
 from . import yosys
 from .ports import Port, axi_latency, core_ports, shell_ports
 
-__all__ = ["LICENSE", "control_header", "header", "plain_text", "tools"]
+__all__ = ["LICENSE", "control_header", "dma_header", "header", "plain_text", "tools"]
 
 
 #: Licence of an emitted file, that of the project, as an SPDX identifier.
@@ -49,21 +49,39 @@ def header(config: UnitConfig, core: wiring.Component, shell: AxiStream) -> str:
 
 def control_header(config: UnitConfig, control: ControlledUnit) -> str:
     """Text of the comment of the file that adds registers to a unit."""
+    return _register_header(config, control, f"{config.name}_axil", [
+        f"{config.name}_axil: {config.UNIT} behind AXI4-Stream ports, with registers behind "
+        "AXI4-Lite ports",
+        f"It is around {config.name}_axis, which is in {config.name}.v, and adds no latency"])
+
+
+def dma_header(config: UnitConfig, unit: DmaUnit) -> str:
+    """Text of the comment of the file that adds registers and DMA to a unit."""
+    channels = ", ".join(f"{channel.name} ({'writes' if channel.writes else 'reads'})"
+                         for channel in unit.channels)
+    return _register_header(config, unit, f"{config.name}_dma", [
+        f"{config.name}_dma: {config.UNIT} from memory to memory, with registers behind AXI4-Lite "
+        "ports and a 64-bit AXI3 master",
+        f"It is around {config.name}_axis, which is in {config.name}.v",
+        f"DMA channels: {channels}"])
+
+
+def _register_header(config: UnitConfig, control: ControlledUnit | DmaUnit, module: str,
+                     about: Sequence[str]) -> str:
+    """Text of the comment of a file with registers."""
     name = config.name
     ports = list(shell_ports(config, control))
     registers = [f"  0x{register.offset:03x}  {register.name}: {register.meaning}"
                  for register in control.registers.registers]
     lines = [
         f"SPDX-License-Identifier: {LICENSE}", "",
-        *_wrapped(f"{name}_axil: {config.UNIT} behind AXI4-Stream ports, with registers behind "
-                  "AXI4-Lite ports", "  "),
-        *_wrapped(f"It is around {name}_axis, which is in {name}.v, and adds no latency", "  "),
+        *(line for text in about for line in _wrapped(text, "  ")),
         "", f"Configuration {config.hash}, {', '.join(f'{k} {v}' for k, v in tools().items())}",
-        *_title(f"Ports of {name}_axil"), *_table(ports),
+        *_title(f"Ports of {module}"), *_table(ports),
         *_title("Registers"),
         *_wrapped(f"32 bits each, little endian; {name}_registers.md has their fields"),
         *(line for text in registers for line in _wrapped(text, " " * 9)),
-        *_title("Instantiation"), *_instantiation(f"{name}_axil", ports),
+        *_title("Instantiation"), *_instantiation(module, ports),
     ]
     return _comment(lines)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..bus import AxiStream, ControlledUnit
+from ..bus import AxiStream, ControlledUnit, DmaUnit
 from ..bus.registers import Register
 from ..config import UnitConfig
 from .header import LICENSE, tools
@@ -17,7 +17,7 @@ __all__ = ["manifest"]
 
 
 def manifest(config: UnitConfig, files: Mapping[str, str],
-             control: ControlledUnit | None = None) -> str:
+             control: ControlledUnit | DmaUnit | None = None) -> str:
     """Return the text of ``manifest.json``, the same for equal arguments.
 
     Parameters
@@ -26,9 +26,10 @@ def manifest(config: UnitConfig, files: Mapping[str, str],
         Configuration of the unit.
     files : dict of str to str
         Texts of the files beside it, by name.
-    control : ControlledUnit or None
+    control : ControlledUnit, DmaUnit or None
         The unit with registers, if it is among the files.
     """
+    dma = isinstance(control, DmaUnit)
     core = config.create()
     sheet = config.data_sheet
     values = {
@@ -41,8 +42,8 @@ def manifest(config: UnitConfig, files: Mapping[str, str],
         "modules": {
             f"{config.name}_axis": [_port(p) for p in shell_ports(config, AxiStream(core))],
             config.name: [_port(p) for p in core_ports(config, core)],
-            **({f"{config.name}_axil": [_port(p) for p in shell_ports(config, control)]}
-               if control else {}),
+            **({f"{config.name}_{'dma' if dma else 'axil'}":
+                [_port(p) for p in shell_ports(config, control)]} if control else {}),
         },
         "streams": {name: _stream(config, name) for name in config.streams},
         "latency": {
@@ -56,6 +57,10 @@ def manifest(config: UnitConfig, files: Mapping[str, str],
     }
     if control:
         values["registers"] = [_register(register) for register in control.registers.registers]
+    if dma:
+        values["channels"] = [{"name": channel.name, "stream": channel.stream,
+                               "writes": channel.writes, "user": channel.user}
+                              for channel in control.channels]
     return json.dumps(values, indent=2) + "\n"
 
 

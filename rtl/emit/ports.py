@@ -9,8 +9,9 @@ from amaranth import Shape
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from ..bus import AxiStream, ControlledUnit, element_bytes
+from ..bus import AxiStream, ControlledUnit, DmaUnit, element_bytes
 from ..bus.controlled import CHANNELS
+from ..bus.dma_unit import MEMORY
 from ..config import UnitConfig
 
 __all__ = ["Port", "axi_latency", "core_ports", "shell_ports"]
@@ -48,13 +49,15 @@ def axi_latency(config: UnitConfig) -> int:
 
 # Shell ------------------------------------------------------------------------------------------
 
-def shell_ports(config: UnitConfig, shell: AxiStream | ControlledUnit) -> Iterator[Port]:
+def shell_ports(config: UnitConfig,
+                shell: AxiStream | ControlledUnit | DmaUnit) -> Iterator[Port]:
     """Yield the ports of a shell, or of one with registers, in the order of the module's."""
     streams = {bus: stream for stream, bus in shell.buses.items()}
     clocks = {"aclk": "clock, rising edge", "aresetn": "synchronous reset, active low",
               "irq": "interrupt, active high, while an enabled event is pending"}
     further = {**clocks, **config.data_sheet.ports,
-               **{f"s_axi_{name}": meaning for name, meaning in CHANNELS.items()}}
+               **{f"s_axi_{name}": meaning for name, meaning in CHANNELS.items()},
+               **{f"m_axi_{name}": meaning for name, (_, _, meaning) in MEMORY.items()}}
     for name, member in shell.signature.members.items():
         bus, _, signal = name.rpartition("_")
         stream = streams.get(bus)
@@ -75,6 +78,8 @@ def _signal(config: UnitConfig, stream: str, signal: str) -> str:
         return (f"bit k: byte k of TDATA belongs to an element; all ones but in a {form.packet}'s "
                 "last beat, where the low lanes have one")
     if signal == "tuser":
+        if "use" in layout.members and stream in config.streams_out:
+            return "1: the vector is the answer to a query that failed, and is 0"
         if "use" in layout.members:
             return f"what the {form.packet} is for, read with TLAST: {_fields(layout['use'].shape)}"
         if layout["mask"].width == 1 and layout.lanes > 1:

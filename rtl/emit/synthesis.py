@@ -16,6 +16,7 @@ What the flow for ``xc7`` covers (from its cell library, confirmed by experiment
   and starts there: 329 ps from the output register, 1671 ps from the product's, 2952 ps from the
   operands'.
 * Inputs arrive at time 0 and outputs are endpoints: a path from port to port counts.
+* Paths from and to a Zynq's processor are not counted: its cell has no delays.
 * An unused carry output can be the endpoint of the longest path.
 """
 
@@ -69,11 +70,14 @@ class Family:
         File of cell models that comes with Yosys.
     cells : dict of str to dict of str to float
         For each area figure, the units of it that each cell takes.
+    hard : tuple of str
+        Cells that a device has outside its logic, whatever the design: no area.
     """
 
     synthesis: str
     library: str
     cells: Mapping[str, Mapping[str, float]]
+    hard: tuple[str, ...] = ()
 
 
 FAMILIES: dict[str, Family] = {
@@ -92,7 +96,8 @@ FAMILIES: dict[str, Family] = {
             "muxf": {"MUXF7": 1, "MUXF8": 1},
             "dsp": {"DSP48E1": 1},
             "bram": {"RAMB18E1": 0.5, "RAMB36E1": 1},
-        }),
+        },
+        hard=("PS7", "BUFG")),
 }
 
 
@@ -109,12 +114,16 @@ def measure(verilog: str, top: str, *, family: str = "xc7") -> Figures:
         If Yosys refuses the text.
     """
     flow = FAMILIES[family]
+    hard = [f"t:{cell}" for cell in flow.hard if re.search(rf"\b{cell}\b", verilog)]
+    # A path begins at a port: what such cells drive, the clock too, becomes some.
+    expose = [f"expose -evert {' '.join(hard)}"] if hard else []
     written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
-                         "tee -q -o stat.json stat -json",
+                         "tee -q -o stat.json stat -json", *expose,
                          f"read_verilog -lib -specify {flow.library}",
                          "tee -q -o sta.txt sta"], {"design.v": verilog})
     cells = json.loads(written["stat.json"])["design"]["num_cells_by_type"]
-    return Figures(**_area(cells, flow.cells), **_delay(written["sta.txt"]))
+    soft = {cell: count for cell, count in cells.items() if cell not in flow.hard}
+    return Figures(**_area(soft, flow.cells), **_delay(written["sta.txt"]))
 
 
 def netlist(verilog: str, top: str, *, family: str = "xc7",

@@ -18,13 +18,14 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from .. import __version__
-from ..bus import AxiStream, ControlledUnit
+from ..bus import AxiStream, ControlledUnit, DmaUnit
 from ..config import UnitConfig
 from . import yosys
-from .header import control_header, header
+from .cleared import LOOP_WORDS, all_cleared, first_words
+from .header import control_header, dma_header, header
 from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
 
-__all__ = ["BlackBox", "control_of", "of_components", "of_control", "of_unit"]
+__all__ = ["BlackBox", "control_of", "dma_of", "of_components", "of_control", "of_dma", "of_unit"]
 
 
 # Attributes of memories and top-level ports to keep: those that tools act on. (An `init` is no
@@ -42,9 +43,6 @@ LINT_OFF = """\
 
 """
 LINT_ON = "\n/* verilator lint_restore */\n"
-
-# Least number of equal memory words in a row to write as a loop.
-LOOP_WORDS = 8
 
 
 class BlackBox(wiring.Component):
@@ -88,6 +86,13 @@ def control_of(config: UnitConfig) -> ControlledUnit:
                           BlackBox(shell, f"{config.name}_axis", clocked=False))
 
 
+def dma_of(config: UnitConfig, user: str = "constant") -> DmaUnit:
+    """A unit from memory to memory, around its shell as a black box."""
+    shell = AxiStream(BlackBox(config.create(), config.name))
+    return DmaUnit(config, shell, __version__,
+                   BlackBox(shell, f"{config.name}_axis", clocked=False), user)
+
+
 def of_unit(config: UnitConfig) -> str:
     """Verilog text of a unit: the core ``config.name`` and its shell ``<config.name>_axis``.
 
@@ -107,6 +112,17 @@ def of_control(config: UnitConfig) -> str:
     control = control_of(config)
     return of_components({f"{name}_axil": control}, header=control_header(config, control),
                          others={f"{name}_axis": control.shell})
+
+
+def of_dma(config: UnitConfig, user: str = "constant") -> str:
+    """Verilog text of ``<config.name>_dma``: registers and DMA around the shell of :func:`of_unit`.
+
+    The two texts are two files.
+    """
+    name = config.name
+    unit = dma_of(config, user)
+    return of_components({f"{name}_dma": unit}, header=dma_header(config, unit),
+                         others={f"{name}_axis": unit.shell})
 
 
 def of_components(components: Mapping[str, wiring.Component], *, header: str = "",
@@ -131,7 +147,7 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
     YosysError
         If Yosys refuses the design.
     """
-    with _no_garbage_collection():
+    with _no_garbage_collection(), first_words():
         designs = [_CELL.sub(_even, name_instances(name_ports(_rtlil(name, component))))
                    for name, component in components.items()]
     designs[:0] = [_declaration(name, component) for name, component in (others or {}).items()]
@@ -206,7 +222,9 @@ def _declaration(name: str, component: wiring.Component) -> str:
         direction = "input" if member.flow is wiring.In else "output"
         width = Shape.cast(member.shape).width
         lines.append(f"  wire width {width} {direction} {n} \\{'__'.join(map(str, path))}")
-    return "\n".join(["attribute \\blackbox 1", f"module \\{name}", *lines, "end"])
+    # What nobody reads may be there for what it does: a processor, a pad.
+    return "\n".join(["attribute \\blackbox 1", "attribute \\keep 1", f"module \\{name}", *lines,
+                      "end"])
 
 
 _CELL = re.compile(r"(?ms)^  cell \$(\w+) (\S+)\n(.*?)^  end$")
@@ -284,7 +302,8 @@ def _tidy(text: str) -> str:
     text = _PORT_WIRE.sub(r"\1\2", "\n".join(lines) + "\n")
     # Yosys negates vectors logically, which is to say: none of their bits is set.
     text = text.replace(" = ! ", " = ~| ")
-    return _MODULE.sub(_module, _INITIAL.sub(_short_init, name_reads(unescaped(text))))
+    text = all_cleared(name_reads(unescaped(text)))
+    return _MODULE.sub(_module, _INITIAL.sub(_short_init, text))
 
 
 def _module(match: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
 """Script that FuseSoC runs: writes the unit that a core asks for, and a core of it.
 
 FuseSoC hands over a YAML file with ``vlnv``, the name of the core to make, and ``parameters``:
-``unit``, optionally ``preset`` and ``control``, and the parameters of the unit. The working folder
-is that of the core to make.
+``unit``, optionally ``preset``, ``control`` and ``user``, and the parameters of the unit. The
+working folder is that of the core to make.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 # A requirement of FuseSoC, so it is where FuseSoC is.
 import yaml
 
+from rtl.bus.dma_unit import USERS
 from rtl.config import ConfigError, UnitConfig
 from rtl.emit import files
 from rtl.emit.packages import fusesoc
@@ -31,8 +32,11 @@ def main(argv: list[str]) -> int:
         if control not in files.CONTROLS:
             raise ConfigError(f"Parameter control must be one of {', '.join(files.CONTROLS)}, "
                               f"not {control!r}")
+        user = values.pop("user", "constant")
+        if user not in USERS:
+            raise ConfigError(f"Parameter user must be one of {', '.join(USERS)}, not {user!r}")
         config = UnitConfig.from_dict(values)
-        generate(config, ".", control=control)
+        generate(config, ".", control=control, user=user)
     except (ConfigError, YosysError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -251,7 +251,8 @@ class CodedSquares(wiring.Component):
         origin = -config.raw_range[0]
         codes = config.codes[origin:] + config.codes[:origin]
         index = self.raw[k].as_unsigned()
-        code, flag = Signal(config.code_bits, name=f"code_{k}"), Signal(name=f"flag_{k}")
+        code = Signal(config.code_bits, name=f"code_{k}")
+        flag = Signal(name=f"flag_{k}")
         m.d.sync += [code.eq(lookup(m, index, [c for c, _ in codes], name=f"code_word_{k}")),
                      flag.eq(lookup(m, index, [f for _, f in codes], name=f"flag_word_{k}"))]
         return code, flag

@@ -186,7 +186,8 @@ class Datapath(RowDatapath):
         # The last registers before a multiplier have no reset, so that they can move into it. One
         # behind a block RAM must stay where it is.
         beat = Signal(layout, reset_less=not config.rms)
-        valid, begins = Signal(name="read_valid"), Signal(name="read_first")
+        valid = Signal(name="read_valid")
+        begins = Signal(name="read_first")
         with m.If(store.valid):
             m.d.sync += first.eq(store.o.last)
         m.d.sync += [beat.eq(store.o), valid.eq(store.valid), begins.eq(first)]

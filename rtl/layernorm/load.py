@@ -105,7 +105,8 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # Bank of the rows to come, and of the row that is entering.
-        active, entering = Signal(reset_less=True), Signal()
+        active = Signal(reset_less=True)
+        entering = Signal()
         ignoring = Signal()
         final = Signal()
         m.d.comb += [
@@ -133,7 +134,8 @@ class Loader(wiring.Component):
     def _free(self, m, bank):
         """Whether no row that has begun needs a bank."""
         rows = Signal(range(self.max_rows + 1), name=f"rows_of_{bank}")
-        begins, done = Signal(name=f"begins_{bank}"), Signal(name=f"done_{bank}")
+        begins = Signal(name=f"begins_{bank}")
+        done = Signal(name=f"done_{bank}")
         m.d.comb += [begins.eq(self.begin & (self.bank == bank)),
                      done.eq(self.done & (self.done_bank == bank))]
         with m.If(begins & ~done):

@@ -318,8 +318,9 @@ class _Products:
             ends, top = config.segment_ends, (config.reciprocal_segments - 1).bit_length()
             falls = [high - low for high, low in zip(ends[:-1], ends[1:], strict=True)]
             segment, rest = mantissa[bits - top:], mantissa[:bits - top]
-            high, fall, below = (Signal(max(ends).bit_length()), Signal(max(falls).bit_length()),
-                                 Signal(bits - top))
+            high = Signal(max(ends).bit_length())
+            fall = Signal(max(falls).bit_length())
+            below = Signal(bits - top)
             m.d.sync += [high.eq(lookup(m, segment, ends[:-1], name="high")),
                          fall.eq(lookup(m, segment, falls, name="fall")), below.eq(rest)]
             product = Signal(len(fall) + len(below), name="fall_product")

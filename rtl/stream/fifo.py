@@ -138,7 +138,8 @@ class Fifo(wiring.Component):
         m.submodules.ahead = ahead = Fifo(self.shape, self.AHEAD)
         write, read = entries.write_port(), entries.read_port()
         # One bit more than an address: a full memory differs from an empty one.
-        tail, head = Signal(range(2 * self.depth)), Signal(range(2 * self.depth))
+        tail = Signal(range(2 * self.depth))
+        head = Signal(range(2 * self.depth))
         m.submodules.credit = credit = Credit(self.AHEAD)
         issue = Signal()
         m.d.comb += [

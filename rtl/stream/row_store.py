@@ -86,7 +86,8 @@ class RowStore(wiring.Component):
         # One bit more than an address: a full ring differs from an empty one.
         tail = Signal((self.depth - 1).bit_length() + 1)
         end = Signal.like(tail)
-        head, ahead = Signal.like(tail), Signal.like(tail, init=1)
+        head = Signal.like(tail)
+        ahead = Signal.like(tail, init=1)
         following = Signal.like(tail)
         waiting = Signal()
         m.d.comb += [

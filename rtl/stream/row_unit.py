@@ -144,7 +144,8 @@ class RowUnit(wiring.Component):
             # unambiguous.
             entered = Signal(range(2 << (config.most_rows - 1).bit_length()))
             left = Signal.like(entered)
-            enters, leaves = Signal(), Signal()
+            enters = Signal()
+            leaves = Signal()
             m.d.comb += [enters.eq(rows.valid & rows.end), leaves.eq(datapath.leaving & enable)]
             with m.If(enters):
                 m.d.sync += entered.eq(entered + 1)

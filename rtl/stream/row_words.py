@@ -155,7 +155,8 @@ class RowWords(wiring.Component):
         word = self.words[name]
         # A block RAM is the slowest element of a cycle. A late word has a register there as it is.
         if recent and self.block and word.short_path and not word.late:
-            passed, passes = Signal.like(held, name=f"{name}_passed"), Signal(name=f"{name}_passes")
+            passed = Signal.like(held, name=f"{name}_passed")
+            passes = Signal(name=f"{name}_passes")
             with m.If(load):
                 m.d.sync += [held.eq(read), passed.eq(choose([recent[0], *recent], age)),
                              passes.eq(age != 0)]
@@ -167,7 +168,8 @@ class RowWords(wiring.Component):
 
     def _numbers(self, m):
         """Numbers of the row that ends, and of the one whose first beat comes from the store."""
-        number_i, number_o = Signal(range(self.depth)), Signal(range(self.depth))
+        number_i = Signal(range(self.depth))
+        number_o = Signal(range(self.depth))
         with m.If(self.end):
             m.d.sync += number_i.eq(number_i + 1)
         with m.If(self.first):

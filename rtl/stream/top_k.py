@@ -54,9 +54,11 @@ class _Stage(wiring.Component):
         need_bits = len(beat.need)
 
         # Count of the row's candidates that reach each digit value.
-        start, counting = Signal(init=1), Signal(init=1)
+        start = Signal(init=1)
+        counting = Signal(init=1)
         written = delays(m, self.write, 1, "written")[-1]
-        enough, remaining = Signal(len(values)), []
+        enough = Signal(len(values))
+        remaining = []
         with m.If(self.write):
             m.d.sync += start.eq(beat.last)
         m.d.sync += counting.eq(start)
@@ -73,7 +75,8 @@ class _Stage(wiring.Component):
             m.d.sync += [enough[k].eq(count >= need), held.eq(count)]
             remaining.append(held)
         # `enough` is a thermometer code. Candidates above the chosen digit take places.
-        chosen, taken = Signal(self.digit), Signal.like(remaining[0])
+        chosen = Signal(self.digit)
+        taken = Signal.like(remaining[0])
         m.d.comb += taken.eq(remaining[0])
         for k, value in enumerate(values):
             with m.If(enough[k]):
@@ -149,7 +152,9 @@ class TopK(wiring.Component):
     max_beats : int
         Beats of the longest row.
     k : int
-        Elements to flag in each row.
+        Elements to flag in each row; at most, with ``run_time``.
+    run_time : bool
+        Whether every row comes with a number of its own.
     memory : "auto", "block" or "distributed"
         Kind of memory of the stores; see :class:`~rtl.stream.row_store.RowStore`.
 
@@ -163,6 +168,9 @@ class TopK(wiring.Component):
         The inputs hold a beat.
     last : In(1)
         The beat ends its row.
+    number : In(range(k + 1))
+        Elements to flag in the row of the beat, the same in all of its beats. Only with
+        ``run_time``.
     keep : Out(lanes)
         Bit k set: the element of lane k is one of the ``k`` largest.
     valid : Out(1)
@@ -171,11 +179,13 @@ class TopK(wiring.Component):
         That beat ends its row.
     """
 
-    def __init__(self, width, lanes, max_beats, k, *, memory="auto"):
+    def __init__(self, width, lanes, max_beats, k, *, run_time=False, memory="auto"):
         self.width, self.lanes, self.max_beats, self.memory = width, lanes, max_beats, memory
         # A row has no more elements than this.
         self.k = min(k, lanes * max_beats)
-        super().__init__({"data": In(width).array(lanes), "live": In(lanes), "write": In(1),
+        self.run_time = run_time
+        super().__init__({**({"number": In(range(self.k + 1))} if run_time else {}),
+                          "data": In(width).array(lanes), "live": In(lanes), "write": In(1),
                           "last": In(1), "keep": Out(lanes), "valid": Out(1), "ends": Out(1)})
 
     @staticmethod
@@ -197,8 +207,9 @@ class TopK(wiring.Component):
         m = Module()
         width, need_bits = self.width, self.k.bit_length()
         beat = Signal(_beat(width, self.lanes, need_bits))
-        m.d.comb += [beat.racing.eq(self.live), beat.need.eq(self.k), beat.last.eq(self.last)]
+        m.d.comb += [beat.racing.eq(self.live), beat.last.eq(self.last)]
         m.d.comb += [beat.data[lane].eq(value) for lane, value in enumerate(self.data)]
+        m.d.comb += beat.need.eq(self.number if self.run_time else self.k)
         valid, number = self.write, 0
         while width:
             # An odd width makes the first digit the short one.
@@ -212,7 +223,8 @@ class TopK(wiring.Component):
         equal = Signal(range(self.lanes + 1))
         before = Signal(data.ArrayLayout(range(self.lanes), self.lanes))
         start = Signal(init=1)
-        places, left = Signal(need_bits), Signal(need_bits)
+        places = Signal(need_bits)
+        left = Signal(need_bits)
         held = delays(m, beat, 1, "flags")[-1]
         following = delays(m, valid, 1, "flagged")[-1]
         racing = list(beat.racing)

@@ -308,23 +308,26 @@ class SvdSoftmaxConfig(UnitConfig):
 
     @property
     def token_overhead(self):
-        """Cycles of a vector that do not grow with it: clears, scans and pipelines."""
-        return 3 * 256 + self.softmax_config.latency + 50
+        """Cycles of a vector that do not grow with it: a clear, two searches, and pipelines."""
+        return 3 * 256 + 50
 
     def token_cycles(self, vocabulary, columns, count):
         """Cycles from one vector to the next, with a memory that answers at once, but for a few.
 
-        Its elements, the transform, the preview, the scan for the threshold, the selection with its
-        full views (whichever takes longer), the softmax and its outputs. A full softmax on the same
-        engine has all columns in the preview: ``token_cycles(vocabulary, dim, 1)``.
+        Its elements, the transform and the preview, behind which the outputs of the vector before
+        leave; the scan for the threshold, the selection with its full views (whichever takes
+        longer), and the softmax. A full softmax on the same engine has all columns in the preview:
+        ``token_cycles(vocabulary, dim, 1)``.
         """
         layout = self.image
         blocks = -(-vocabulary // layout.block_rows)
         basis = self.dim * (1 + -(-self.dim // self.wide_lanes)) * layout.with_basis
+        # The histogram is cleared meanwhile.
+        loaded = max(self.dim + basis, 256)
         preview = blocks * (1 + layout.block_rows * -(-columns // self.lanes))
         tail = count * max(-(-layout.tail_columns(columns) // self.tail_lanes), 1)
-        return (self.dim + basis + preview + 3 * vocabulary + max(vocabulary, tail)
-                + self.token_overhead)
+        return (max(loaded + preview, self.softmax_config.latency + vocabulary)
+                + 2 * vocabulary + max(vocabulary, tail) + self.token_overhead)
 
     @property
     def latency(self):
@@ -333,7 +336,7 @@ class SvdSoftmaxConfig(UnitConfig):
         With one word, one column in the preview, and a memory that answers in the next cycle. It
         grows with the words, as :meth:`token_cycles` does.
         """
-        return self.token_cycles(1, 1, 1) - self.dim
+        return self.token_cycles(1, 1, 1) - self.dim + self.softmax_config.latency
 
     @property
     def streams_out(self):

@@ -238,7 +238,8 @@ class LogPartition(wiring.Component):
 
         # Logarithm: the leading one, the word for the bits below it, the factor.
         ended = at + 2
-        held, reference = Signal.like(total.o), Signal.like(level, name="reference")
+        held = Signal.like(total.o)
+        reference = Signal.like(level, name="reference")
         m.d.sync += held.eq(total.o)
         with m.If(ends[self.POSITION + 1]):
             m.d.sync += reference.eq(level)

@@ -53,7 +53,9 @@ class LogitScan(wiring.Component):
         m.submodules.ahead = ahead = Fifo(unsigned(self.width), self.AHEAD)
         m.submodules.credit = credit = Credit(self.AHEAD)
         address = Signal(range(self.depth + 1))
-        issue, issued, taken = Signal(), Signal(), Signal()
+        issue = Signal()
+        issued = Signal()
+        taken = Signal()
         running = Signal()
         m.d.comb += [
             issue.eq(running & credit.available), self.read.eq(address),

@@ -75,7 +75,9 @@ class MemoryReader(wiring.Component):
         place = Signal(32 - shift)
         left = Signal(self.words_bits)
         room = Signal(range(self.queue + 1), init=self.queue)
-        size, issue, taken = Signal(range(self.burst + 1)), Signal(), Signal()
+        size = Signal(range(self.burst + 1))
+        issue = Signal()
+        taken = Signal()
         until = Signal(range(self.burst + 1))
         request = self.request
         bits = (self.burst - 1).bit_length()
@@ -103,8 +105,10 @@ class MemoryReader(wiring.Component):
         """Take what comes, and make each response as long as its request."""
         beat = self.response
         count = Signal(range(self.burst))
-        filling, dropping = Signal(), Signal()
-        final, push = Signal(), Signal()
+        filling = Signal()
+        dropping = Signal()
+        final = Signal()
+        push = Signal()
         m.d.comb += [
             beat.ready.eq(dropping | (length.valid & ~filling)),
             final.eq(count == length.payload - 1),

@@ -52,7 +52,8 @@ class RoundShift(wiring.Component):
         total = Signal(signed(self.width + 1), reset_less=True)
         fine = Signal.like(total, reset_less=True, name="fine")
         coarse = Signal.like(total, reset_less=True, name="coarse")
-        amount, rest = Signal(self.shift_bits), Signal(self.shift_bits - low)
+        amount = Signal(self.shift_bits)
+        rest = Signal(self.shift_bits - low)
         m.d.sync += [
             total.eq(self.i + half), amount.eq(self.shift),
             fine.eq(total >> amount[:low]), rest.eq(amount[low:]),

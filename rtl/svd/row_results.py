@@ -103,8 +103,10 @@ class RowResults(wiring.Component):
         m.submodules.waiting = waiting = FifoStorage(len(entry), self.DEPTH)
         m.d.comb += [waiting.i.eq(entry), waiting.push.eq(delays(m, self.ends, 2, "pushed")[-1]),
                      waiting.pop.eq(self.done)]
-        known, known_shift = Signal.like(added), Signal.like(row_shift)
-        index, live = Signal.like(self.index), Signal()
+        known = Signal.like(added)
+        known_shift = Signal.like(row_shift)
+        index = Signal.like(self.index)
+        live = Signal()
         m.d.comb += Cat(known, known_shift, index, live).eq(waiting.o)
 
         # The value, and how far it is shifted.

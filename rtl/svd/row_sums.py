@@ -89,11 +89,15 @@ class RowSums(wiring.Component):
         rest = config.image.block_rows - 1
 
         # Place in the sequence of words: record or row, part of the row, part of the word.
-        record, recorded = Signal(config.port_bits), Signal()
+        record = Signal(config.port_bits)
+        recorded = Signal()
         place = Signal(range(config.vector_words))
-        piece, last_piece = Signal(range(size)), Signal(range(size))
+        piece = Signal(range(size))
+        last_piece = Signal(range(size))
         row = Signal(range(config.image.block_rows))
-        take, final, pop = Signal(), Signal(), Signal()
+        take = Signal()
+        final = Signal()
+        pop = Signal()
         empty = self.parts == 0
         wide = self._wide()
         m.d.comb += [

@@ -62,9 +62,12 @@ class Selection(wiring.Component):
         m.submodules.rows = rows = Fifo(unsigned(32), self.WAITING)
         m.submodules.credit = credit = Credit(self.WAITING)
         wiring.connect(m, chosen.o, wiring.flipped(self.index))
-        place, address = Signal(range(config.max_vocab)), Signal(32)
+        place = Signal(range(config.max_vocab))
+        address = Signal(32)
         left = Signal.like(self.places)
-        take, equal, choose = Signal(), Signal(), Signal()
+        take = Signal()
+        equal = Signal()
+        choose = Signal()
         logit = self.logits.payload
         m.d.comb += [
             self.logits.ready.eq(credit.available),

@@ -74,7 +74,8 @@ class Setup(wiring.Component):
                   if name not in ("count", "size", "crc")}
         size = (config.port_bytes - 1).bit_length()
         number = Signal(range(layout.header_words + 1))
-        bad, wrong = Signal(), Signal()
+        bad = Signal()
+        wrong = Signal()
         m.d.sync += [
             bad.eq((given["vocabulary"] == 0) | (given["vocabulary"] > config.max_vocab)
                    | (given["preview"] == 0) | (given["preview"] > config.max_preview)

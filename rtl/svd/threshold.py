@@ -55,7 +55,9 @@ class Threshold(wiring.Component):
         m = Module()
         m.submodules.bins = bins = ram(range(self.largest + 1), 256, "distributed")
         write, read = bins.write_port(), bins.read_port(domain="comb")
-        clearing, scanning, found = Signal(), Signal(), Signal()
+        clearing = Signal()
+        scanning = Signal()
+        found = Signal()
         place = Signal(8)
         total = Signal(range(2 * self.largest + 1))
         m.d.comb += [

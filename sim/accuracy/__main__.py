@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rtl.progress import Progress
 from rtl.publish import publish
 
+from ..errors import RequestError
 from .errors import AccuracyError, needing_extras
 
 __all__ = ["main"]
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with needing_extras():
             return _run(options)
-    except AccuracyError as error:
+    except RequestError as error:
         message = str(error)
     except OSError as error:
         message = f"File {str(error.filename)!r} can not be written: {error.strerror}"
@@ -161,7 +162,7 @@ def _widths(units: Sequence[str], widths: Sequence[int],
         for bits in widths:
             try:
                 found.append(of_width(text, bits))
-            except AccuracyError as error:
+            except RequestError as error:
                 print(f"sim.accuracy: {text} at {bits} bits is left out: {error}", file=sys.stderr)
     if not found:
         raise AccuracyError(f"Option --bits must be a width that a unit takes, not "

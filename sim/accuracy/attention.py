@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from .engine_place import EnginePlace, repeat_heads
+from .engine_place import EnginePlace
 from .mask import causal
 from .place import SoftmaxPlace
+from .scores import repeat_heads, scaled_logits
 
 __all__ = ["attend"]
 
@@ -48,10 +49,7 @@ def attend(place: SoftmaxPlace | EnginePlace, query: torch.Tensor, key: torch.Te
                             softcap=softcap, dropout=dropout)
     groups = query.shape[-3] // key.shape[-3]
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
-    logits = torch.matmul(query, key.transpose(-2, -1))
-    logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    if softcap is not None:
-        logits = torch.tanh(logits / softcap) * softcap
+    logits = scaled_logits(query, key, scaling, softcap)
     if is_causal:
         queries, keys = logits.shape[-2:]
         triangle = causal(queries, keys, offset=keys - queries)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from ..errors import RequestError
 from .approximation import approximate
-from .errors import AccuracyError
 from .pretrained import MINILM, load_model
 
 __all__ = ["main", "ratios"]
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, (exact, units) in ratios(model, batches, options.runs).items():
                 print(f"{name:68}{length:>8}{exact:>10.3f}{units:>10.3f}{units / exact:>7.2f}",
                       flush=True)
-    except AccuracyError as error:
+    except RequestError as error:
         print(f"sim.accuracy.benchmark: error: {error}", file=sys.stderr)
         return 1
     finally:

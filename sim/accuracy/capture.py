@@ -52,8 +52,10 @@ import numpy as np
 from rtl.progress import Progress
 
 from ..data.captured import Head, Norm, Row, save, save_heads, save_norms
+from ..data.real import DATA
+from ..errors import RequestError
 from .errors import AccuracyError, needing_extras
-from .files import DATA, positive, replacing
+from .files import positive, replacing
 from .texts import compose, find_sentences, make_batches
 
 if TYPE_CHECKING:
@@ -369,7 +371,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sentences = find_sentences(options.sentences)
             found = of_kind(open_reader(options.model), sentences, told=progress.advance, **choice)
             write(file, found)
-    except (AccuracyError, OSError) as error:
+    except (RequestError, OSError) as error:
         print(f"sim.accuracy.capture: error: {error}", file=sys.stderr)
         return 1
     if options.norms:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..metrics import attention_errors, softmax_errors
+from .engine_pace import pace
 from .engine_place import EnginePlace
 from .mask import live_queries
 from .place import EngineInputs, NormPlace, SoftmaxPlace, exact_softmax
@@ -37,6 +38,9 @@ class PlaceErrors:
         Rows.
     heads : tuple of float
         ``error`` of each head; empty where it is not seen.
+    seen, met, cycles : float or None
+        Of an engine: keys that a query sees, those that it meets, and its cycles, as of
+        :class:`~sim.accuracy.engine_pace.Pace`.
     """
 
     name: str
@@ -45,6 +49,9 @@ class PlaceErrors:
     flips: float | None
     rows: int
     heads: tuple[float, ...] = ()
+    seen: float | None = None
+    met: float | None = None
+    cycles: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +158,9 @@ class Watcher:
         if place.configs:
             live = live_queries(inputs.dead, inputs.logits.shape)
             self._by_head(place.name, exact, output, live)
+            found = pace(place, inputs)
+            for kind in ("seen", "met", "cycles"):
+                self._add(place.name, kind, getattr(found, kind), found.queries)
 
     def norm(self, place: NormPlace, inputs: torch.Tensor, exact: torch.Tensor,
              output: torch.Tensor) -> None:
@@ -175,7 +185,9 @@ class Watcher:
                                            for kind in ("error", "kl", "flips")),
                                    max(mean.rows for (n, _), mean in self._figures.items()
                                        if n == name),
-                                   tuple(head.value or 0.0 for head in self._heads.get(name, ())))
+                                   tuple(head.value or 0.0 for head in self._heads.get(name, ())),
+                                   *(self._mean(name, kind)
+                                     for kind in ("seen", "met", "cycles")))
                        for name in dict.fromkeys(name for name, _ in self._figures))
         return Comparison(places, self._output.value, self._largest)
 

@@ -20,13 +20,9 @@ from .errors import AccuracyError
 from .kernel import StraightThrough, check
 from .mask import engine_mask, split_mask
 from .place import EngineInputs, State, exact_softmax
+from .scores import repeat_heads, scaled_logits
 
-__all__ = ["EnginePlace", "repeat_heads"]
-
-
-def repeat_heads(x: torch.Tensor, groups: int) -> torch.Tensor:
-    """Return ``x`` (..., heads, tokens, dim) with each head repeated ``groups`` times."""
-    return x if groups == 1 else x.repeat_interleave(groups, dim=-3)
+__all__ = ["EnginePlace"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -83,7 +79,7 @@ class EnginePlace:
             return y, None
         # In float: where no engine is, what gradients are of, and what an observer compares with.
         keys, values = repeat_heads(key, groups), repeat_heads(value, groups)
-        logits = torch.matmul(query, keys.transpose(-2, -1)) * query.shape[-1] ** -0.5
+        logits = scaled_logits(query, keys)
         dead = found.dead(shape)
         exact = torch.matmul(exact_softmax(logits, dead), values)
         output = exact if y is None else StraightThrough.apply(exact, y) if gradient else y

@@ -3,14 +3,16 @@
 import contextlib
 from collections.abc import Iterator
 
+from ..errors import RequestError
+
 __all__ = ["AccuracyError", "needing_extras"]
 
 _TORCH = "pip install torch==2.13.0, then pip install -e '.[torch]'"
 _INSTALLED_BY = {"torch": _TORCH, "transformers": _TORCH, "onnx": "pip install -e '.[onnx]'"}
 
 
-class AccuracyError(ValueError):
-    """A request that cannot be met, for a reason that the user can mend; one line."""
+class AccuracyError(RequestError):
+    """What the accuracy of a model cannot be told for."""
 
 
 @contextlib.contextmanager

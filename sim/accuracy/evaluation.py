@@ -99,10 +99,11 @@ def _measured(hw: Approximation, task: Task, text: str, exact: np.ndarray, batch
     predictions = task.predict(progress(text))
     places = hw.compare(_some(batches))
     attentions = [place for place in places.places if place.kl is not None or place.heads]
-    means = (_mean([getattr(place, name) for place in attentions])
-             for name in ("error", "kl", "flips"))
+    means, work = ([_mean([getattr(place, name) for place in attentions]) for name in names]
+                   for names in (("error", "kl", "flips"), ("seen", "met", "cycles")))
     return Result(text, task.score(predictions, task.labels),
-                  *_difference(task, exact, predictions), places.output, *means, places)
+                  *_difference(task, exact, predictions), places.output, *means, places,
+                  **dict(zip(("seen", "met", "cycles"), work, strict=True)))
 
 
 def _alone(hw: Approximation, task: Task, result: Result, exact: np.ndarray, batches: list,

@@ -1,4 +1,4 @@
-"""Files of real data, in the folder that the variable ``TRANSFORMER_RTL_DATA`` names."""
+"""Files: real data read, outputs written."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ import pathlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..data.real import data_file
 from .errors import AccuracyError
 
-__all__ = ["DATA", "data_file", "positive", "read_lines", "read_text", "replacing", "spread"]
-
-#: Environment variable that names the folder of data.
-DATA = "TRANSFORMER_RTL_DATA"
-
-
-def data_file(name: str) -> pathlib.Path:
-    """Return the path of a data file."""
-    folder = os.environ.get(DATA)
-    if not folder:
-        raise AccuracyError(f"Environment variable {DATA} must name the folder of {name}; it is "
-                            "not set")
-    return pathlib.Path(folder) / name
-
+__all__ = ["positive", "read_lines", "read_text", "replacing", "spread"]
 
 def read_text(name: str) -> str:
     """Return the text of a data file."""

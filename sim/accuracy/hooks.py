@@ -16,12 +16,12 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from .attention import repeat_heads
 from .errors import AccuracyError
 from .interface import roots
 from .mask import causal, split_mask
 from .modules import is_norm
 from .place import exact_softmax
+from .scores import repeat_heads, scaled_logits
 
 __all__ = ["Attended", "hooked"]
 
@@ -66,10 +66,7 @@ def _forward(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: t
         raise AccuracyError(f"Attention {name} must have no sinks to be captured")
     groups = query.shape[-3] // key.shape[-3]
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
-    logits = torch.matmul(query, key.transpose(-2, -1))
-    logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    if softcap is not None:
-        logits = torch.tanh(logits / softcap) * softcap
+    logits = scaled_logits(query, key, scaling, softcap)
     if position_bias is not None:
         logits = logits + position_bias
     queries, keys = logits.shape[-2:]

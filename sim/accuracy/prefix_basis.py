@@ -41,6 +41,7 @@ import numpy as np
 from rtl.progress import Progress
 
 from ..data.captured import load_arrays
+from ..errors import RequestError
 from . import capture
 from .errors import AccuracyError
 from .files import positive, replacing
@@ -194,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             q, k = _of_model(options) if options.file is None else _of_file(options.file)
             bases = [calibrate(*pair) for pair in zip(q, k, strict=True)]
             save(file, bases)
-    except (AccuracyError, OSError, ValueError) as error:
+    except (RequestError, OSError, ValueError) as error:
         print(f"sim.accuracy.prefix_basis: error: {error}", file=sys.stderr)
         return 1
     dim = len(bases[0].values)

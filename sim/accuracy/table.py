@@ -53,6 +53,8 @@ class Result:
         Figures of each place.
     alone : tuple of PlaceCost
         What each place costs alone, the dearest first, if it was asked for.
+    seen, met, cycles : float or None
+        Means over the engines, on the same batches: keys that a query sees and meets, and cycles.
     """
 
     units: str
@@ -65,6 +67,9 @@ class Result:
     flips: float | None
     places: Comparison
     alone: tuple[PlaceCost, ...] = ()
+    seen: float | None = None
+    met: float | None = None
+    cycles: float | None = None
 
     def explained(self) -> list[tuple[str, ...]]:
         """Return the cells of a table of what each place costs alone, titles first."""
@@ -103,15 +108,20 @@ class Table:
     results: tuple[Result, ...] = ()
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return the table's cells, titles first."""
-        rows = [("units", f"{self.task}, {self.unit}", f"difference{', %' * self.relative}",
-                 "standard error", "output difference", "attention error", "KL, nats",
-                 "argmax flips"), ("float", f"{self.score:.2f}", *[""] * 6)]
-        for r in self.results:
-            rows.append((r.units, f"{r.score:.2f}", f"{r.difference:+.3f}", _cell(r.error, ".3f"),
-                         f"{r.output:.4f}", _cell(r.attention, ".4f"), _cell(r.kl, ".4f"),
-                         _cell(r.flips, ".2%")))
-        return rows
+        """Return the table's cells, titles first; figures that no units have are left out."""
+        columns = [("units", "float", [r.units for r in self.results]),
+                   (f"{self.task}, {self.unit}", f"{self.score:.2f}",
+                    [f"{r.score:.2f}" for r in self.results])]
+        for name, title, form in (
+                ("difference", f"difference{', %' * self.relative}", "+.3f"),
+                ("error", "standard error", ".3f"), ("output", "output difference", ".4f"),
+                ("attention", "attention error", ".4f"), ("kl", "KL, nats", ".4f"),
+                ("flips", "argmax flips", ".2%"), ("seen", "keys seen", ".1f"),
+                ("met", "keys met", ".1f"), ("cycles", "cycles a query", ".1f")):
+            cells = [_cell(getattr(r, name), form) for r in self.results]
+            if any(cells):
+                columns.append((title, "", cells))
+        return list(zip(*((title, first, *cells) for title, first, cells in columns), strict=True))
 
     def to_markdown(self) -> str:
         """Return Markdown: the table, and one for each result that is explained."""

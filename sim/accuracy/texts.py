@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.real import DATA
 from .errors import AccuracyError
-from .files import DATA
 
 __all__ = ["SENTENCES", "compose", "find_sentences", "make_batches", "read_sentences"]
 

@@ -34,6 +34,7 @@ from transformers.utils import logging
 
 from rtl.progress import Progress
 
+from ..errors import RequestError
 from .errors import AccuracyError
 from .files import read_text
 from .tasks.causal import TOKENS, held_out, windows
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parts = (train_causal(**choice) if options.kind == "causal"
                      else (train_vit(**choice),))
         _save(options.out, parts)
-    except AccuracyError as error:
+    except RequestError as error:
         print(f"sim.accuracy.train: error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -15,6 +15,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from rtl.svd.config import SvdSoftmaxConfig
+from rtl.svd.image import HEADER, HEADER_BYTES
 from sim.data.svd_image import SvdImage
 
 from .bench import Bench, require, tests_of
@@ -22,7 +23,7 @@ from .jobs import Job
 from .rows import BeatFormat
 from .stream import Source, Stall, gaps, stalls
 
-__all__ = ["BROKEN", "CAUSES", "SvdBatch", "SvdJob", "broken_setups", "placed"]
+__all__ = ["BROKEN", "CAUSES", "SvdBatch", "SvdJob", "broken_setups", "foreign", "placed"]
 
 # Bits of the output ``causes``, by what they stand for.
 CAUSES = {"setup": 1, "image": 2, "response": 4, "vector": 8}
@@ -93,18 +94,32 @@ class SvdJob(Job):
 
 
 def placed(config: SvdSoftmaxConfig, images: Sequence[SvdImage]) -> tuple[np.ndarray, list[int]]:
-    """Return a memory with images in it, each on a page of its own, and their addresses."""
+    """Return a memory with images in it, each on a page of its own, and their addresses.
+
+    The last page is :func:`foreign`: the first image's header with another hash.
+    """
     parts, addresses, size = [], [], 0
     for image in images:
         packed = image.pack(config)
         addresses.append(size)
         parts.append(packed + bytes(-len(packed) % PAGE))
         size += len(parts[-1])
-    return np.frombuffer(b"".join(parts), np.uint8), addresses
+    other = bytearray(parts[0][:HEADER_BYTES].ljust(PAGE, b"\0"))
+    other[4 * HEADER.index("hash")] ^= 1
+    return np.frombuffer(b"".join([*parts, other]), np.uint8), addresses
 
 
-def broken_setups(config: SvdSoftmaxConfig, good: SvdBatch) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield ``(name, cause, registers)`` of setups that must be refused."""
+def foreign(content: np.ndarray) -> int:
+    """Return the address of an image that was made for another configuration."""
+    return len(content) - PAGE
+
+
+def broken_setups(config: SvdSoftmaxConfig, good: SvdBatch,
+                  foreign: int) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield ``(name, cause, registers)`` of setups that must be refused.
+
+    ``foreign``: address of an image that was made for another configuration.
+    """
     address, words, columns, count = map(int, good.registers)
     yield "no words", "setup", [address, 0, columns, count]
     yield "no full views", "setup", [address, words, columns, 0]
@@ -113,6 +128,7 @@ def broken_setups(config: SvdSoftmaxConfig, good: SvdBatch) -> Iterator[tuple[st
     yield "too many words", "setup", [address, config.max_vocab + 1, columns, count]
     yield "too many columns", "setup", [address, words, config.dim + 1, count]
     yield "no image", "image", [address + config.port_bytes, words, columns, count]
+    yield "image of another configuration", "image", [foreign, words, columns, count]
     if words < config.max_vocab:
         # An image whose V this is may follow; that of the header is less.
         yield "words that the image lacks", "image", [address, config.max_vocab, columns, count]
@@ -310,7 +326,7 @@ async def reset_at_any_time(bench):
 async def refusals(bench):
     """A setup that can not be, a broken vector, a short and a long response: one cause each."""
     good = bench.job.batches[0]
-    for _, cause, registers in broken_setups(bench.config, good):
+    for _, cause, registers in broken_setups(bench.config, good, foreign(bench.job.content)):
         await bench.reset()
         bad = dataclasses.replace(good, registers=np.array(registers), y=good.y[:0],
                                   ends=good.ends[:0])

@@ -1,8 +1,9 @@
 """Shared libraries of designs: Verilog to C++ to machine code, kept by the hash of what made them.
 
 What is the same for all designs (Verilator's runtime, the driver, a precompiled header) is compiled
-once per store, with optimisation. A design's own code is optimised as its job is long: without it
-the compiler takes half a second instead of two, and the model runs at a third of the speed.
+once per store, with optimisation, unless the usual store has it. A design's own code is optimised
+as its job is long: without it the compiler takes half a second instead of two, and the model runs
+at a third of the speed.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _runtime(store: Path) -> Path:
     """Folder of the objects that are in all libraries: Verilator's runtime and the driver."""
     sources = [verilator_home() / "include" / name for name in RUNTIME]
     sources += [path for path in SOURCES if path.suffix == ".cpp"]
-    return _made(store / f"runtime-{_hash(_tools())}", lambda work: _run(
+    return _shared(store, f"runtime-{_hash(_tools())}", lambda work: _run(
         "The compiler refuses Verilator's runtime", work,
         # A cycle runs through the driver, and hardly through the rest.
         *(_compile("-O2" if source in SOURCES else "-O1", source) for source in sources)))
@@ -130,7 +131,13 @@ def _header(store: Path, level: str) -> Path:
         _run("The compiler refuses Verilator's header", work,
              _compile(level, "header.h", "-x", "c++-header", "-o", "header.h.gch"))
 
-    return _made(store / f"header-{_hash(_tools(), level)}", make)
+    return _shared(store, f"header-{_hash(_tools(), level)}", make)
+
+
+def _shared(store: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder of what all designs share: that of :data:`STORE`, if it is there."""
+    usual = STORE.resolve() / name
+    return usual if usual.exists() else _made(store / name, make)
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> Path:

@@ -15,10 +15,11 @@ from ..emission import emitted
 from ..runner import Design
 from .attention import AttentionComparison
 from .loads import LoadComparison
+from .resident import ResidentComparison
 from .rows import RowComparison
 from .simulation import CompiledSimulation
 from .svd import SvdComparison
-from .traffic import batch_job, load_job, row_job, set_job
+from .traffic import batch_job, load_job, row_job, script_job, set_job
 
 __all__ = ["Soak", "soak"]
 
@@ -92,7 +93,9 @@ _SETS = _Kind(set_job, AttentionComparison, {
     "sets_back_to_back": 0.3, "sets_with_gaps": 0.2, "sets_with_stalls": 0.2,
     "sets_with_gaps_and_stalls": 0.25, "reset_at_any_time": 0.05}, 1 << 15, 50_000)
 
-
+_SCRIPTS = _Kind(script_job, ResidentComparison, {
+    "commands_back_to_back": 0.4, "commands_with_gaps": 0.2,
+    "commands_with_gaps_and_stalls": 0.35, "reset_at_any_time": 0.05}, 1 << 12, 20_000)
 _BATCHES = _Kind(batch_job, SvdComparison, {
     "batches_back_to_back": 0.5, "batches_with_gaps_and_stalls": 0.45, "reset_at_any_time": 0.05},
     1 << 12, 5_000)
@@ -103,7 +106,9 @@ def _kind(config: UnitConfig) -> _Kind:
         return _BATCHES
     if "load" in config.streams:
         return _LOADS
-    return _SETS if "q" in config.streams else _ROWS
+    if "q" not in config.streams:
+        return _ROWS
+    return _SCRIPTS if config.store == "resident" else _SETS
 
 
 def soak(config: UnitConfig, beats: int, *, seed: int = 0, ports: str = "core", first: int = 0,

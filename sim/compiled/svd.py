@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..bench.svd import BROKEN, CAUSES, SvdBatch, SvdJob, broken_setups
+from ..bench.svd import BROKEN, CAUSES, SvdBatch, SvdJob, broken_setups, foreign
 from ..runner import TestResult
 from .comparison import Comparison, Wrong, require, run_tests
 from .port_memory import PortMemory
@@ -123,7 +123,7 @@ class SvdComparison(Comparison):
     def refusals(self) -> None:
         """A setup that can not be, a broken vector, a short and a long response: one cause each."""
         good = self.job.batches[0]
-        for _, cause, registers in broken_setups(self.config, good):
+        for _, cause, registers in broken_setups(self.config, good, foreign(self.job.content)):
             self.simulation.reset()
             bad = dataclasses.replace(good, registers=np.array(registers), y=good.y[:0],
                                       ends=good.ends[:0])

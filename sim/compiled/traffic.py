@@ -11,17 +11,19 @@ from rtl.config import UnitConfig
 from .. import model
 from ..bench.attention import AttentionJob, KeySet
 from ..bench.jobs import LoadJob, Loads, RowJob
+from ..bench.resident import ResidentJob
 from ..bench.rows import Rows
 from ..bench.svd import SvdJob
 from ..data.synthetic import integers
-from ..jobs import expected, expected_batches, expected_sets
+from ..jobs import expected, expected_batches, expected_sets, make_job
 from ..runner import Design
-from ..stimuli.attention import with_reuse
+from ..stimuli.attention import with_parameters, with_reuse
 from ..stimuli.layernorm import channel_parameters
+from ..stimuli.resident import random_script
 from ..stimuli.row_fields import with_fields
 from ..stimuli.svd import random_batches
 
-__all__ = ["batch_job", "load_job", "row_job", "set_job"]
+__all__ = ["batch_job", "load_job", "row_job", "script_job", "set_job"]
 
 # Lengths in a job of rows: the model works on all rows of one length at a time.
 LENGTHS = 12
@@ -77,9 +79,18 @@ def set_job(design: Design, random: np.random.Generator, beats: int) -> Attentio
     sets = list(_sets(design.config, random, beats // design.config.vector_beats))
     if design.config.reuse:
         sets = with_reuse(design.config, random, sets)
+    if design.config.run_time:
+        sets = with_parameters(design.config, random, sets)
     sets = expected_sets(design.config, sets)
     return AttentionJob(design.config, sets, int(random.integers(1 << 31)), design.ports,
                         design.latency)
+
+
+def script_job(design: Design, random: np.random.Generator, beats: int) -> ResidentJob:
+    """Return random commands to sets that stay, and what is expected of them."""
+    commands = max(beats // design.config.vector_beats, 20)
+    return make_job(design, random_script(design.config, random, commands),
+                    int(random.integers(1 << 31)))
 
 
 def batch_job(design: Design, random: np.random.Generator, beats: int) -> SvdJob:

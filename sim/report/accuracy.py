@@ -60,8 +60,24 @@ def _run(name: str, *command: str) -> None:
         raise ValueError(f"Table {name} can not be measured")
 
 
+# Keys of a set at most: the longest text has 70 tokens, a window of the causal model 128.
+_PREDICT = "attention:predict,rule=top-k,max_keys={},top_k={}"
+SELECTIONS = ("attention:dense,max_keys=72", "attention:dense,max_keys=72,lanes=4",
+              *(_PREDICT.format(72, k) for k in (8, 4, 2)), "attention:predict,max_keys=72",
+              "attention:conservative,max_keys=72", "attention:aggressive,max_keys=72")
+CAUSAL_SELECTIONS = ("attention:dense,max_keys=128", "attention:dense,max_keys=128,lanes=4",
+                     *(_PREDICT.format(128, k) for k in (32, 16, 8)),
+                     *(_PREDICT.format(128, 16) + f",predictor={name}"
+                       for name in ("4-bit", "sign")), "attention:predict,max_keys=128")
+
 _CASES = {
     "accuracy-stsb": ("minilm", "stsb", "--units", *EVERY),
+    "accuracy-sst2": ("minilm", "sst2", "--units", *EVERY),
+    # A third of the pairs.
+    "accuracy-bits": ("minilm", "stsb", "--units", *SOFTMAX, "layernorm-exact", "layernorm-ai",
+                      "--bits", "16", "6", "4", "--examples", "500"),
+    "accuracy-selections": ("minilm", "stsb", "--units", *SELECTIONS, "--examples", "500"),
+    "accuracy-causal-selections": ("causal", "wikitext2", "--units", *CAUSAL_SELECTIONS),
     "accuracy-perplexity": ("causal", "wikitext2", "--units", *EVERY, UNIFORM),
     "accuracy-digits": ("vit", "digits", "--units", *EVERY),
     "accuracy-mlm": ("minilm", "mlm", "--units", *SOFTMAX),

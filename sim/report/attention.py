@@ -381,7 +381,7 @@ def error_parts() -> str:
                   "with `softmax-e2:plus`"), rows)
 
 
-COSTS = ({}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
+COSTS = ({}, {"scales": "run-time"}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
          {"softmax": "softmax-split:paper"}, {"select": "predict"},
          {"select": "predict", "predictor": "sign"}, {"select": "predict", "predictor": "4-bit"},
          {"select": "predict", "rule": "threshold"}, {"select": "predict", "rule": "top-k"},

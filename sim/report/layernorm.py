@@ -11,7 +11,7 @@ from rtl.emit.ports import axi_latency
 
 from .. import model
 from ..accuracy import AccuracyError, calibrate, capture, texts
-from ..accuracy.files import DATA
+from ..data.real import DATA
 from .tools import cores, joined, shells, table
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]

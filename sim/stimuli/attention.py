@@ -7,23 +7,28 @@ alone, which reuse the map of a set before. Captured sets are heads of a real Tr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from rtl import ConfigError, unit
 from rtl.attention import AttentionConfig
 from rtl.attention.config import OWN
+from rtl.attention.parameters import SetParameters
+from rtl.fixed import Scaling, signed_range
 from rtl.parameter import Choice, Integer, kind_of
 from rtl.softmax.choice import SoftmaxChoice
 
 from ..bench.attention import KeySet
+from ..bench.resident import Script
 from ..data import captured, sample, synthetic
 from . import draw
 from .provider import Case, preset, presets
+from .resident import random_script
 
 __all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
-           "tests", "use_of", "with_reuse"]
+           "tests", "use_of", "with_parameters", "with_reuse"]
 
 Vectors = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -32,11 +37,15 @@ CAPTURE = sample("heads")
 # Input beats that a set of random length stands for, and rows of a throughput run.
 BEATS_OF_SET = 150
 ROWS_OF_SET = 25
+# And those that a command stands for.
+COMMANDS = 8
 
 # Sizes of what is to be simulated.
 SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12), "lanes": Integer(1, 4),
          "predict_lanes": Choice((1, 2, 4, 8)), "scan_lanes": Choice((2, 4, 8)),
-         "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8)}
+         "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8), "sets": Integer(1, 4),
+         "window": Integer(0, 9), "sinks": Integer(0, 5), "chunk": Integer(1, 7),
+         "position_bits": Integer(10, 16)}
 
 
 # Provider
@@ -66,24 +75,30 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
                                       "causal": True}
     if config.select == "greedy":
         return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
-    return {"lanes": 2}, {"lanes": 3, "causal": True}
+    return {"lanes": 2}, {"lanes": 3, "causal": True, "scales": "run-time"}
 
 
 def random_parameters(cls: type[AttentionConfig], random: np.random.Generator,
                       bounds: Mapping[str, object]) -> dict[str, object]:
     """Return a random set of parameters, those of what is not in use as well."""
     return draw.parameters(cls, random, bounds=bounds, narrow=_narrowed,
-                           first=("select", "reuse"))
+                           first=("select", "reuse", "store", "lanes", "window", "sinks", "chunk"))
 
 
 def _narrowed(name: str, kind: object, values: dict) -> object:
     """Kind of a parameter: what one way to select keys needs, and sizes that divide others."""
     if name == "reuse" and values["select"] != "none":
         return draw.Only(False)
+    if name == "store" and (values["reuse"] or values["select"] != "none"):
+        return draw.Only("sets")
     if name == "lanes" and (values["reuse"] or values["select"] != "none"):
         return draw.Only(1)
+    if values.get("store") == "resident":
+        return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
         return draw.Only(False)
+    if name == "scales" and values["reuse"]:
+        return draw.Only("fixed")
     if name == "io_lanes":
         return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
     if name == "start_lanes" and values["io_lanes"] % 2:
@@ -92,6 +107,24 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return Integer(1, max(values["dim"] - 1, 1))
     if name in ("iterations_per_key", "percent"):
         return draw.UpTo(values["dim"] if name == "iterations_per_key" else 100)
+    return kind
+
+
+def _of_resident(name: str, kind: object, values: dict) -> object:
+    """Kind of a parameter of an engine with resident sets."""
+    if name == "scales":
+        return draw.Only("fixed")
+    if name == "lanes":
+        return Choice(tuple(1 << n for n in range(7) if kind.low <= 1 << n <= kind.high))
+    if name == "sinks" and not values["window"]:
+        return draw.Only(0)
+    if name == "max_keys":
+        lanes = values["lanes"]
+        least = sum(-(-keys // lanes) * lanes for keys in (
+            values["sinks"], values["window"] + values["chunk"] - 1 if values["window"] else 1))
+        return Choice(tuple(range(least, max(least, kind.high) + 1, lanes)))
+    if name == "io_lanes":
+        return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
     return kind
 
 
@@ -110,8 +143,13 @@ def _softmax(kind: SoftmaxChoice, default: str, random: np.random.Generator) -> 
 
 
 def inputs(config: AttentionConfig, kind: str, random: np.random.Generator, *, beats: int,
-           rows: int) -> list[KeySet]:
-    """Return the sets of a kind."""
+           rows: int) -> list[KeySet] | Script:
+    """Return the sets of a kind, or commands to resident sets."""
+    if config.store == "resident":
+        if kind == "real":
+            raise ConfigError("No captured head comes with commands")
+        return random_script(config, random, max((rows if kind == "throughput" else beats)
+                                                 // COMMANDS, 40))
     if kind == "real":
         return _captured(config)
     if kind == "throughput":
@@ -123,7 +161,9 @@ def inputs(config: AttentionConfig, kind: str, random: np.random.Generator, *, b
 
 
 def tests(config: AttentionConfig, kind: str) -> list[str] | None:
-    """Return the tests of :mod:`sim.bench.attention`: of real sets and throughput a few."""
+    """Return the tests of the bench: of real sets and throughput a few."""
+    if config.store == "resident":
+        return {"throughput": ["commands_back_to_back"]}.get(kind)
     return {"real": ["sets_back_to_back", "sets_with_gaps_and_stalls"],
             "throughput": ["sets_back_to_back"]}.get(kind)
 
@@ -188,7 +228,49 @@ def random_sets(config: AttentionConfig, random: np.random.Generator, count: int
     """
     sets = [random_set(config, random, keys) for keys in (None, 1, config.max_keys)]
     sets += [random_set(config, random) for _ in range(count)] + (more or [])
+    if config.run_time:
+        return with_parameters(config, random, sets)
     return with_reuse(config, random, sets) if config.reuse else sets
+
+
+def with_parameters(config: AttentionConfig, random: np.random.Generator,
+                    sets: Sequence[KeySet]) -> list[KeySet]:
+    """Return the sets, each with scales and an offset of its own: most of them near the config's.
+
+    Some have any multiplier and shift, from all results 0 to all of them saturated.
+    """
+    low, high = signed_range(config.logit_bits)
+    usual, found = config.set_parameters, []
+    for keys in sets:
+        if random.random() < 0.2:
+            logit, output = ((int(random.integers(1, 1 << 16)), int(random.integers(64)))
+                             for _ in range(2))
+            offset = int(random.integers(low, high + 1))
+        else:
+            logit, output = (_near(one, random) for one in (usual.logit, usual.output))
+            offset = int(random.integers(low // 8, high // 8 + 1))
+        limits = tuple(_limit(config, name, random) for name in config.limits)
+        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits)
+        found.append(dataclasses.replace(keys, p=np.array([own.words])))
+    return found
+
+
+def _limit(config: AttentionConfig, name: str, random: np.random.Generator) -> int:
+    """What a selection goes by, from least to twice the usual, or most."""
+    if name == "mean_shift":
+        return int(random.integers(7))
+    if name == "top_k":
+        return int(random.integers(1, config.max_keys + 1))
+    bits = {"iterations": config.iteration_bits, "distance": config.logit_bits}.get(name, 16)
+    return int(min(random.integers(2 * getattr(config, name) + 2), (1 << min(bits, 16)) - 1))
+
+
+def _near(scaling: Scaling, random: np.random.Generator) -> tuple[int, int]:
+    """Multiplier and shift of a scale from half to twice another one."""
+    other = Scaling.of(Fraction(scaling.multiplier, 1 << scaling.shift)
+                       * Fraction(min(2.0 ** random.uniform(-1, 1), 65535 / 2 ** 16
+                                      * (1 << scaling.shift) / scaling.multiplier)))
+    return other.multiplier, other.shift
 
 
 def with_reuse(config: AttentionConfig, random: np.random.Generator,

@@ -21,6 +21,7 @@ from rtl import ConfigError, UnitConfig
 
 from ..bench.attention import KeySet
 from ..bench.jobs import Loads
+from ..bench.resident import Script
 from ..bench.rows import Rows
 
 __all__ = ["KINDS", "Case", "Inputs", "Provider", "family", "preset", "presets", "provider",
@@ -28,8 +29,8 @@ __all__ = ["KINDS", "Case", "Inputs", "Provider", "family", "preset", "presets",
 
 KINDS = ("directed", "real", "throughput", "random")
 
-Inputs = Rows | Loads | Sequence[KeySet]
-"""What a unit can be given: rows, rows and loads of parameters, or sets of keys and queries."""
+Inputs = Rows | Loads | Sequence[KeySet] | Script
+"""What a unit can be given: rows, rows and loads of parameters, sets, or commands to sets."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ a head of a real Transformer, factored, which its queries meet as they would mee
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -22,8 +23,9 @@ from ..data.svd_image import SvdImage
 from . import draw
 from .provider import Case, preset, presets
 
-__all__ = ["SMALL", "Batch", "Batches", "cases", "directed", "factored", "inputs", "random_batches",
-           "geometric_image", "random_image", "random_parameters", "random_vectors", "tests"]
+__all__ = ["LARGE", "SMALL", "Batch", "Batches", "cases", "directed", "factored",
+           "geometric_image", "inputs", "large", "random_batches", "random_image",
+           "random_parameters", "random_vectors", "tests"]
 
 CAPTURE = sample("heads")
 
@@ -39,6 +41,9 @@ SOFTMAX = ("softmax-e2:plus", "softmax-e2:paper", "softmax-softermax:plus", "sof
 
 # Steps of a logit, of those that are allowed.
 LOGIT_SCALES = tuple(2.0 ** -n for n in (2, 5, 8, 9, 12, 14)) + (0.01, 0.0039)
+
+# Words of a vocabulary from which on directed batches are few: each takes thousands of cycles.
+LARGE = 1000
 
 # Sizes of what is to be simulated.
 SMALL = {"dim": Integer(1, 40), "max_vocab": Integer(1, 120)}
@@ -82,6 +87,7 @@ def cases(cls: type[SvdSoftmaxConfig], kind: str) -> Iterator[Case]:
                               queue=32))
             yield Case(preset(cls, name, dim=10, max_vocab=33, port_bits=128, lanes=16, burst=64,
                               queue=64, full_bits=12, whole=True), "axis")
+            yield Case(preset(cls, name, dim=24, max_vocab=4096, port_bits=64, lanes=8, burst=16))
         elif kind == "throughput":
             yield Case(preset(cls, name, dim=48, max_vocab=256, lanes=8))
         elif kind == "real":
@@ -127,12 +133,18 @@ def inputs(config: SvdSoftmaxConfig, kind: str, random: np.random.Generator, *, 
         return random_batches(config, random, 1, most=config.max_vocab)
     if kind == "random":
         return random_batches(config, random, min(max(beats // BEATS_OF_BATCH, 2), 6))
+    if config.max_vocab >= LARGE:
+        return large(config, random, min(max(beats, LARGE), config.max_vocab))
     return directed(config, random)
 
 
 def tests(config: SvdSoftmaxConfig, kind: str) -> list[str] | None:
     """Return the tests of :mod:`sim.bench.svd`."""
-    return ["batches_back_to_back"] if kind == "throughput" else None
+    if kind == "throughput":
+        return ["batches_back_to_back"]
+    if kind == "directed" and config.max_vocab >= LARGE:
+        return ["batches_back_to_back", "batches_with_gaps_and_stalls"]
+    return None
 
 
 def _captured(config: SvdSoftmaxConfig) -> Batches:
@@ -221,6 +233,28 @@ def directed(config: SvdSoftmaxConfig, random: np.random.Generator) -> Batches:
     for level in (0, (1 << 31) - 1, -(1 << 31)):
         equal = dataclasses.replace(few, bias=np.full(words, level))
         add(equal, random_vectors(config, random, 1), words, max(words // 3, 1))
+    return Batches(batches, images)
+
+
+def large(config: SvdSoftmaxConfig, random: np.random.Generator, words: int) -> Batches:
+    """Return a few batches of so many words, and of the largest prime number of them.
+
+    The recommended W and N; ties over a good part of the words; with more than the least of words
+    another vector behind the first one, and all columns.
+    """
+    columns = min(max(config.dim // 8, 1), config.max_preview)
+    count = min(max(words // 16, 1), config.max_count)
+    prime = next(n for n in range(words, 1, -1) if all(n % k for k in range(2, math.isqrt(n) + 1)))
+    more = words > LARGE
+    usual = random_image(config, random, words, columns)
+    ties = dataclasses.replace(usual, preview=usual.preview * 0,
+                               bias=random.integers(-1, 2, words) << 10)
+    images = [usual, ties]
+    batches = [Batch(random_vectors(config, random, 1 + more), 0, words, count),
+               Batch(random_vectors(config, random, 1), 1, prime, count)]
+    if more:
+        images.append(random_image(config, random, prime, config.max_preview))
+        batches.append(Batch(random_vectors(config, random, 1), 2, prime, count))
     return Batches(batches, images)
 
 

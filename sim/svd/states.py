@@ -29,8 +29,9 @@ from transformers.utils import logging
 
 from rtl.publish import publish
 
+from ..data.real import DATA, data_file
+from ..errors import RequestError
 from .errors import SvdError
-from .masked_words import DATA, data_file
 
 __all__ = ["main", "observe"]
 
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         publish(options.out.parent, {options.out.name: content.getvalue()})
-    except SvdError as error:
+    except RequestError as error:
         print(f"sim.svd.states: error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

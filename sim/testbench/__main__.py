@@ -96,7 +96,9 @@ def _parser() -> ArgumentParser:
                         help="unit (all, if none is named): " + ", ".join(units()))
     parser.add_argument("--config", metavar="FILE", help=".toml or .json file of parameters")
     parser.add_argument("--preset", metavar="NAME", help="named set of parameters to start from")
-    parser.add_argument("--control", choices=CONTROLS, default="none",
+    # With DMA there are no streams to drive.
+    parser.add_argument("--control", choices=[each for each in CONTROLS if each != "axi-dma"],
+                        default="none",
                         help="registers around each unit, as of rtl.generate; the bench drives "
                              "the streams (default none)")
     parser.add_argument("--kind", choices=KINDS, default="random",

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtl import unit
 from rtl.attention import AttentionConfig
+from rtl.attention.parameters import SetParameters
 
 from .. import model
 from ..data.columns import sort
@@ -29,14 +30,16 @@ class Set:
         Elements.
     mask : bool array (keys,)
         True: the key takes no part.
+    parameters : SetParameters or None
+        Scales at run time; None for those of the configuration.
     """
 
     #: What the values are for, where their stream says so.
     use = 0
 
     def __init__(self, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-                 mask: np.ndarray | None = None) -> None:
-        self.q, self.k, self.v = q, k, v
+                 mask: np.ndarray | None = None, parameters: SetParameters | None = None) -> None:
+        self.q, self.k, self.v, self.parameters = q, k, v, parameters
         self.mask = np.zeros(len(k), bool) if mask is None else mask
 
     @property
@@ -46,7 +49,8 @@ class Set:
 
     def expected(self, config: AttentionConfig) -> list[list[int]]:
         """Return what the model says of the queries."""
-        return model.run(config, self.q, self.k, self.v, mask=self.mask).tolist()
+        return model.run(config, self.q, self.k, self.v, mask=self.mask,
+                         parameters=self.parameters).tolist()
 
 
 def random_set(config: AttentionConfig, rng: np.random.Generator, keys: int | None = None,
@@ -95,6 +99,9 @@ def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: flo
 
 def _beats(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> Iterator[dict]:
     """Beats of a stream that carry its part of a set."""
+    if name == "p":
+        yield {"data": (one.parameters or config.set_parameters).words, "last": 1}
+        return
     vectors, lanes = getattr(one, name), config.io_lanes
     for number, vector in enumerate(vectors):
         for start in range(0, config.dim, lanes):

@@ -6,10 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from amaranth import Module
-from amaranth.sim import Simulator
-
-__all__ = ["Master", "simulate"]
+__all__ = ["Master"]
 
 # Cycles after which a transaction is lost.
 PATIENCE = 50
@@ -84,25 +81,3 @@ class Master:
                 self.set(**{f"{answer}ready": 0})
                 return result
         raise AssertionError(f"no response on {answer}")
-
-
-def simulate(dut: Any, scenario: Callable[..., Awaitable[None]]) -> None:
-    """Run ``scenario(ctx, cycle)`` of a shell with ``aclk`` and ``aresetn``, after its reset."""
-    m = Module()
-    m.submodules.dut = dut
-    simulator = Simulator(m)
-
-    async def testbench(ctx):
-        async def cycle():
-            await ctx.delay(5e-7)
-            ctx.set(dut.aclk, 1)
-            await ctx.delay(5e-7)
-            ctx.set(dut.aclk, 0)
-        ctx.set(dut.aresetn, 0)
-        await cycle()
-        ctx.set(dut.aresetn, 1)
-        # The unit is reset a cycle later.
-        await cycle()
-        await scenario(ctx, cycle)
-    simulator.add_testbench(testbench)
-    simulator.run()

@@ -160,7 +160,8 @@ def test_control(run, out, tmp_path):
     assert (folder / f"{config.name}.v").read_bytes() == before
     iverilog(before.decode() + (folder / f"{config.name}_axil.v").read_text(), tmp_path)
     assert run("passthrough", "--control", "axi")[::2] == (
-        2, "error: Argument --control: invalid choice: 'axi' (choose from 'none', 'axi-lite')\n")
+        2, "error: Argument --control: invalid choice: 'axi' (choose from 'none', 'axi-lite', "
+           "'axi-dma')\n")
 
 
 def test_synthesised_with_registers(run):

@@ -15,6 +15,7 @@ from sim import regress
 from sim.jobs import make_job
 from sim.runner import Design
 from sim.stimuli.provider import KINDS, provider, random_config
+from sim.stimuli.svd import LARGE
 from sim.testing.passthrough import PassthroughConfig, only_units
 
 
@@ -74,6 +75,17 @@ def test_random_configs(name):
         values = set(getattr(kind_of(field), "values", ()))
         # Engines are drawn small: not every softmax, nor many lanes and maps.
         assert name in ("attention", "svd-softmax") or seen >= values, parameter
+
+
+def test_large_vocabularies():
+    """A thousand words on Icarus, all of the largest ones compiled, of a prime number too."""
+    large = [task for task in regress.tasks(["svd-softmax"], kinds=["directed"])
+             if task.config.max_vocab >= LARGE]
+    assert {task.config.transform for task in large} == {"engine", "supplied"}
+    for simulator, words in ("icarus", {1000, 997}), ("compiled", {4096, 4093}):
+        for task in large:
+            inputs = task.inputs(simulator)
+            assert {batch.vocabulary for batch in inputs.batches} == words
 
 
 def test_tasks_are_the_same_whatever_their_number():

@@ -8,6 +8,7 @@ from ...blocks.memory import ram
 from ...stream.credit import Credit
 from ...stream.fifo import Fifo, FifoStorage
 from ..kept_keys import LastKept
+from ..layouts import LogitLayout, RowLayout
 
 __all__ = ["PostScore"]
 
@@ -32,27 +33,28 @@ class PostScore(wiring.Component):
     ----------
     config : AttentionConfig
         Configuration.
+    layout : LogitLayout
+        Layout of the logits, with the address of their values.
 
     Members
     -------
     i : In(stream.Signature(layout))
-        ``logit``, ``mask`` and ``key`` as ``payload``, and whether it is the ``last`` of its row.
-    distance : In(logit_bits)
-        Distance in logit steps, for the row whose last logit is at ``i``.
-    o : Out(stream.Signature(layout))
+        Rows of logits. ``row.set_end`` counts in every beat, ``row.distance``, in logit steps, in
+        the last one.
+    o : Out(stream.Signature(LogitLayout(config, word, RowLayout())))
         The logits that pass, with ``last`` in the last one of their row.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, layout):
         self.config = config
-        members = {"logit": signed(config.logit_bits), "mask": unsigned(1),
-                   "key": range(config.max_keys)}
-        self.payload = data.StructLayout(members)
+        word = layout["word"].shape
+        #: Layout of what is stored of a logit.
+        self.payload = data.StructLayout({
+            "logit": signed(config.logit_bits), "mask": unsigned(1), "word": word,
+            "row": RowLayout()})
         self.layout = LastKept.layout(self.payload)
-        super().__init__({
-            "i": In(stream.Signature(self.layout)), "distance": In(config.logit_bits),
-            "o": Out(stream.Signature(self.layout)),
-        })
+        super().__init__({"i": In(stream.Signature(layout)),
+                          "o": Out(stream.Signature(LogitLayout(config, word, RowLayout())))})
 
     @staticmethod
     def latency():
@@ -72,15 +74,19 @@ class PostScore(wiring.Component):
         # One bit more than an address: a full ring differs from an empty one.
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))
         largest, some = Signal(signed(config.logit_bits)), Signal()
-        beat, transfer = self.i.payload, Signal()
+        logit, transfer = self.i.payload, Signal()
+        beat = Signal(self.layout)
         limit = Signal(signed(config.logit_bits + 2))
         m.submodules.limits = limits = FifoStorage(len(limit) + 1, ROWS)
         m.submodules.row_credit = rows = Credit(ROWS)
         now, now_some, over = Signal.like(largest), Signal(), Signal()
-        distance, nothing = Signal.like(self.distance), Signal()
+        distance, nothing = Signal.like(logit.row.distance), Signal()
         full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
-        m.d.sync += [limits.push.eq(over), distance.eq(self.distance), nothing.eq(~now_some)]
+        m.d.sync += [limits.push.eq(over), distance.eq(logit.row.distance), nothing.eq(~now_some)]
         m.d.comb += [
+            beat.payload.logit.eq(logit.data[0]), beat.payload.mask.eq(logit.mask[0]),
+            beat.payload.word.eq(logit.word), beat.payload.row.set_end.eq(logit.row.set_end),
+            beat.last.eq(logit.last),
             self.i.ready.eq(~full & rows.available),
             rows.issue.eq(over), rows.done.eq(limits.pop),
             transfer.eq(self.i.valid & self.i.ready),
@@ -116,5 +122,12 @@ class PostScore(wiring.Component):
             filtered.i.eq(entry.payload), filtered.valid.eq(issued), filtered.keep.eq(keep),
             filtered.last.eq(entry.last), queue.push.eq(filtered.push), queue.i.eq(filtered.o),
         ]
-        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        passed = queue.o.payload
+        m.d.comb += [
+            self.o.valid.eq(queue.o.valid), queue.o.ready.eq(self.o.ready),
+            self.o.payload.data[0].eq(passed.payload.logit),
+            self.o.payload.mask.eq(passed.payload.mask), self.o.payload.keep.eq(1),
+            self.o.payload.last.eq(passed.last), self.o.payload.word.eq(passed.payload.word),
+            self.o.payload.row.eq(passed.payload.row),
+        ]
         return m

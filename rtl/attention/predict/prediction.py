@@ -15,8 +15,10 @@ from ..kept_keys import KeptKeys
 
 __all__ = ["Prediction"]
 
-# From the statistics of a query to the threshold that follows from them.
+# From the statistics of a query to the threshold that follows from them; and what a shift that
+# comes with the query takes on top.
 THRESHOLD_CYCLES = 5
+SHIFT_CYCLES = 2
 
 
 class Prediction(wiring.Component):
@@ -62,6 +64,9 @@ class Prediction(wiring.Component):
         The word ends its query.
     codes : In(ArrayLayout(code_bits, dims))
         Codes of the query, in the cycle after a word was issued.
+    limit : In(16)
+        What the rule goes by (``mean_shift``, ``threshold`` or ``top_k``), with ``issue``. Only
+        with scales at run time.
     o : Out(stream.Signature(KeptKeys.layout(n)))
         Index ``key`` of a kept key, and whether it is the query's ``last`` one.
     score : Out(score_bits)
@@ -82,6 +87,7 @@ class Prediction(wiring.Component):
             "codes": In(self._codes),
             "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
             "score": Out(rule.score_bits if rule.partial else 0),
+            **({"limit": In(16)} if config.run_time else {}),
         })
 
     @staticmethod
@@ -117,12 +123,18 @@ class Prediction(wiring.Component):
         return 1 + max(AdderTree.stages(config.predict_lanes),
                        (config.predict_lanes - 1).bit_length())
 
+    @staticmethod
+    def _threshold_cycles(config):
+        """From the statistics of a query to its threshold."""
+        shifts = config.run_time and config.rule == "mean"
+        return THRESHOLD_CYCLES + shifts * SHIFT_CYCLES
+
     @classmethod
     def latency_of(cls, config):
         """From a query's only word issued to its first index valid."""
         rule = (TopK.latency_of(config.predictor_config.score_bits)
                 if config.rule == "top-k" else
-                cls._statistics_cycles(config) + THRESHOLD_CYCLES + 2 + 4)
+                cls._statistics_cycles(config) + cls._threshold_cycles(config) + 2 + 4)
         return cls._score_cycles(config) + rule + 2 + Fifo.latency_of("auto")
 
     # Structure ---------------------------------------------------------------------------------
@@ -218,10 +230,18 @@ class Prediction(wiring.Component):
             with m.If(first | (beat_top > largest)):
                 m.d.sync += largest.eq(beat_top)
 
+        made = self._threshold_cycles(config)
+        counts = delays(m, count, made - 1, "count")[-1]
+        # Bits of mean_shift, or of what else the query brings, at the time of its threshold.
+        limit = config.threshold
+        if config.run_time:
+            limit = delays(m, self.limit, at + 4, "limit_of_query")[-1]
+            shift = 0
         width = len(total) + shift + 1
         threshold = Signal(width)
-        counts = delays(m, count, THRESHOLD_CYCLES - 1, "count")[-1]
-        if config.rule == "mean":
+        if config.rule == "mean" and config.run_time:
+            m.d.sync += threshold.eq(self._shifted_mean(m, count, largest, total, limit[:3]))
+        elif config.rule == "mean":
             # Number times largest, plus 2**shift - 1 times the sum.
             product = Signal(len(count) + bits, reset_less=True)
             held = Signal.like(product, name="product_held", reset_less=True)
@@ -231,19 +251,41 @@ class Prediction(wiring.Component):
                          held.eq(product), threshold.eq(held + (totals << shift) - totals)]
         else:
             distance = delays(m, largest, 3, "largest")[-1]
-            m.d.sync += threshold.eq(Mux(distance > config.threshold,
-                                         distance - config.threshold, 0))
+            m.d.sync += threshold.eq(Mux(distance > limit, distance - limit, 0))
         m.submodules.thresholds = queue = FifoStorage(width + len(count), self.rows)
         m.d.comb += [queue.i.eq(Cat(threshold, counts)),
-                     queue.push.eq(delays(m, last, THRESHOLD_CYCLES, "statistics")[-1])]
+                     queue.push.eq(delays(m, last, made, "statistics")[-1])]
         return queue.pop, queue.o[:width], queue.o[width:]
+
+    @staticmethod
+    def _shifted_mean(m, count, largest, total, shift):
+        """Least number times score that is kept, 5 cycles after the statistics.
+
+        ``sum + ceil((number largest - sum) / 2**shift)``: the products are compared as they are.
+        ``shift`` comes 3 cycles after the statistics.
+        """
+        product = Signal(len(count) + len(largest), reset_less=True)
+        held = Signal.like(product, name="product_held", reset_less=True)
+        operand, other = Signal.like(count), Signal.like(largest)
+        totals = delays(m, total, 5, "total")
+        above, part = Signal.like(product, name="above"), Signal.like(product, name="part")
+        steps = delays(m, shift, 1, "shift")
+        m.d.sync += [operand.eq(count), other.eq(largest), product.eq(operand * other),
+                     held.eq(product), above.eq(held - totals[3]),
+                     part.eq((above + ~(~Const(0, 7) << steps[1])[:7]) >> steps[1])]
+        return part + totals[5]
 
     def _top_k(self, m, scores, live):
         """Keys of a word that are kept, whether there is a word, and whether it is the last."""
         config = self.config
         at = self._score_cycles(config)
         m.submodules.top_k = top_k = TopK(self._score_bits, config.predict_lanes,
-                                          config.predict_words, config.top_k, memory=config.memory)
+                                          config.predict_words,
+                                          config.max_keys if config.run_time else config.top_k,
+                                          run_time=config.run_time, memory=config.memory)
+        if config.run_time:
+            limit = delays(m, self.limit, at, "limit_of_query")[-1]
+            m.d.comb += top_k.number.eq(Mux(limit > top_k.k, top_k.k, limit))
         m.d.comb += [word.eq(score) for word, score in zip(top_k.data, scores, strict=True)]
         m.d.comb += [top_k.live.eq(live), top_k.write.eq(self._flag(m, "issue", at)),
                      top_k.last.eq(self._flag(m, "last", at))]
@@ -253,7 +295,7 @@ class Prediction(wiring.Component):
         """As :meth:`_top_k`, by comparison with a query's threshold, in a second pass."""
         config, bits = self.config, self._score_bits
         lanes = config.predict_lanes
-        wait = self._statistics_cycles(config) + THRESHOLD_CYCLES
+        wait = self._statistics_cycles(config) + self._threshold_cycles(config)
         at = self._score_cycles(config) + wait
         layout = data.StructLayout({
             "scores": data.ArrayLayout(bits, lanes), "live": unsigned(lanes),
@@ -285,7 +327,7 @@ class Prediction(wiring.Component):
                 held = Signal.like(product, name=f"product_held_{lane}", reset_less=True)
                 m.d.sync += [operand.eq(store.o.scores[lane]), product.eq(operand * number),
                              held.eq(product)]
-                enough = (held << config.mean_shift) >= limits
+                enough = (held << (0 if config.run_time else config.mean_shift)) >= limits
             else:
                 enough = scored.scores[lane] >= limits
             m.d.sync += keep[lane].eq(scored.live[lane] & enough)

@@ -4,7 +4,7 @@ from amaranth import Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.pipeline import delays
-from ...blocks.products import DotProduct
+from ...blocks.products import CHAIN, DotProduct
 
 __all__ = ["DualArray"]
 
@@ -29,7 +29,7 @@ class DualArray(DotProduct):
     first : In(1)
         With ``accumulate``: the sums start with these products.
     sums : Out(signed(max(partial_bits, signed_width(low, high)))).array(count)
-        Running sums: sum j holds the product :meth:`sum_stages` of j cycles after it came.
+        Running sums: sum j holds the product ``stages_of_sum(count, j)`` cycles after it came.
     """
 
     def __init__(self, a_shape, b_shape, count, low, high):
@@ -45,11 +45,13 @@ class DualArray(DotProduct):
         low, high = self._sum_range
         return max(high.bit_length(), (-low - 1).bit_length()) + 1
 
-    def sum_stages(self, j):
-        """Latency of the running sum ``j``, in cycles."""
-        group, link = divmod(j, self.chain)
-        members = min(self.count - group * self.chain, self.chain)
-        return 3 + self.chain - members + link
+    @staticmethod
+    def stages_of_sum(count, j):
+        """Latency of the running sum ``j`` of ``count``, in cycles."""
+        chain = min(count, CHAIN)
+        group, link = divmod(j, chain)
+        members = min(count - group * chain, chain)
+        return 3 + chain - members + link
 
     def _controls(self, m):
         # For each number of cycles, what was said that many cycles ago.

@@ -19,7 +19,7 @@ from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
 from ...fixed import clip, half_up, round_shift, saturated, signed_range, signed_width
 
-__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor"]
+__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor", "factor_layout"]
 
 # Bits of a factor: what a DSP block's narrow port takes, signed.
 FACTOR_BITS = 17
@@ -89,7 +89,8 @@ class RowDivision:
                     *signed_range(self.bits))
 
 
-def _factor_layout(division):
+def factor_layout(division):
+    """Layout of a row's factor: its ``word``, and the ``place`` of the sum above the least one."""
     low, high = division.places
     return data.StructLayout({"word": FACTOR_BITS, "place": range(high - low + 1)})
 
@@ -117,7 +118,7 @@ class RowFactor(wiring.Component):
     def __init__(self, division):
         self.division = division
         super().__init__({"total": In(division.places[1] + 1),
-                          "o": Out(_factor_layout(division))})
+                          "o": Out(factor_layout(division))})
 
     def elaborate(self, platform):
         m = Module()
@@ -159,7 +160,7 @@ class RowDivisionPipeline(wiring.Component):
         self.division = division
         self.low, self.high = low, high
         super().__init__({"i": In(signed(signed_width(low, high))),
-                          "factor": In(_factor_layout(division)),
+                          "factor": In(factor_layout(division)),
                           "o": Out(signed(division.bits))})
 
     def elaborate(self, platform):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ... import __version__
-from ...bus import AxiStream, ControlledUnit
+from ...bus import AxiStream, ControlledUnit, DmaUnit
 from ...config import UnitConfig
 
 __all__ = ["FAMILIES", "PART", "packager"]
@@ -19,8 +19,8 @@ FAMILIES = ("zynq", "artix7", "kintex7", "virtex7", "spartan7", "zynquplus", "ki
             "kintexuplus", "virtexu", "virtexuplus", "versal")
 
 
-def packager(config: UnitConfig, shell: AxiStream | ControlledUnit, files: Sequence[str],
-             top: str) -> str:
+def packager(config: UnitConfig, shell: AxiStream | ControlledUnit | DmaUnit,
+             files: Sequence[str], top: str) -> str:
     """Return the text of the script.
 
     It packages copies of the files in a folder ``ip`` beside itself, and fails unless Vivado found
@@ -30,15 +30,15 @@ def packager(config: UnitConfig, shell: AxiStream | ControlledUnit, files: Seque
     ----------
     config : UnitConfig
         Configuration of the unit.
-    shell : AxiStream or ControlledUnit
+    shell : AxiStream, ControlledUnit or DmaUnit
         Top module.
     files : sequence of str
         Verilog files beside the script, in the order in which tools read them.
     top : str
         Name of the top module.
     """
-    control = isinstance(shell, ControlledUnit)
-    buses = [*(["s_axi"] if control else []), *shell.buses.values()]
+    control = not isinstance(shell, AxiStream)
+    buses = shell.interfaces
     signals = ["aclk", "aresetn", *(["irq"] if control else [])]
     registers = _registers(shell) if control else ""
     major, minor, _ = __version__.split(".")[:3]
@@ -96,7 +96,7 @@ puts "Packaged $name in [file join $folder ip]"
 """
 
 
-def _registers(shell: ControlledUnit) -> str:
+def _registers(shell: ControlledUnit | DmaUnit) -> str:
     """Memory map of the register bus: without one, the address editor has no range for it."""
     return f"""
 # Vivado may have made the map with the interface.

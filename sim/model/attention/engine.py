@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from rtl.config import UnitConfig
-from rtl.fixed import Requantiser, clip, signed_range
+from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
-from . import reuse
+from . import resident, reuse
 from .products import products
 from .selection import kept, logits
 
@@ -29,13 +29,14 @@ GREEDY_CHUNK = 1 << 19
 
 def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         mask: np.ndarray | None = None, *, start: int = 0, iterations: int | None = None,
-        distance: int | None = None) -> np.ndarray:
+        distance: int | None = None, parameters: object = None) -> np.ndarray:
     """Compute the outputs of queries.
 
     Parameters
     ----------
     config : AttentionConfig
-        Configuration.
+        Configuration. Of an engine with resident sets these are the outputs for sets large enough
+        to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
         Queries; a set's are in the order in which they come, which counts if ``config.causal``.
     k, v : arrays of integers, shape (..., keys, dim)
@@ -48,6 +49,9 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     iterations, distance : int
         With ``config.select`` "greedy", what the inputs of these names were set to; by default
         what they are after reset.
+    parameters : SetParameters, or sequence of SetParameters
+        With ``config.scales`` "run-time", the scales of all sets, or of each in the order of the
+        leading axes; by default ``config.set_parameters``.
 
     Returns
     -------
@@ -58,11 +62,20 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     ------
     TypeError, ValueError
         If an array is not of integers (of booleans), out of the range of ``config.bits``, or of a
-        shape that does not fit.
+        shape that does not fit, or if there are not as many parameters as sets.
     """
     q, k, v, mask = _check(config, q, k, v, mask)
-    return _run(config, config.logit, None if config.reuse else config.output, q, k, v, mask,
-                start=start, iterations=iterations, distance=distance)
+    if config.run_time:
+        return _run(config, *_given(config, parameters, math.prod(q.shape[:-2])), q, k, v, mask,
+                    start=start)
+    if parameters is not None:
+        raise ValueError('Parameters of sets need scales "run-time"')
+    if config.store == "resident":
+        return resident.prefill(config, q, k, v, mask, start=start)
+    limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
+              if value is not None}
+    return _run(config, config.logit, None if config.reuse else config.output, limits, q, k, v,
+                mask, start=start)
 
 
 def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np.ndarray,
@@ -94,15 +107,30 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
     if q.ndim < 3 or q.shape[-3] != len(configs):
         raise ValueError(f"Queries must have the shape (..., {len(configs)}, queries, dim), "
                          f"not {q.shape}")
+    if first.store == "resident":
+        numbers = [resident.Head(config.logit, config.output) for config in configs]
+        return resident.prefill(first, q, k, v, mask, start=start, heads=numbers)
     batches = math.prod(q.shape[:-3])
-    logit = Requantisers.of([config.logit for config in configs] * batches)
+    logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
-                                                      * batches)
-    return _run(first, logit, output, q, k, v, mask, start=start)
+                                                      * batches, first.out_bits)
+    return _run(first, logit, output, {}, q, k, v, mask, start=start)
 
 
-def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distance=None):
-    """Outputs, with requantisers of all sets or of each."""
+def _given(config, parameters, sets):
+    """Requantisers of logits and outputs of so many sets, and limits of their selections."""
+    parameters = config.set_parameters if parameters is None else parameters
+    each = list(parameters) if isinstance(parameters, Sequence) else [parameters] * sets
+    if len(each) != sets:
+        raise ValueError(f"Parameters must be of {sets} sets, not of {len(each)}")
+    limits = np.array([one.limits for one in each], np.int64).reshape(sets, len(config.limits))
+    return (Requantisers.of([one.logit for one in each], config.logit_bits),
+            Requantisers.of([one.output for one in each], config.out_bits),
+            dict(zip(config.limits, limits.T[..., None, None], strict=True)))
+
+
+def _run(config, logit, output, limits, q, k, v, mask, *, start):
+    """Outputs, with requantisers and limits of all sets or of each."""
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
@@ -117,25 +145,29 @@ def _run(config, logit, output, q, k, v, mask, *, start, iterations=None, distan
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
             w = weights(config, q[part], k[some], hidden, start=start + first,
-                        iterations=iterations, distance=distance, logit=_of(logit, some))
+                        logit=_of(logit, some),
+                        limits={name: _of(limit, some) for name, limit in limits.items()})
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
-                result[part] = _of(output, some)(weighted_sums(config, w, v[some]))
+                sums = weighted_sums(config, w, v[some])
+                if config.run_time:
+                    sums = clip(sums, *signed_range(config.sum_window))
+                result[part] = _of(output, some)(sums)
     return result.reshape(shape)
 
 
 def _of(requantiser, some):
-    return requantiser[some] if isinstance(requantiser, Requantisers) else requantiser
+    return requantiser[some] if isinstance(requantiser, Requantisers | np.ndarray) else requantiser
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Requantisers:
-    """Requantisers of sets, each as :class:`rtl.fixed.Requantiser`.
+    """Requantisers of sets, each as :class:`rtl.fixed.Requantiser` or :class:`rtl.fixed.Scaling`.
 
     Attributes
     ----------
-    multiplier, shift : int64 arrays, shape (sets, 1, 1)
+    multiplier, shift, offset : int64 arrays, shape (sets, 1, 1)
         Of each set.
     bits : int
         Width of the results, signed.
@@ -143,21 +175,23 @@ class Requantisers:
 
     multiplier: np.ndarray
     shift: np.ndarray
+    offset: np.ndarray
     bits: int
 
     @classmethod
-    def of(cls, requantisers: Sequence[Requantiser]) -> Requantisers:
+    def of(cls, requantisers: Sequence[Requantiser | Scaling], bits: int) -> Requantisers:
         """Return those of some sets."""
-        values = np.array([(each.multiplier, each.shift) for each in requantisers], np.int64)
-        return cls(*values.T[..., None, None], requantisers[0].bits)
+        values = np.array([(each.multiplier, each.shift, getattr(each, "offset", 0))
+                           for each in requantisers], np.int64).reshape(-1, 3)
+        return cls(*values.T[..., None, None], bits)
 
     def __getitem__(self, some: slice) -> Requantisers:
-        return dataclasses.replace(self, multiplier=self.multiplier[some], shift=self.shift[some])
+        return dataclasses.replace(self, multiplier=self.multiplier[some], shift=self.shift[some],
+                                   offset=self.offset[some])
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Requantise an int64 array (sets, rows, columns)."""
-        rounded = x * self.multiplier + ((1 << self.shift) >> 1) >> self.shift
-        return clip(rounded, *signed_range(self.bits))
+        return requantised(x, self.multiplier, self.shift, self.bits, self.offset)
 
 
 def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -167,16 +201,17 @@ def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarra
 
 
 def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
-            start: int = 0, iterations: int | None = None, distance: int | None = None,
-            logit: Callable | None = None) -> np.ndarray:
+            start: int = 0, logit: Callable | None = None,
+            limits: Mapping[str, object] | None = None) -> np.ndarray:
     """Return the weights of the keys: (..., queries, keys), as of :func:`kept`.
 
     Each is worth ``config.softmax_config.output_scale``. With ``config.reuse`` they are the codes
-    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``.
+    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``,
+    and ``limits`` are those of :func:`kept`.
     """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    hidden = ~kept(config, q, k, mask, start=start, iterations=iterations, distance=distance, x=x)
+    hidden = ~kept(config, q, k, mask, start=start, x=x, **(limits or {}))
     if config.reuse:
         return reuse.codes(config, x, hidden)
     if config.select == "none":

@@ -1,4 +1,4 @@
-"""Integer model of attention maps that are kept (:mod:`rtl.attention.reuse.engine`)."""
+"""Integer model of attention maps that are kept (:mod:`rtl.attention.reuse.tail`)."""
 
 import dataclasses
 

@@ -52,10 +52,11 @@ def _terms(config):
 
 
 def candidates(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
-               iterations: int | None = None) -> np.ndarray:
+               iterations: int | np.ndarray | None = None) -> np.ndarray:
     """Return the keys that the greedy search finds: booleans (..., queries, keys).
 
-    ``mask`` (..., keys) is true for keys that take no part.
+    ``mask`` (..., keys) is true for keys that take no part. ``iterations`` takes the place of
+    ``config.iterations``: a number, or an array with one for each set.
     """
     live = np.ones(k.shape[:-1], bool) if mask is None else \
         np.broadcast_to(~np.asarray(mask), k.shape[:-1])
@@ -63,18 +64,24 @@ def candidates(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarra
     shape = (*q.shape[:-1], k.shape[-2])
     q, k = (x.reshape(-1, *x.shape[-2:]) for x in (q, k))
     live = live.reshape(len(k), -1)
-    found = greedy.search_sets(q, k, live, steps, min_skip=config.min_skip)
-    return greedy.candidates(found.scores, live[:, None], config.empty).reshape(shape)
+    steps = np.broadcast_to(np.ravel(steps), len(k))
+    scores = np.empty((*q.shape[:-1], k.shape[1]), np.int64)
+    for number in np.unique(steps):
+        own = steps == number
+        scores[own] = greedy.search_sets(q[own], k[own], live[own], int(number),
+                                         min_skip=config.min_skip).scores
+    return greedy.candidates(scores, live[:, None], config.empty).reshape(shape)
 
 
 def kept(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
-         start: int = 0, iterations: int | None = None, distance: int | None = None,
-         x: np.ndarray | None = None) -> np.ndarray:
+         start: int = 0, x: np.ndarray | None = None, **limits: int | np.ndarray) -> np.ndarray:
     """Return the keys that have a weight: booleans (..., queries, keys).
 
     The queries are number ``start`` and following of their set, which counts if ``config.causal``.
-    ``x`` are their :func:`logits`, if they are known.
+    ``x`` are their :func:`logits`, if they are known. ``limits`` take the place of those that
+    ``config.limits`` names: numbers, or arrays (..., 1, 1) with one for each set.
     """
+    limit = {name: getattr(config, name) for name in config.limits} | limits
     keys = k.shape[-2]
     live = np.ones((*q.shape[:-1], keys), bool)
     if mask is not None:
@@ -85,24 +92,32 @@ def kept(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | No
     if config.select == "none":
         return live
     if config.select == "greedy":
-        chosen = candidates(config, q, k, mask, iterations=iterations)
+        chosen = candidates(config, q, k, mask, iterations=limit["iterations"])
         return greedy.post_score(logits(config, q, k) if x is None else x, chosen,
-                                 config.distance if distance is None else distance)
+                                 limit["distance"])
     scores = predicted(config, q, k)
     if config.rule == "top-k":
-        return _largest(np.where(live, scores, -1), config.top_k) & live
+        return _largest(np.where(live, scores, -1), limit["top_k"]) & live
     largest = np.where(live, scores, 0).max(axis=-1, keepdims=True)
     if config.rule == "threshold":
-        return live & (scores >= largest - config.threshold)
+        return live & (scores >= largest - limit["threshold"])
     # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
     number = live.sum(axis=-1, keepdims=True)
     total = np.where(live, scores, 0).sum(axis=-1, keepdims=True)
-    limit = number * largest + (total << config.mean_shift) - total
-    return live & ((number * scores << config.mean_shift) >= limit)
+    shift = limit["mean_shift"]
+    least = number * largest + (total << shift) - total
+    return live & ((number * scores << shift) >= least)
 
 
-def _largest(scores: np.ndarray, number: int) -> np.ndarray:
+def _largest(scores: np.ndarray, number: int | np.ndarray) -> np.ndarray:
     """The ``number`` largest of the last axis; of equal scores the first ones."""
+    if isinstance(number, np.ndarray):
+        # Each set has its own.
+        found = np.empty(scores.shape, bool)
+        own = np.broadcast_to(number, (*scores.shape[:-2], 1, 1))[..., 0, 0]
+        for each in np.unique(own):
+            found[own == each] = _largest(scores[own == each], int(each))
+        return found
     if number >= scores.shape[-1]:
         return np.ones(scores.shape, bool)
     place = scores.shape[-1] - number

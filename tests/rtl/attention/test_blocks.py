@@ -95,6 +95,6 @@ def test_dual_array(count):
             assert got[n + dut.latency][0] == (a[n] * b[n]).sum() + dut.offset
             continue
         sums = np.where(first[n], 0, sums) + a[n] * b[n]
-        assert [got[n + dut.sum_stages(j)][1][j] for j in range(count)] == sums.tolist()
+        assert [got[n + dut.stages_of_sum(count, j)][1][j] for j in range(count)] == sums.tolist()
         seen += 1
     assert 20 < seen < cycles - 20

@@ -11,10 +11,10 @@ import pytest
 from rtl import unit
 from sim import metrics, model, reference
 from sim.accuracy import AccuracyError, capture, prefix_basis
-from sim.accuracy.files import DATA
 from sim.accuracy.texts import read_sentences
 from sim.bench.attention import AttentionJob, KeySet
 from sim.data import captured, sample, synthetic
+from sim.data.real import DATA
 from sim.model.attention.reuse import AttentionMap
 from sim.model.attention.selection import kept
 from sim.testing.compiled import check_job, design_of

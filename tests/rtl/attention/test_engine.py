@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rtl
-from rtl.attention.engine import DenseAttention
+from rtl.attention.engine import Attention as Engine
 from sim.model.attention import selection as attention_model
 from sim.testing.attention import Set, directed, expected, random_set, run_sets
 
@@ -169,5 +169,5 @@ def test_fault_is_found(fault):
         def __getattr__(self, name):
             return fault[name] if name in fault else getattr(config, name)
 
-    outputs, _ = run_sets(DenseAttention(Faulty()), sets)
+    outputs, _ = run_sets(Engine(Faulty()), sets)
     assert outputs != expected(config, sets)

@@ -11,14 +11,15 @@ from amaranth.lib import data, wiring
 from amaranth.sim import Simulator
 
 import rtl
+from rtl.attention.engine import Attention as Engine
 from rtl.attention.greedy.column_load import ColumnLoad
 from rtl.attention.greedy.column_merge import ColumnMerge
 from rtl.attention.greedy.column_sort import ColumnSort
-from rtl.attention.greedy.engine import GreedyAttention
 from rtl.attention.greedy.live_keys import LiveKeys
 from rtl.attention.greedy.post_score import PostScore
 from rtl.attention.greedy.sorted_columns import SortedColumns
 from rtl.attention.greedy.sorted_queue import SortedQueue
+from rtl.attention.layouts import LogitLayout, RowLayout
 from rtl.bus import AxiStream
 from rtl.emit import verilog
 from sim import model, runner
@@ -369,7 +370,7 @@ def test_column_merge(parameters, high, pause):
 def test_post_score(gaps, stalls):
     config = engine(max_keys=9, logit_bits=6)
     rng = np.random.default_rng(3)
-    dut = PostScore(config)
+    dut = PostScore(config, LogitLayout(config, range(9), RowLayout(distance=6)))
     rows, wanted = [], []
     for _ in range(150):
         length = int(rng.choice([1, 2, 9, rng.integers(1, 10)]))
@@ -380,7 +381,8 @@ def test_post_score(gaps, stalls):
         if mask.all():
             stays[-1] = True
         places = np.flatnonzero(stays)
-        wanted += [(int(x[i]), bool(mask[i]), int(i), i == places[-1]) for i in places]
+        wanted += [(int(x[i]), bool(mask[i]), int(i), i == places[-1], int(x[0] & 1))
+                   for i in places]
     got = []
 
     async def source(ctx):
@@ -389,9 +391,9 @@ def test_post_score(gaps, stalls):
             for i in range(len(x)):
                 while draw.random() < gaps:
                     await ctx.tick()
-                ctx.set(dut.i.payload, {"last": i == len(x) - 1, "payload": {
-                    "logit": int(x[i]), "mask": bool(mask[i]), "key": i}})
-                ctx.set(dut.distance, distance)
+                ctx.set(dut.i.payload, {
+                    "last": i == len(x) - 1, "data": [int(x[i])], "mask": bool(mask[i]), "keep": 1,
+                    "word": i, "row": {"set_end": x[0] & 1, "distance": distance}})
                 ctx.set(dut.i.valid, 1)
                 await ctx.tick().until(dut.i.ready)
                 ctx.set(dut.i.valid, 0)
@@ -406,8 +408,8 @@ def test_post_score(gaps, stalls):
             silent += 1
             if valid and ready:
                 silent = 0
-                got.append((beat.payload.logit, bool(beat.payload.mask), beat.payload.key,
-                            bool(beat.last)))
+                got.append((beat.data[0], bool(beat.mask), beat.word, bool(beat.last),
+                            beat.row.set_end))
 
     simulate(dut, source, sink)
     assert got == wanted
@@ -575,7 +577,7 @@ def test_fault_is_found(fault):
         def __getattr__(self, name):
             return fault[name] if name in fault else getattr(config, name)
 
-    outputs, _ = run_sets(GreedyAttention(Faulty()), sets)
+    outputs, _ = run_sets(Engine(Faulty()), sets)
     assert outputs != expected(config, sets)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import rtl
 from rtl.attention.predict.predictors import PREDICTORS
+from rtl.parameter import Choice
 from sim.stimuli.provider import random_config
 from sim.testing.attention import random_set, random_sets, run_sets
 
@@ -16,7 +17,7 @@ Attention = rtl.unit("attention")
 def test_equals_the_model(seed):
     """In Amaranth's own simulator; the seed in the test's name repeats it."""
     rng = np.random.default_rng([seed, 1])
-    config = random_config(Attention, rng)
+    config = random_config(Attention, rng, store=Choice(("sets",)))
     sets = (random_sets(config, rng, 8) if config.reuse else
             [random_set(config, rng) for _ in range(5)])
     gaps, stalls = rng.choice([0.0, 0.5], 2).tolist()
@@ -33,3 +34,4 @@ def test_every_kind_is_drawn():
     assert {config.sort for config in configs if config.select == "greedy"} == {
         "hardware", "host"}
     assert sum(config.reuse for config in configs) > 4
+    assert {config.window > 0 for config in configs if config.store == "resident"} == {True, False}

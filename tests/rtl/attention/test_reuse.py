@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rtl
-from rtl.attention.reuse.engine import ReuseAttention
+from rtl.attention.engine import Attention as Engine
 from sim import metrics, model, reference
 from sim.data import synthetic
 from sim.model.attention.reuse import AttentionMap
@@ -183,7 +183,7 @@ def test_fault_is_found(fault):
         def __getattr__(self, name):
             return wrong if name == fault else getattr(config, name)
 
-    dut = ReuseAttention(Faulty())
+    dut = Engine(Faulty())
     try:
         outputs, cycles = run_sets(dut, sets)
     except AssertionError as error:

@@ -3,14 +3,13 @@
 import random
 
 import pytest
-from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
 
 from rtl.bus import AxiStream
 from rtl.bus.axi_stream import element_bytes
 from sim.testing.passthrough import Passthrough, PassthroughConfig
+from sim.testing.shell import simulate
 
 
 def shell(*, signed=True, masked=True, input_slice=False, output_slice=True, **parameters):
@@ -86,28 +85,6 @@ def test_interface_attributes():
 
 
 # Simulation -------------------------------------------------------------------------------------
-
-def simulate(dut, scenario):
-    """Run ``scenario(ctx, cycle)``, where ``await cycle()`` is a clock cycle of ``aclk``."""
-    m = Module()
-    m.submodules.dut = dut
-    simulator = Simulator(m)
-
-    async def testbench(ctx):
-        async def cycle():
-            await ctx.delay(5e-7)
-            ctx.set(dut.aclk, 1)
-            await ctx.delay(5e-7)
-            ctx.set(dut.aclk, 0)
-        ctx.set(dut.aresetn, 0)
-        await cycle()
-        ctx.set(dut.aresetn, 1)
-        # The unit is reset a cycle later.
-        await cycle()
-        await scenario(ctx, cycle)
-    simulator.add_testbench(testbench)
-    simulator.run()
-
 
 async def send(ctx, cycle, dut, **beat):
     for name, value in {"tkeep": -1, "tuser": 0, "tlast": 1, **beat}.items():

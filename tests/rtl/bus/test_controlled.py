@@ -10,8 +10,9 @@ from amaranth.lib.wiring import In, Out
 from rtl.bus import AxiStream, ControlledUnit
 from rtl.bus.unit_registers import MAGIC, MAP_VERSION
 from sim import model
-from sim.testing.axi_lite import Master, simulate
+from sim.testing.axi_lite import Master
 from sim.testing.passthrough import Passthrough, PassthroughConfig
+from sim.testing.shell import simulate
 from sim.testing.small import small
 
 

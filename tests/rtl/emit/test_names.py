@@ -16,6 +16,9 @@ def test_every_net_has_a_name(unit, preset):
     assert not re.findall(r"\bport_\d+_\d+\w*|\b_\d+_\b|\$\w*\d\w*|\\\S+", code)
     # Names of a port that nothing else names.
     assert not re.findall(r"\bpart(?:_\d+)?\b", code)
+    # A signal without a name of its own is called ``signal``.
+    if unit != "attention":
+        assert not re.findall(r"\bsignal(?:_\d+)?\b", code)
 
 
 @pytest.mark.parametrize("unit, preset", PRESETS)

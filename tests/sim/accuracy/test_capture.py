@@ -14,8 +14,8 @@ import pytest
 
 from sim import data
 from sim.accuracy import AccuracyError, capture, texts
-from sim.accuracy.files import DATA
 from sim.data import captured
+from sim.data.real import DATA
 
 SAMPLE = data.sample("logits")
 

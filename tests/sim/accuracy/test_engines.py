@@ -4,6 +4,7 @@ The reference quantises what the attention of each module was given, and runs th
 head and one text at a time, with the keys that the tokens' mask leaves out.
 """
 
+import functools
 import json
 import math
 
@@ -19,12 +20,18 @@ from torch.nn import functional  # noqa: E402
 import rtl  # noqa: E402
 from sim import accuracy, model  # noqa: E402
 from sim.accuracy.settings import Settings  # noqa: E402
+from sim.testing.tiny_models import (  # noqa: E402
+    bert,
+    first,
+    gemma,
+    gpt2,
+    image,
+    llama,
+    made,
+    text,
+    vit,
+)
 
-torch.set_num_threads(1)
-
-SIZES = {"hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2,
-         "num_attention_heads": 4, "vocab_size": 50, "max_position_embeddings": 64,
-         "pad_token_id": 0}
 ENGINES = {
     "dense": "attention:dense,max_keys=32,lanes=4",
     "leading-one": "attention:predict,max_keys=32",
@@ -35,63 +42,6 @@ ENGINES = {
     "aggressive": "attention:aggressive,max_keys=32,empty=first,min_skip=false",
     "reuse": "attention:reuse,max_keys=32",
 }
-
-
-def bert():
-    return transformers.BertModel(transformers.BertConfig(**SIZES))
-
-
-def gpt2():
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        n_embd=32, n_layer=2, n_head=4, vocab_size=50, n_positions=64, bos_token_id=1,
-        eos_token_id=None, pad_token_id=0))
-
-
-def llama():
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        **SIZES, num_key_value_heads=2, eos_token_id=None))
-
-
-def gemma():
-    return transformers.Gemma2ForCausalLM(transformers.Gemma2Config(
-        **SIZES, num_key_value_heads=2, head_dim=8, sliding_window=4, eos_token_id=None,
-        query_pre_attn_scalar=8, attn_logit_softcapping=None,
-        layer_types=["sliding_attention", "full_attention"]))
-
-
-def vit():
-    return transformers.ViTModel(transformers.ViTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-        image_size=16, patch_size=4), add_pooling_layer=False)
-
-
-def made(build):
-    torch.manual_seed(1)
-    built = build().eval()
-    with torch.no_grad():
-        for weight in built.parameters():
-            if weight.ndim == 2:
-                weight.mul_(12.0)
-    return built
-
-
-def text(padding=None, length=12):
-    ids = torch.randint(1, 50, (3, length), generator=torch.Generator().manual_seed(2))
-    mask = torch.ones_like(ids)
-    for row, missing in enumerate((0, 3, 7)):
-        if padding == "right" and missing:
-            mask[row, -missing:] = 0
-        if padding == "left":
-            mask[row, :missing] = 0
-    return {"input_ids": ids} | ({} if padding is None else {"attention_mask": mask})
-
-
-def image():
-    return {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))}
-
-
-def first(output):
-    return output[0] if isinstance(output, tuple) else next(iter(output.values()))
 
 
 class SetBySet:
@@ -172,6 +122,28 @@ def test_every_engine_is_bit_exact(name, per_head):
     config = next(iter(hw.settings.attention.values()))[0]
     assert config.select == {"dense": "none", "reuse": "none", "conservative": "greedy",
                              "aggressive": "greedy"}.get(name, "predict")
+
+
+@pytest.mark.parametrize("padding", ("left", "right"))
+def test_pace(padding):
+    """Texts of 12, 9 and 5 tokens, 26 queries a head; padding is no key, and no query."""
+    for build, engine, seen, met, cycles in (
+            # A query sees all keys of its text, in words of 4.
+            (bert, "dense", 250 / 26, 250 / 26, (12 * 3 + 9 * 3 + 5 * 2) / 26),
+            (bert, "sign", 250 / 26, 3, (12 * 3 + 9 * 3 + 5 * 3) / 26),
+            # Those up to its own.
+            (llama, "dense", 138 / 26, 138 / 26, (4 + 8 + 12 + 4 + 8 + 3 + 4 + 2) / 26)):
+        built, batch = made(build), text(padding)
+        hw = accuracy.approximate(built, attention=ENGINES[engine], calibrate=[batch])
+        for errors in hw.compare([batch]).places:
+            assert (errors.seen, errors.met) == pytest.approx((seen, met))
+            assert errors.cycles == pytest.approx(cycles)
+    built = made(bert)
+    hw = accuracy.approximate(built, attention=ENGINES["aggressive"], calibrate=[batch])
+    config = hw.settings.attention["encoder.layer.0.attention.self"][0]
+    least = min(config.query_cycles(keys, 1) for keys in (5, 9, 12))
+    for errors in hw.compare([batch]).places:
+        assert 1 <= errors.met <= errors.seen and errors.cycles >= least
 
 
 @pytest.mark.parametrize("build", (gpt2, llama))
@@ -359,7 +331,8 @@ def test_what_no_engine_computes():
     """In one line each, with the module's name."""
     batch = text()
     for build, options, message in (
-            (gemma, {}, "layers.0.self_attn must have masks of keys, or causal ones"),
+            (functools.partial(gemma, softcap=None), {},
+             "layers.0.self_attn must have masks of keys, or causal ones"),
             (gpt2, {"attention": ENGINES["conservative"]}, "causal must be false for select"),
             (lambda: transformers.T5EncoderModel(transformers.T5Config(
                 d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=50)), {},

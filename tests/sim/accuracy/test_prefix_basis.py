@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sim.accuracy import AccuracyError, capture, prefix_basis
-from sim.accuracy.files import DATA
 from sim.data import captured, sample, synthetic
+from sim.data.real import DATA
 
 
 def vectors(seed=0, tokens=400, dim=12):

@@ -26,6 +26,7 @@ from sim.accuracy.evaluation import evaluate  # noqa: E402
 from sim.accuracy.table import Table  # noqa: E402
 from sim.accuracy.tasks.sentences import fit_probe  # noqa: E402
 from sim.accuracy.units import of_width, parse_units, with_length  # noqa: E402
+from sim.errors import RequestError  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -162,7 +163,7 @@ def test_command_refuses(folder, data, monkeypatch, capsys, arguments, message):
 
 def test_missing_or_damaged_data(monkeypatch, tmp_path):
     monkeypatch.delenv("TRANSFORMER_RTL_DATA", raising=False)
-    with pytest.raises(AccuracyError, match="TRANSFORMER_RTL_DATA must name the folder"):
+    with pytest.raises(RequestError, match="TRANSFORMER_RTL_DATA must name the folder"):
         tasks.Similarity("minilm")
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(tmp_path))
     with pytest.raises(AccuracyError, match="can not be read"):

@@ -25,76 +25,24 @@ from rtl import UnitConfig  # noqa: E402
 from sim import accuracy, model  # noqa: E402
 from sim.accuracy import interface, modules, place, quantise, settings  # noqa: E402
 from sim.data import captured, sample  # noqa: E402
+from sim.testing.tiny_models import (  # noqa: E402
+    SIZES,
+    bert,
+    first,
+    gemma,
+    gpt2,
+    image,
+    llama,
+    made,
+    text,
+    vit,
+)
 
 SOFTMAXES = [f"{name}:{preset}" for name in rtl.units() if name.startswith("softmax-")
              for preset in rtl.unit(name).PRESETS]
 
 
 # Models ------------------------------------------------------------------------------------------
-
-# Models this small gain nothing by threads, and lose much where processors are shared.
-torch.set_num_threads(1)
-
-SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
-         "num_attention_heads": 4, "vocab_size": 50, "max_position_embeddings": 64,
-         "pad_token_id": 0}
-
-
-def bert():
-    return transformers.BertModel(transformers.BertConfig(**SIZES))
-
-
-def gpt2():
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        n_embd=16, n_layer=2, n_head=4, vocab_size=50, n_positions=64, bos_token_id=1,
-        eos_token_id=None, pad_token_id=0))
-
-
-def llama():
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        **SIZES, num_key_value_heads=2, eos_token_id=None))
-
-
-def gemma():
-    """Sliding windows of 4 in every second layer, grouped heads, soft cap of 5."""
-    return transformers.Gemma2ForCausalLM(transformers.Gemma2Config(
-        **SIZES, num_key_value_heads=2, head_dim=4, sliding_window=4, eos_token_id=None,
-        query_pre_attn_scalar=4, attn_logit_softcapping=5.0,
-        layer_types=["sliding_attention", "full_attention"]))
-
-
-def vit():
-    return transformers.ViTModel(transformers.ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-        image_size=16, patch_size=4), add_pooling_layer=False)
-
-
-def made(build):
-    """A model whose logits spread over several octaves."""
-    torch.manual_seed(1)
-    built = build().eval()
-    with torch.no_grad():
-        for weight in built.parameters():
-            if weight.ndim == 2:
-                weight.mul_(12.0)
-    return built
-
-
-def text(padding=None, length=10):
-    generator = torch.Generator().manual_seed(2)
-    ids = torch.randint(1, 50, (3, length), generator=generator)
-    mask = torch.ones_like(ids)
-    for row, missing in enumerate((0, 3, 6)):
-        if padding == "right" and missing:
-            mask[row, -missing:] = 0
-        if padding == "left":
-            mask[row, :missing] = 0
-    return {"input_ids": ids} | ({} if padding is None else {"attention_mask": mask})
-
-
-def image():
-    return {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))}
-
 
 MODELS = {
     "bert": (bert, text()),
@@ -108,10 +56,6 @@ MODELS = {
     "gemma-padded-right": (gemma, text("right")),
     "vit": (vit, image()),
 }
-
-
-def first(output):
-    return output[0] if isinstance(output, tuple) else next(iter(output.values()))
 
 
 # The reference -----------------------------------------------------------------------------------
@@ -387,8 +331,8 @@ def test_gamma_and_beta_of_every_kind():
     """Gemma keeps gamma less 1; the module is asked, not its name."""
     torch.manual_seed(0)
     state = place.State()
-    for module, rms in ((nn.LayerNorm(16), False), (nn.RMSNorm(16), True),
-                        (nn.LayerNorm(16, elementwise_affine=False), False),
+    for module, rms in ((nn.LayerNorm(32), False), (nn.RMSNorm(32), True),
+                        (nn.LayerNorm(32, elementwise_affine=False), False),
                         (gemma().model.layers[0].input_layernorm, True),
                         (llama().model.norm, True)):
         for weight in module.parameters():
@@ -396,7 +340,7 @@ def test_gamma_and_beta_of_every_kind():
         assert modules.is_norm(module)
         found = modules.norm_place(module, "here", state)
         assert found.rms == rms
-        x = torch.randn(4, 16)
+        x = torch.randn(4, 32)
         centred = x.double() if rms else x.double() - x.double().mean(-1, keepdim=True)
         normal = centred / (centred.square().mean(-1, keepdim=True) + found.epsilon).sqrt()
         torch.testing.assert_close((normal * found.gamma + found.beta).float(), module(x),
@@ -496,7 +440,7 @@ def test_comparison(calibrated):
     assert len(result.places) == 7
     for errors in result.places:
         softmax = errors.name.endswith("self")
-        assert errors.rows == ((21 + 30) * 4 if softmax else 21 + 30)
+        assert errors.rows == ((26 + 36) * 4 if softmax else 26 + 36)
         assert 0 < errors.error < 0.2
         assert (errors.kl is not None and 0 <= errors.kl < 0.2) == softmax
         assert (errors.flips is not None) == softmax
@@ -554,7 +498,7 @@ def test_methods(method):
 
         def softmax(self, site, logits, dead, weights):
             codes = site.codes(logits).masked_fill(dead, -128)
-            live = ~dead.all(-2).expand(3, 4, 10)
+            live = ~dead.all(-2).expand(dead.shape[0], 4, dead.shape[-1])
             tops[site.name] = codes.transpose(0, 1)[:, live[:, 0]].amax((1, 2)).tolist()
 
     with hw.observed(Look()):

@@ -87,9 +87,12 @@ def test_patterns():
 
 # Builds
 
-def test_one_build_serves_all(compiled_store, monkeypatch):
+def test_one_build_serves_all(compiled_store, monkeypatch, tmp_path):
     design = runner.Design.of(CONFIG)
     path = build.library(design, store=compiled_store)
+    # What designs share is found from other stores, too.
+    assert build._runtime(tmp_path) == build._runtime(compiled_store.resolve())
+    assert not any(tmp_path.iterdir())
     monkeypatch.setattr(build, "_build", None)
     assert build.library(design, store=compiled_store) == path
     other = dataclasses.replace(design, verilog=design.verilog + "\n")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sim.accuracy import AccuracyError, capture, texts
-from sim.accuracy.files import DATA
+from sim.data.real import DATA
 from sim.report import layernorm
 from sim.report.__main__ import main
 

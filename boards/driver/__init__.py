@@ -1,0 +1,12 @@
+"""Host driver: NumPy arrays through a unit on a board, or in a simulation.
+
+Needs NumPy and the standard library only, so that the folder can be copied to a board; but for
+``verify=True`` and :mod:`~boards.driver.simulation`, which need ``rtl`` and ``sim``.
+"""
+
+from .device import Device, DeviceError, TransferError, TransferTimeout
+from .transport import Buffer, MemoryTransport, StreamTransport, Transport, TransportError
+from .uio import Uio
+
+__all__ = ["Buffer", "Device", "DeviceError", "MemoryTransport", "StreamTransport",
+           "TransferError", "TransferTimeout", "Transport", "TransportError", "Uio"]

@@ -1,0 +1,199 @@
+"""Array of the dot products: from words of keys to rows of logits."""
+
+from amaranth import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..blocks.pipeline import delays
+from ..blocks.products import DotProduct
+from ..blocks.requantise import RequantiserPipeline
+from ..blocks.runtime_requantise import RuntimeRequantiser
+from ..stream.credit import Credit
+from ..stream.fifo import Fifo
+from .layouts import LogitLayout
+from .parameters import ScalingLayout
+from .reuse.dual_array import DualArray
+
+__all__ = ["DotArray"]
+
+
+class DotArray(wiring.Component):
+    """Logits of the keys whose words come in, for the query that comes with a row's first word.
+
+    A pipeline that never stalls: a word that enters takes a credit of the queue behind it, so that
+    a stalled output stops no more than it must. Throughput one word per cycle; latency
+    :meth:`latency_of` cycles from a word to its logits. Empty after reset.
+
+    For reuse of maps the multipliers have a second use, in cycles without words: a DSP block's
+    last adder then adds to what it holds.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
+    layout : WordLayout
+        Layout of a word.
+    hand_on : bool
+        Whether logits come with the address of their values. Otherwise the beats of every row are
+        the words 0, 1, 2 and so on.
+
+    Members
+    -------
+    i : In(stream.Signature(layout))
+        Words of keys.
+    word : Out(layout["word"])
+        Word of the keys' store to read.
+    keys : In(ArrayLayout(vector, lanes))
+        Word that was read, a cycle later: for each lane ``data``, the elements less those that are
+        known, and ``mask``.
+    known : In(ArrayLayout(known_bits, lanes))
+        Known part of the dot products, two cycles after the word. Of width 0 where nothing is.
+    o : Out(stream.Signature(LogitLayout(config, word, row)))
+        Rows of logits.
+    scaling : In(stream.Signature(ScalingLayout(logit_bits)))
+        Scale of the next set's logits, taken while its first word is on its way, and valid by then.
+        Only with scales at run time.
+    borrow : In(1)
+        The second use: no words are taken in this cycle, and in the next one the products of
+        ``code`` and ``value`` are added up. This and the next four only for reuse.
+    start : In(1)
+        The sums start with these products.
+    code : In(code_bits)
+        Code of a key.
+    value : In(ArrayLayout(signed(bits), dim))
+        Value of that key.
+    sums : Out(ArrayLayout(signed(sum_bits), dim))
+        Running sums: each holds a product so many cycles after it came as
+        :meth:`~rtl.attention.reuse.dual_array.DualArray.stages_of_sum` says.
+    """
+
+    def __init__(self, config, layout, *, hand_on=False):
+        self.config = config
+        self.layout = layout
+        self.hand_on = hand_on
+        row, word = layout["row"].shape, layout["word"].shape
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.dim - config.known_dims),
+            "mask": unsigned(1)})
+        element = data.ArrayLayout(signed(config.bits), config.dim)
+        second = {"borrow": In(1), "start": In(1), "code": In(config.code_bits),
+                  "value": In(element),
+                  "sums": Out(data.ArrayLayout(signed(config.sum_bits), config.dim))}
+        super().__init__({
+            "i": In(stream.Signature(layout)), "word": Out(word),
+            "keys": In(data.ArrayLayout(vector, config.lanes)),
+            "known": In(data.ArrayLayout(unsigned(config.known_bits), config.lanes)),
+            "o": Out(stream.Signature(LogitLayout(config, word if hand_on else unsigned(0), row))),
+            **({"scaling": In(stream.Signature(ScalingLayout(config.logit_bits)))}
+               if config.run_time else {}),
+            **(second if config.reuse else {}),
+        })
+
+    @staticmethod
+    def _dot_stages(config):
+        """Cycles from a word to its dot products."""
+        known = config.known_dims
+        return 1 + DotProduct.stages(config.dim - known, known > 0)
+
+    @classmethod
+    def stages_of(cls, config):
+        """Cycles from a word to its logits at the queue."""
+        rounding = (RuntimeRequantiser.latency if config.run_time
+                    else RequantiserPipeline.stages(config.logit))
+        return cls._dot_stages(config) + rounding
+
+    @classmethod
+    def latency_of(cls, config):
+        """Cycles from a word to its logits on ``o``."""
+        return cls.stages_of(config) + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        config, word = self.config, self.i.payload
+        latency = self.stages_of(config)
+        m.submodules.queue = queue = Fifo(self.o.payload.shape(), latency + 2)
+        m.submodules.credit = credit = Credit(queue.depth)
+        transfer = Signal()
+        m.d.comb += [
+            self.i.ready.eq(credit.available), transfer.eq(self.i.valid & self.i.ready),
+            credit.issue.eq(transfer), credit.done.eq(self.o.valid & self.o.ready),
+            self.word.eq(word.word),
+        ]
+        if config.reuse:
+            m.d.comb += self.i.ready.eq(credit.available & ~self.borrow)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+
+        # The query is in its register when the keys leave the memory.
+        query = Signal.like(word.query)
+        with m.If(transfer & word.first):
+            m.d.sync += query.eq(word.query)
+        entry = queue.i
+        scaling = self._scaling(m, transfer) if config.run_time else None
+        for lane, key in enumerate(self.keys):
+            mask = delays(m, word.mask[lane], 1, f"hidden_{lane}")[-1] | key.mask
+            m.d.comb += [
+                entry.data[lane].eq(self._logit(m, lane, query, key, scaling)),
+                entry.mask[lane].eq(delays(m, mask, latency - 1, f"mask_{lane}")[-1]),
+            ]
+
+        def late(value, name):
+            return delays(m, Value.cast(value), latency, name)[-1]
+
+        m.d.comb += [
+            queue.push.eq(late(transfer, "issued")), entry.keep.eq(late(word.keep, "kept")),
+            entry.last.eq(late(word.last, "last")), entry.row.eq(late(word.row, "row")),
+        ]
+        if self.hand_on:
+            m.d.comb += entry.word.eq(late(word.word, "word"))
+        return m
+
+    def _scaling(self, m, transfer):
+        """Scale of the logits whose dot products are there."""
+        word, now = self.i.payload, Signal.like(self.scaling.payload)
+        # The next row starts a set.
+        fresh = Signal(init=1)
+        with m.If(transfer):
+            m.d.sync += fresh.eq(word.last & word.row.set_end)
+        starts = delays(m, transfer & fresh, self._dot_stages(self.config) - 1, "starts")[-1]
+        m.d.comb += self.scaling.ready.eq(starts)
+        with m.If(starts):
+            m.d.sync += now.eq(self.scaling.payload)
+        return now
+
+    def _logit(self, m, lane, query, key, scaling):
+        """Logit of a lane."""
+        config = self.config
+        element, known = signed(config.bits), config.known_dims
+        if config.reuse:
+            # A code has no sign.
+            wide = signed(max(config.bits, config.code_bits + 1))
+            dot = DualArray(wide, element, config.dim, *config.sum_range)
+        else:
+            dot = DotProduct(element, element, config.dim - known, config.known_bits)
+        m.submodules[f"dot_{lane}"] = dot
+        m.d.comb += dot.addend.eq(self.known[lane])
+        offset = dot.offset + config.known_offset
+        if config.run_time:
+            requantise = RuntimeRequantiser(config.dot_bits, config.logit_bits,
+                                            offset_bits=config.logit_bits)
+            logit = requantise.o[0]
+            m.d.comb += [requantise.i[0].eq(dot.o - offset),
+                         *(getattr(requantise, name).eq(scaling[name])
+                           for name in ("multiplier", "shift", "offset"))]
+        else:
+            requantise = RequantiserPipeline(config.logit, *config.dot_range,
+                                             unsigned(len(dot.o)), offset)
+            logit = requantise.o
+            m.d.comb += requantise.i.eq(dot.o)
+        m.submodules[f"logit_{lane}"] = requantise
+        if not config.reuse:
+            m.d.comb += [port.eq(query[known + j]) for j, port in enumerate(dot.a)]
+            m.d.comb += [port.eq(key.data[j]) for j, port in enumerate(dot.b)]
+            return logit
+        turned = delays(m, self.borrow, 1, "turned")[-1]
+        m.d.comb += [dot.accumulate.eq(turned), dot.first.eq(self.start)]
+        for j in range(config.dim):
+            m.d.comb += [dot.a[j].eq(Mux(turned, self.code, query[j])),
+                         dot.b[j].eq(Mux(turned, self.value[j], key.data[j])),
+                         self.sums[j].eq(dot.sums[j])]
+        return logit

@@ -1,0 +1,1 @@
+"""Sets of K and V that stay in the engine and grow."""

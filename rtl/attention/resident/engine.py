@@ -1,0 +1,135 @@
+"""The attention engine with sets that stay and grow.
+
+::
+
+    c -> commands -> packets -> visible rows -> visible words -> dot array -> tail -> marks -> o
+            |                                   ^        |           |          |
+            |                        q -> intake'        '-----------)----------)-> marks
+            '-> loads -> keys' store <- k ---------------------------'          |
+            '-> loads -> values' store <- v ------------------------------------'
+"""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...stream.fifo import Fifo
+from ..dot_array import DotArray
+from ..engine import tail_of
+from ..query_intake import QueryIntake
+from .commands import CommandSequencer
+from .layouts import PacketLayout
+from .marks import MarkedOutput
+from .rows import VisibleRows
+from .store import ResidentStore
+from .words import VisibleWords
+
+__all__ = ["ResidentAttention"]
+
+# Packets of queries that wait for those before them.
+PACKETS = 8
+
+
+class ResidentAttention(wiring.Component):
+    """Attention of queries to sets that stay in the engine; see :class:`AttentionConfig`.
+
+    Commands come on ``c``; the vectors of an append on ``k`` and ``v``, the queries of a packet on
+    ``q``, each stream in the order of the commands and with ``last`` in the last beat of a
+    command's vectors. Outputs come in the order of the queries.
+
+    Throughput: one query in as many cycles as it sees words of keys, and no fewer than
+    ``vector_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
+    accepted to its output's first beat valid in an idle engine whose keys and values are there;
+    they are a cycle after their last beat. Empty after reset, which takes a cycle a set.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
+
+    Members
+    -------
+    c : In(stream.Signature(CommandLayout()))
+        Commands.
+    q : In(stream.Signature(config.vector_layout))
+        Queries.
+    k : In(stream.Signature(config.key_layout))
+        Keys.
+    v : In(stream.Signature(config.value_layout))
+        Values.
+    o : Out(stream.Signature(config.marked_layout))
+        One vector a query, ``last`` in the last beat of a packet; ``use`` is 1 for an answer that
+        failed, which is 0.
+    error : Out(1)
+        A stream's ``last`` was where it should not be, an append was refused, or a command named a
+        set or a head that is not there. Sticky until reset.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        super().__init__({
+            **{name: (Out if name == "o" else In)(stream.Signature(layout))
+               for name, layout in config.streams.items()},
+            "error": Out(1),
+        })
+
+    @classmethod
+    def latency_of(cls, config):
+        """Latency of a query of one word; see :attr:`AttentionConfig.latency`."""
+        return 1 + DotArray.latency_of(config) + tail_of(config).latency_of(config)
+
+    def elaborate(self, platform):
+        m = Module()
+        config, regions = self.config, self.config.regions
+        beats = config.vector_beats
+        m.submodules.commands = commands = CommandSequencer(regions)
+        m.submodules.keys = keys = ResidentStore(config.key_layout, beats, regions,
+                                                 memory=config.memory)
+        m.submodules.values = values = ResidentStore(config.value_layout, beats, regions,
+                                                     memory=config.memory, cut=True)
+        m.submodules.packets = packets = Fifo(PacketLayout(regions), PACKETS)
+        m.submodules.rows = rows = VisibleRows(regions)
+        m.submodules.intake = intake = QueryIntake(config)
+        m.submodules.words = words = VisibleWords(config, regions)
+        m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
+        m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
+                                                   dots.word.shape())
+        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout, beats)
+        connect, flipped = wiring.connect, wiring.flipped
+        for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
+                            (intake.i, self.q), (marks.o, self.o)):
+            connect(m, inner, flipped(port))
+        connect(m, commands.keys, keys.load)
+        connect(m, commands.values, values.load)
+        connect(m, packets.o, rows.i)
+        connect(m, rows.o, words.i)
+        connect(m, intake.o, words.query)
+        connect(m, dots.o, tail.i)
+        connect(m, tail.o, marks.i)
+
+        # Packets in the queue, which has no ready.
+        waiting, push = Signal(range(packets.depth + 1)), commands.packets.valid
+        m.d.comb += [commands.packets.ready.eq(waiting != packets.depth),
+                     packets.push.eq(push & commands.packets.ready),
+                     packets.i.eq(commands.packets.payload)]
+        m.d.sync += waiting.eq(waiting + packets.push - (packets.o.valid & packets.o.ready))
+
+        word, go = words.o.payload, Signal()
+        m.d.comb += [
+            go.eq(~word.first | marks.may_start), dots.i.payload.eq(word),
+            dots.i.valid.eq(words.o.valid & go), words.o.ready.eq(dots.i.ready & go),
+            marks.start.eq(dots.i.valid & dots.i.ready & word.first), marks.mark.eq(word.row.mark),
+            keys.word.eq(dots.word), dots.keys.eq(keys.o),
+            values.word.eq(tail.word), tail.values.eq(values.o),
+            keys.set.eq(words.set), values.set.eq(words.set), commands.asking.eq(words.set),
+            words.keys.eq(keys.complete), words.values.eq(values.complete),
+            words.left.eq(commands.left), words.aborted.eq(commands.aborted),
+            commands.loading.eq(values.loading), values.limit.eq(commands.limit),
+            values.aborted.eq(commands.cut),
+            commands.idle.eq(keys.idle & values.idle),
+            commands.waiting.eq(keys.waiting | values.waiting), commands.done.eq(tail.release),
+        ]
+        with m.If(Cat(commands.refused, commands.unknown, keys.broken, values.broken,
+                      intake.broken, tail.error).any()):
+            m.d.sync += self.error.eq(1)
+        return m

@@ -1,0 +1,30 @@
+"""Positions of keys: counters of ``position_bits`` and a sticky bit above them.
+
+The sticky bit is set once the counter has wrapped; from then on only differences of positions
+count.
+"""
+
+from amaranth import Cat, Mux, unsigned
+
+__all__ = ["advanced", "position_shape", "reached"]
+
+
+def position_shape(regions):
+    """Shape of a position or of a number of keys."""
+    return unsigned(regions.position_bits + 1)
+
+
+def advanced(position, number):
+    """``position + number``. Combinational."""
+    total = position[:-1] + number
+    return Cat(total[:len(position) - 1], position[-1] | total[len(position) - 1:].any())
+
+
+def reached(keys, end):
+    """Whether ``keys`` keys from position 0 on hold all positions before ``end > 0``.
+
+    The keys that are missing, or that follow, are less than ``2**(position_bits - 1)``.
+    Combinational.
+    """
+    behind = (keys[:-1] - end[:-1])[:len(keys) - 1].as_signed() < 0
+    return Mux(end[-1], keys.any() & ~behind, keys[-1] | (keys >= end))

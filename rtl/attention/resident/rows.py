@@ -1,0 +1,180 @@
+"""What queries see: from packets of queries to the words of the keys of each."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .layouts import PacketLayout
+from .positions import position_shape
+
+__all__ = ["RowLayout", "VisibleRows"]
+
+
+class RowLayout(data.StructLayout):
+    """The keys that one query sees: words of sinks, then words of the ring.
+
+    Parameters
+    ----------
+    regions : Regions
+        Memory that the set is in.
+
+    Members
+    -------
+    set : range(sets)
+        Number of the set.
+    base : range(sets * words)
+        First word of its region.
+    end : position_shape(regions)
+        End of the positions that the query sees.
+    sinks : unsigned(1)
+        The row has words of sinks: all of them.
+    sink_first, sink_last : range(sink_keys + 1)
+        The window from one to the other position, as far as it is in these words.
+    ring : unsigned(1)
+        The row has words of the ring.
+    word : range(ring_words)
+        First of them.
+    words : range(ring_words + 1)
+        Their number, less 1.
+    first, last : range(lanes)
+        First lane of the first word, last lane of the last word that the query sees.
+    failed : unsigned(1)
+        There is nothing to answer from, or a key is gone.
+    final : unsigned(1)
+        The query is the last one of its packet.
+    """
+
+    def __init__(self, regions):
+        super().__init__({
+            "set": range(regions.sets), "base": range(regions.sets * regions.words),
+            "end": position_shape(regions), "sinks": unsigned(1),
+            "sink_first": range(regions.sink_keys + 1), "sink_last": range(regions.sink_keys + 1),
+            "ring": unsigned(1), "word": range(regions.ring_words),
+            "words": range(regions.ring_words + 1), "first": range(regions.lanes),
+            "last": range(regions.lanes), "failed": unsigned(1), "final": unsigned(1)})
+
+
+class VisibleRows(wiring.Component):
+    """The rows of keys of the queries in packets, one row a query.
+
+    The key at position ``j`` is visible to the query at ``p`` iff ``j <= p`` (with ``causal``) and
+    ``p - j < window`` or ``j < sinks``. The position of a query is the one nearest to the number of
+    keys, modulo ``2**position_bits``. A query without a visible key has a row without words; one
+    with a visible key that the ring has no longer fails. Latency 5 cycles from a packet to its
+    first row, throughput one row per cycle but for one cycle a packet. Empty after reset.
+
+    Parameters
+    ----------
+    regions : Regions
+        Memory of the sets, window and sinks.
+
+    Members
+    -------
+    i : In(stream.Signature(PacketLayout(regions)))
+        Packets.
+    o : Out(stream.Signature(RowLayout(regions)))
+        Rows.
+    """
+
+    def __init__(self, regions):
+        self.regions = regions
+        super().__init__({"i": In(stream.Signature(PacketLayout(regions))),
+                          "o": Out(stream.Signature(RowLayout(regions)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = self.regions.position_bits
+        packet, active = Signal(PacketLayout(self.regions)), Signal()
+        place = Signal(bits)
+        take, final = Signal(), Signal()
+        m.d.comb += [self.i.ready.eq(~active), final.eq(packet.count == 1)]
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [active.eq(1), packet.eq(self.i.payload), place.eq(self.i.payload.offset)]
+        with m.Elif(take):
+            m.d.sync += [place.eq(place + 1), packet.count.eq(packet.count - 1),
+                         active.eq(~final)]
+
+        # Four stages, each with what the ones behind it read.
+        first = {"packet": packet, "final": final,
+                 "distance": (place - packet.keys[:bits])[:bits].as_signed()}
+        ready, valid, stage = take, active, first
+        for number, step in enumerate((self._limits, self._parts, self._words), 1):
+            ready, valid, stage = _register(m, ready, valid, stage, f"stage_{number}")
+            stage = step(stage)
+        ready, valid, stage = _register(m, ready, valid, stage, "row")
+        m.d.comb += [self.o.valid.eq(valid), ready.eq(self.o.ready)]
+        m.d.comb += [self.o.payload[name].eq(stage[name])
+                     for name in RowLayout(self.regions).members]
+        return m
+
+    def _limits(self, stage):
+        """First and last visible position, the window's first one not below 0."""
+        regions, packet, distance = self.regions, stage["packet"], stage["distance"]
+        # Positions are counted from the next key, so the last key's is -1.
+        last = Mux(distance < 0, distance, -1) if regions.causal else Const(-1, signed(2))
+        low = Const(0)
+        if regions.window:
+            low = packet.keys + distance - (regions.window - 1)
+            low = Mux(low < 0, 0, low)
+        return {"packet": packet, "final": stage["final"], "low": low,
+                "high": packet.keys + last}
+
+    def _parts(self, stage):
+        """Which words the row has, and whether one of its keys is gone."""
+        regions, packet = self.regions, stage["packet"]
+        low, high = stage["low"], stage["high"]
+        sinks = (regions.sink_words > 0) & (high >= 0)
+        start = Mux(low < regions.sink_keys, regions.sink_keys, low) if regions.sink_keys else low
+        ring = high >= start
+        gone = ring & (packet.keys - start > packet.held) if regions.ring else Const(0)
+        failed = packet.failed | gone
+        # What is visible of the words of sinks ends with the window, or with the sinks.
+        most = Mux(low > high, regions.sinks - 1, high)
+        end = Mux(ring, high, Mux(high < most, high, most)) + 1
+        end = Mux(ring | sinks, end, 0)
+        bits = regions.position_bits
+        return {
+            "packet": packet, "final": stage["final"], "failed": failed,
+            "sinks": sinks & ~failed, "ring": ring & ~failed,
+            "end": Cat(end[:bits], packet.keys[bits] & ring),
+            "sink_first": _at_most(low, regions.sink_keys),
+            "sink_last": _at_most(high, regions.sink_keys),
+            "start": start[:bits], "high": high[:bits],
+        }
+
+    def _words(self, stage):
+        """Addresses and lanes."""
+        regions, packet = self.regions, stage["packet"]
+        bits, lane = regions.position_bits, (regions.lanes - 1).bit_length()
+        start, high = stage["start"], stage["high"]
+
+        def between(one, other):
+            return (one[lane:bits] - other[lane:bits])[:bits - lane]
+
+        word = packet.word - between(packet.keys, start)
+        return {
+            **{name: stage[name] for name in ("end", "sinks", "sink_first", "sink_last", "ring",
+                                              "failed", "final")},
+            "set": packet.set, "base": packet.base,
+            "word": Mux(word < 0, word + regions.ring_words, word),
+            "words": between(high, start),
+            "first": start[:lane], "last": high[:lane],
+        }
+
+
+def _register(m, ready, valid, stage, name):
+    """Pipeline register behind ``stage``: its ready, its valid and what it holds."""
+    full, onward = Signal(name=f"{name}_full"), Signal(name=f"{name}_ready")
+    m.d.comb += ready.eq(valid & (~full | onward))
+    held = {}
+    with m.If(~full | onward):
+        m.d.sync += full.eq(valid)
+        for key, value in stage.items():
+            held[key] = Signal.like(value, name=f"{name}_{key}", reset_less=True)
+            m.d.sync += held[key].eq(value)
+    return onward, full, held
+
+
+def _at_most(value, limit):
+    """``value``, of which what is below 0 is not asked for, saturated."""
+    return Mux(value > limit, limit, value)[:max(limit.bit_length(), 1)]

@@ -1,0 +1,38 @@
+"""What an engine with resident sets says of its streams."""
+
+from ...data_sheet import DataSheet, Format
+
+__all__ = ["sheet_of"]
+
+
+def sheet_of(config):
+    """Return the :class:`~rtl.data_sheet.DataSheet` of a configuration."""
+    whole = config.vector_beats * config.io_lanes
+    vectors = {"packet": "command", "least": whole, "step": whole}
+    regions = config.regions
+    past = "" if not regions.window else \
+        f", the {regions.window} latest ones" + (f" and the {regions.sinks} first"
+                                                 if regions.sinks else "")
+    return DataSheet(
+        formats={
+            "c": Format("word of a command; word 0: operation in bits 1..0 (0 query, 1 append, "
+                        "2 truncate, 3 free), abort in bit 2, head in bits 15..8, set in bits "
+                        "31..16; word 1: count in bits 15..0, offset in bits 31..16",
+                        None, "command", 2, 2, 2),
+            "q": Format("element of a query", config.query_scale, **vectors),
+            "k": Format("element of a key", config.key_scale, **vectors),
+            "v": Format("element of a value", config.value_scale, **vectors),
+            "o": Format("element of an output", config.output_scale, **vectors)},
+        framing=f"A vector is {config.dim} elements in {config.vector_beats} beats, element 0 in "
+                "lane 0 of the first one. A command is one beat; append brings count keys and "
+                "count values, query count queries, the first at position offset, each with TLAST "
+                "in the last beat of the command's last vector. Outputs come in the order of the "
+                "queries. Commands count in their order, whatever the other streams do. "
+                f"{regions.sets} sets of {regions.capacity} keys; a query sees the keys of its set"
+                f"{' up to its own position' if regions.causal else ''}{past}.",
+        latency="from a query's last beat accepted to its output's first beat valid, in an idle "
+                f"engine, with no more than {config.lanes} keys, which are there",
+        throughput="one query in as many cycles as it sees words of keys, "
+                   f"{config.query_cycles(config.max_keys)} with {config.max_keys} keys",
+        ports={"error": "sticky until reset: last was where it should not be, an append was "
+                        "refused, or a command named a set or a head that is not there"})

@@ -1,0 +1,397 @@
+"""Integer model of sets of keys and values that stay in the engine and grow.
+
+Commands come in one order. Each set has a region of ``regions.capacity`` keys; see
+:class:`rtl.attention.resident.regions.Regions` for the address of a position. A query at position
+``p`` sees the key at position ``j`` iff the set holds it unmasked, ``j <= p`` (``causal``), and ``p
+- j < window`` (0: any) or ``j < sinks``.
+
+The row of a query begins with the words of the sinks, followed by the words of the ring from the
+one that holds the oldest key of the window, so that an element's lane is its position modulo
+``lanes`` and rows do not depend on how the keys were appended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rtl.config import UnitConfig
+from rtl.fixed import Requantiser, clip, signed_range
+
+from .. import run as run_unit
+from .products import products
+
+__all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "Truncate", "Values",
+           "prefill", "run"]
+
+# Dot products that are worked on at a time.
+CHUNK = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """Numbers of a query head.
+
+    Attributes
+    ----------
+    logit : Requantiser
+        From dot products to logits, before the offset.
+    output : Requantiser
+        From weighted sums to outputs.
+    offset : int
+        Added to the logit, in its steps, before it saturates.
+    """
+
+    logit: Requantiser
+    output: Requantiser
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Append:
+    """Keys and values at the end of a set.
+
+    Attributes
+    ----------
+    set : int
+        Number of the set.
+    k, v : int arrays (keys, dim)
+        Keys and values.
+    mask : bool array (keys,) or None
+        True: the key takes no part.
+    late : bool
+        The values come with the next append that is not late, or with :class:`Values`.
+    """
+
+    set: int
+    k: np.ndarray
+    v: np.ndarray
+    mask: np.ndarray | None = None
+    late: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """All values arrive that are late."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Truncate:
+    """Positions from ``keys`` on leave a set; with 0 the set is free.
+
+    Attributes
+    ----------
+    set : int
+        Number of the set.
+    keys : int
+        Keys that stay, counted from position 0, modulo ``2**position_bits``; 0 is always none.
+    abort : bool
+        Values that are late go too: queries that wait for them fail.
+    """
+
+    set: int
+    keys: int = 0
+    abort: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Query:
+    """Queries of one head to a set.
+
+    Attributes
+    ----------
+    set : int
+        Number of the set.
+    q : int array (queries, dim)
+        Queries.
+    offset : int
+        Position of the first one, modulo ``2**position_bits``; the others follow.
+    head : int
+        Number of the head.
+    """
+
+    set: int
+    q: np.ndarray
+    offset: int = 0
+    head: int = 0
+
+
+Command = Append | Values | Truncate | Query
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answer:
+    """Answer to a command :class:`Query`.
+
+    Attributes
+    ----------
+    y : int32 array (queries, dim)
+        Outputs.
+    marked : bool array (queries,)
+        The answer failed, and is 0: the set was not there, had no keys, had refused an append, or
+        had no longer what the query sees.
+    """
+
+    y: np.ndarray
+    marked: np.ndarray
+
+
+def run(config: UnitConfig, regions: object, commands: Iterable[Command],
+        heads: Sequence[Head] | None = None) -> list[Answer]:
+    """Compute the answers to the queries among commands, in their order.
+
+    Parameters as of :class:`ResidentSets`.
+    """
+    sets = ResidentSets(config, regions, heads)
+    for command in commands:
+        sets.execute(command)
+    return sets.answers
+
+
+def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
+            mask: np.ndarray | None = None, *, start: int = 0,
+            heads: Sequence[Head] | None = None) -> np.ndarray:
+    """Return the outputs (..., queries, dim) of sets that come whole and hold all of their keys.
+
+    ``k`` and ``v`` have the shape (..., keys, dim), ``mask`` (..., keys); the queries are at the
+    positions from ``start`` on. With ``heads`` the third axis from the end is theirs.
+    """
+    regions, keys = config.regions, k.shape[-2]
+    lanes = regions.lanes
+    regions = dataclasses.replace(
+        regions, sets=1, capacity=regions.sink_keys + -(-keys // lanes) * lanes)
+    result = np.empty(q.shape, np.int32)
+    for place in np.ndindex(q.shape[:-2]):
+        sets = ResidentSets(config, regions, heads)
+        sets.execute(Append(0, k[place], v[place], None if mask is None else mask[place]))
+        sets.execute(Query(0, q[place], start, place[-1] if heads else 0))
+        result[place] = sets.answers[0].y
+    return result
+
+
+class ResidentSets:
+    """The sets, and what they have answered.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Numbers of the engine. Rows of its softmax have ``regions.row_keys`` elements at most.
+    regions : Regions
+        The memory, and what a query sees.
+    heads : sequence of Head or None
+        Numbers of each head; by default one head with those of ``config``.
+
+    Attributes
+    ----------
+    answers : list of Answer
+        One for each command :class:`Query`.
+    error : bool
+        An append was refused, or a command named a set or a head that is not there.
+    """
+
+    def __init__(self, config: UnitConfig, regions: object,
+                 heads: Sequence[Head] | None = None) -> None:
+        self.config, self.regions = config, regions
+        self.heads = list(heads or [Head(config.logit, config.output)])
+        self.answers: list[Answer] = []
+        self.error = False
+        self._sets = [_Set(config, regions) for _ in range(regions.sets)]
+
+    def execute(self, command: Command) -> None:
+        """Execute a command.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is not of integers (of booleans), out of the range of ``config.bits``, or of
+            a shape that does not fit.
+        """
+        if isinstance(command, Values):
+            self._arrive()
+        elif isinstance(command, Append):
+            self._append(command)
+        elif isinstance(command, Truncate):
+            if self._is_there(command.set):
+                self._sets[command.set].truncate(command.keys, command.abort)
+        else:
+            self._query(command)
+
+    def _is_there(self, number):
+        there = 0 <= number < len(self._sets)
+        self.error |= not there
+        return there
+
+    def _arrive(self):
+        for each in self._sets:
+            each.arrive()
+
+    def _append(self, command):
+        k, v = (_checked(self.config, name, x) for name, x in
+                (("Keys", command.k), ("Values", command.v)))
+        if k.shape != v.shape:
+            raise ValueError(f"Values must have the shape of the keys {k.shape}, not {v.shape}")
+        mask = np.zeros(len(k), bool) if command.mask is None else np.asarray(command.mask)
+        if mask.dtype != bool or mask.shape != (len(k),):
+            raise ValueError(f"Mask must be {len(k)} booleans, not {mask.shape} of {mask.dtype}")
+        # Values come in the order of their keys, whatever the set.
+        if not command.late:
+            self._arrive()
+        if self._is_there(command.set):
+            self.error |= not self._sets[command.set].append(k, v, mask, late=command.late)
+
+    def _query(self, command):
+        q = _checked(self.config, "Queries", command.q)
+        answer = Answer(np.zeros(q.shape, np.int32), np.ones(len(q), bool))
+        self.answers.append(answer)
+        if not self._is_there(command.set) or not 0 <= command.head < len(self.heads):
+            self.error = True
+            return
+        step = max(1, CHUNK // self.regions.capacity)
+        for start in range(0, len(q), step):
+            part = slice(start, start + step)
+            self._sets[command.set].answer(
+                self.heads[command.head], q[part], command.offset + start,
+                Answer(answer.y[part], answer.marked[part]))
+
+
+class _Set:
+    """One set: its memory, and the queries that wait for values."""
+
+    def __init__(self, config, regions):
+        self.config, self.regions = config, regions
+        self.k, self.v = (np.zeros((regions.capacity, config.dim), np.int64) for _ in range(2))
+        self.mask = np.zeros(regions.capacity, bool)
+        # Position of the key at each address; -1 for none.
+        self.position = np.full(regions.capacity, -1, np.int64)
+        #: Keys, and how many of them have their values, counted from position 0.
+        self.keys = self.complete = 0
+        # Whether positions are known modulo 2**position_bits only.
+        self.wrapped = False
+        self.refused = self.truncated = False
+        # Queries that wait: the end of the positions that each sees, and its answer.
+        self.waiting = []
+
+    def address(self, position):
+        """Address of positions, in keys."""
+        first = self.regions.sink_keys
+        return np.where(position < first, position,
+                        first + (position - first) % max(self.regions.ring_keys, 1))
+
+    def append(self, k, v, mask, *, late):
+        regions = self.regions
+        """Append; returns whether it was not refused."""
+        if not len(k):
+            return True
+        most = regions.ring_keys if regions.ring else regions.capacity - self.keys
+        if len(k) > most:
+            self.refused = True
+            return False
+        # New keys are stored once those that were truncated are not waited for any more.
+        if self.truncated:
+            self.arrive()
+        self.truncated = False
+        position = np.arange(self.keys, self.keys + len(k))
+        address = self.address(position)
+        self.k[address], self.v[address], self.mask[address] = k, v, mask
+        self.position[address] = position
+        self.keys += len(k)
+        self.wrapped |= self.keys >= 1 << self.regions.position_bits
+        if not late:
+            self.complete = self.keys
+        return True
+
+    def arrive(self):
+        self.complete = self.keys
+        self.waiting.clear()
+
+    def truncate(self, keys, abort):
+        if keys and self.wrapped:
+            keys = self.keys + self._relative(keys - self.keys)
+        self.refused = False
+        if keys >= self.keys:
+            return
+        least = keys
+        if not keys:
+            self.wrapped = False
+        elif self.wrapped and keys < 1 << (self.regions.position_bits - 1):
+            # As high as it may be; nothing is left in the ring.
+            keys += 1 << self.regions.position_bits
+        for end, answer in self.waiting:
+            lost = abort & (end > keys) & (end > self.complete)
+            answer.y[lost], answer.marked[lost] = 0, True
+        self.position[self.position >= least] = -1
+        self.keys = keys
+        self.truncated = True
+
+    def _relative(self, distance):
+        """Signed distance of two positions that are known modulo ``2**position_bits``."""
+        half = 1 << (self.regions.position_bits - 1)
+        return (distance + half) % (2 * half) - half
+
+    def answer(self, head, q, offset, answer):
+        """Answer to queries at the positions from ``offset`` on."""
+        if self.refused or not self.keys:
+            return
+        place = self.keys + self._relative(offset + np.arange(len(q)) - self.keys)
+        position, seen = self._seen(place)
+        address = self.address(position)
+        gone = (seen & (self.position[address] != position)).any(axis=1)
+        end = np.where(seen, position + 1, 0).max(axis=1)
+        hidden = ~seen | self.mask[address]
+        answer.y[:] = np.where(gone[:, None], 0, self._outputs(head, q, address, hidden))
+        answer.marked[:] = gone
+        if (end > self.complete).any():
+            self.waiting.append((end, answer))
+
+    def _seen(self, place):
+        """Positions (queries, row) in the rows of queries at ``place``, and which they see.
+
+        Elements that are not seen have the position 0.
+        """
+        regions, lanes = self.regions, self.regions.lanes
+        first = np.maximum(place - regions.window + 1, 0) if regions.window else \
+            np.zeros(len(place), np.int64)
+        # No key that the row could hold is farther back than the ring is long.
+        start = np.maximum(first // lanes * lanes, regions.sink_keys)
+        last = np.minimum(place, self.keys - 1) if regions.causal else \
+            np.full(len(place), self.keys - 1)
+        words = max(int((last // lanes - start // lanes).max(initial=0)) + 1, 1)
+        position = np.concatenate([
+            np.broadcast_to(np.arange(regions.sink_keys), (len(place), regions.sink_keys)),
+            start[:, None] + np.arange(words * lanes)], axis=1)
+        seen = (position <= last[:, None]) & ((position >= first[:, None])
+                                              | (position < regions.sinks))
+        return np.where(seen, position, 0), seen
+
+    def _outputs(self, head, q, address, hidden):
+        config = self.config
+        low, high = config.dot_range
+        dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
+        x = clip(_rounded(head.logit, dots) + head.offset, *signed_range(config.logit_bits))
+        width = min(x.shape[1], self.regions.row_keys)
+        # What lies behind a row that is too long is gone, and the answer marked.
+        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width])
+        spread = np.zeros((len(q), self.regions.capacity), np.int64)
+        row, column = np.nonzero(~hidden[:, :width])
+        spread[row, address[row, column]] = w[row, column]
+        most = int(spread.sum(axis=1).max(initial=0)) * -config.element_range[0]
+        return head.output(products(spread, self.v, most))
+
+
+def _rounded(requantiser, x):
+    """``x`` in steps of the result, before it saturates."""
+    return (x * requantiser.multiplier + requantiser.half) >> requantiser.shift
+
+
+def _checked(config, name, x):
+    x = np.asarray(x)
+    low, high = config.element_range
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, not {x.dtype}")
+    if x.ndim != 2 or x.shape[1] != config.dim:
+        raise ValueError(f"{name} must have the shape (number, {config.dim}), not {x.shape}")
+    if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
+        raise ValueError(f"{name} must be in {low}..{high}, not {int(x.min())}..{int(x.max())}")
+    return x.astype(np.int64)

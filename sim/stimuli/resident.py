@@ -1,0 +1,91 @@
+"""Scripts for attention engines with resident sets: random commands, and the ones that go wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtl.attention import AttentionConfig
+from rtl.attention.resident.layouts import Operation
+
+from ..bench.resident import Script
+
+__all__ = ["decode_script", "first_script", "random_script", "script_of"]
+
+Command = tuple[Operation, int, int, int]
+"""Operation, set, count and offset."""
+
+
+def script_of(config: AttentionConfig, random: np.random.Generator, commands: list[Command]
+              ) -> Script:
+    """Return commands with random vectors."""
+    rows = [(operation.value, number, 0, count, offset % (1 << config.position_bits))
+            for operation, number, count, offset in commands]
+    keys, queries = (sum(count for operation, _, count, _ in commands if operation == kind)
+                     for kind in (Operation.APPEND, Operation.QUERY))
+    low, high = config.element_range
+    q, k, v = (random.integers(low, high + 1, (count, config.dim))
+               for count in (queries, keys, keys))
+    return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
+                  random.random(keys) < random.choice([0, 0.2, 0.9]))
+
+
+def first_script(config: AttentionConfig, random: np.random.Generator) -> Script:
+    """Return an append to an empty set and a query, then one key more and its query."""
+    most = config.regions.ring_keys if config.window else config.max_keys - 1
+    keys = int(random.integers(1, max(most, 1) + 1)) if config.max_keys > 1 else 0
+    count = [max(keys, 1), 1] if config.max_keys > 1 else [1]
+    commands, place = [], 0
+    for keys in count:
+        place += keys
+        commands += [(Operation.APPEND, 0, keys, 0), (Operation.QUERY, 0, 1, place - 1)]
+    return script_of(config, random, commands)
+
+
+def decode_script(config: AttentionConfig, random: np.random.Generator, tokens: int, *,
+                  queries: int = 2) -> Script:
+    """Return token by token an append to each set, and the queries of its query heads.
+
+    Without an end of the sets: for rings, or as many tokens as a set takes.
+    """
+    return script_of(config, random, [
+        command for place in range(tokens) for number in range(config.sets)
+        for command in ((Operation.APPEND, number, 1, 0),
+                        *((Operation.QUERY, number, 1, place) for _ in range(queries)))])
+
+
+def random_script(config: AttentionConfig, random: np.random.Generator, count: int, *,
+                  faults: bool = True) -> Script:
+    """Return ``count`` random commands to all sets, most of them as decoding and prefill give them.
+
+    With ``faults`` some name sets that are not there, or append too much.
+    """
+    regions = config.regions
+    keys, commands = [0] * (config.sets + 1), []
+    for _ in range(count):
+        number = int(random.integers(config.sets + (faults and random.random() < 0.05)))
+        way = random.random()
+        most = regions.ring_keys if config.window else config.max_keys - keys[number]
+        if way < 0.4:
+            size = int(random.integers(1, 7))
+            if number < config.sets and size > most:
+                if not faults or random.random() < 0.7:
+                    commands.append((Operation.FREE, number, 0, 0))
+                    keys[number] = 0
+                    continue
+            else:
+                keys[number] += size
+            commands.append((Operation.APPEND, number, size, 0))
+        elif way < 0.5:
+            left = max(keys[number] - int(random.integers(6)), 0)
+            if random.random() < 0.2:
+                left = int(random.integers(keys[number] + 3))
+            commands.append((Operation.TRUNCATE, number, left, 0))
+            keys[number] = min(keys[number], left)
+        else:
+            size = int(random.integers(1, 6))
+            offset = keys[number] - size
+            if random.random() < 0.2:
+                offset = int(random.integers(-3, keys[number] + 4))
+            commands.append((Operation.QUERY, number, size, offset))
+    commands.append((Operation.QUERY, 0, 1, keys[0]))
+    return script_of(config, random, commands)

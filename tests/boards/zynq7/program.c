@@ -1,0 +1,52 @@
+/* Runs one call of the driver: what to do and how it ended are in words of memory. */
+
+#include "transformer_rtl.h"
+#include UNIT_HEADER
+
+#define ROW(NAME) TRTL_ROW_UNIT(NAME)
+#define ATTENTION(NAME) TRTL_ATTENTION_UNIT(NAME)
+
+/* At 0x00130000, as arm.py has it. */
+struct job {
+    uint32_t hash_change, polls, arguments[10];
+    uint32_t status, errors, channel, flushed;
+};
+
+#define JOB ((volatile struct job *)0x00130000u)
+
+static void flush(void *context, uint32_t address, uint32_t bytes)
+{
+    (void)address;
+    *(uint32_t *)context += bytes;
+}
+
+void _start(void)
+{
+    uint32_t flushed = 0, a[10];
+    trtl device;
+    int status, n;
+    device.polls = JOB->polls;
+    device.flush = flush;
+    device.invalidate = 0;
+    device.context = &flushed;
+    for (n = 0; n < 10; n++)
+        a[n] = JOB->arguments[n];
+    {
+#ifdef ATTENTION_UNIT
+        static const trtl_attention_unit unit = ATTENTION(UNIT);
+        status = trtl_open(&device, (volatile void *)0x43C00000u, unit.hash ^ JOB->hash_change);
+        if (status == TRTL_OK)
+            status = trtl_attention_run(&device, &unit, a[0], a[1], a[2], a[3], a[4], a[5], a[6],
+                                        a[7]);
+#else
+        static const trtl_row_unit unit = ROW(UNIT);
+        status = trtl_open(&device, (volatile void *)0x43C00000u, unit.hash ^ JOB->hash_change);
+        if (status == TRTL_OK)
+            status = trtl_rows_run(&device, &unit, a[0], a[1], a[2], a[3]);
+#endif
+    }
+    JOB->status = (uint32_t)status;
+    JOB->errors = device.errors;
+    JOB->channel = device.channel;
+    JOB->flushed = flushed;
+}

@@ -1,0 +1,125 @@
+"""The whole system in a simulator: the emitted top, and software in Python and as ARM code."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rtl
+from boards.zynq7 import sources, top, zynq_files
+from boards.zynq7.ps7 import ps7_ports
+from sim import model
+
+HERE = pathlib.Path(__file__).parent
+
+CELLS = """
+module BUFG(input I, output O);
+  assign O = I;
+endmodule
+"""
+
+
+def cell():
+    """A PS7 whose outputs a test bench drives; its first clock runs by itself."""
+    lines = ["`timescale 1 ns / 1 ps", CELLS, "module PS7("]
+    lines.append(",\n".join(
+        f"  {direction} {'reg ' if direction == 'output' and name != 'FCLKCLK' else ''}"
+        f"[{width - 1}:0] {name}" for name, (direction, width) in ps7_ports().items()))
+    lines += [");", "  reg clock = 0;", "  always #5 clock = ~clock;",
+              "  assign FCLKCLK = {3'b0, clock};", "  initial begin"]
+    lines += [f"    {name} = 0;" for name, (direction, _) in ps7_ports().items()
+              if direction == "output" and name != "FCLKCLK"]
+    return "\n".join([*lines, "  end", "endmodule", ""])
+
+
+def compile_arm(folder, config):
+    """The driver and its program as ARM code."""
+    for module in "unicorn", "ziglang", "elftools":
+        pytest.importorskip(module, reason=f"{module} is not installed: pip install -e '.[test]'")
+    flags = ["-DATTENTION_UNIT"] if config.UNIT == "attention" else []
+    subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc", "-target", "arm-freestanding-eabihf",
+         "-mcpu=cortex_a9", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-nostdlib",
+         "-I", str(folder), f"-DUNIT={config.name.upper()}",
+         f'-DUNIT_HEADER="{config.name}.h"', *flags, "-T", str(HERE / "program.ld"),
+         str(HERE / "program.c"), "-o", str(folder / "program.elf")], check=True, cwd=folder)
+
+
+def prepare(folder, config, arrays, user="constant"):
+    for name, text in zynq_files(config, user=user).items():
+        (folder / name).write_text(text)
+    (folder / "cells.v").write_text(cell())
+    np.savez(folder / "arrays.npz", **arrays)
+
+
+def simulate(folder, config, monkeypatch, **environment):
+    """Tests that ran and failed in the simulator."""
+    from cocotb_tools.runner import get_results, get_runner
+    # Under pytest, cocotb's runner would end the process on a failure.
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    monkeypatch.syspath_prepend(str(HERE))
+    runner = get_runner("icarus")
+    runner.build(sources=[folder / name for name in (*sources(config), "cells.v")],
+                 hdl_toplevel=top(config), build_dir=folder, timescale=("1ns", "1ps"),
+                 log_file=folder / "build.log")
+    results = runner.test(hdl_toplevel=top(config), test_module="system_bench", build_dir=folder,
+                          test_dir=folder, extra_env={"FOLDER": str(folder), **environment},
+                          log_file=folder / "test.log")
+    return get_results(results), (folder / "test.log").read_text()
+
+
+def softmax():
+    config = rtl.unit("softmax-e2")(lanes=8, max_length=64)
+    x = np.random.default_rng(1).integers(-128, 128, (5, 43))
+    return config, {"x": x, "y": model.run(config, x)}
+
+
+def layernorm():
+    config = rtl.unit("layernorm-ai")(lanes=3, channels=20)
+    x = np.random.default_rng(1).integers(0, 256, (4, 20))
+    return config, {"x": x, "y": model.run(config, x)}
+
+
+def attention():
+    config = rtl.unit("attention")(max_keys=8, dim=4, io_lanes=2)
+    random = np.random.default_rng(1)
+    q, k, v = (random.integers(-128, 128, (2, n, 4)) for n in (3, 7, 7))
+    y = [model.run(config, *arrays) for arrays in zip(q, k, v, strict=True)]
+    return config, {"q": q, "k": k, "v": v, "y": np.stack(y)}
+
+
+@pytest.mark.parametrize("unit", [softmax, pytest.param(layernorm, marks=pytest.mark.slow),
+                                  pytest.param(attention, marks=pytest.mark.slow)],
+                         ids=lambda unit: unit.__name__)
+def test_system(unit, tmp_path, monkeypatch, icarus):
+    """Python and ARM code get what the model says, GP0 takes any burst, faults are survived."""
+    config, arrays = unit()
+    prepare(tmp_path, config, arrays)
+    compile_arm(tmp_path, config)
+    results, log = simulate(tmp_path, config, monkeypatch)
+    assert results == (5, 0), log[-4000:]
+    if unit is softmax:
+        # The bench finds one that is wrong.
+        assert simulate(tmp_path, config, monkeypatch, FAULT="1",
+                        COCOTB_TEST_FILTER="python_driver")[0] == (1, 1)
+
+
+@pytest.mark.slow
+def test_throughput(tmp_path, monkeypatch, icarus):
+    """90 % of HP0's 8 bytes a cycle, from memory that answers after 30 to 60 cycles.
+
+    With THROUGHPUT_KIB=1024 in the environment, of a MiB.
+    """
+    rows = int(os.environ.get("THROUGHPUT_KIB", "96"))
+    config = rtl.unit("softmax-e2")(lanes=8, max_length=1024)
+    x = np.random.default_rng(1).integers(-128, 128, (rows, 1024))
+    prepare(tmp_path, config, {"x": x, "y": model.run(config, x)})
+    results, log = simulate(tmp_path, config, monkeypatch, THROUGHPUT="1",
+                            COCOTB_TEST_FILTER="throughput")
+    assert results == (1, 0), log[-4000:]
+    assert json.loads((tmp_path / "throughput.json").read_text())["share"] >= 0.9

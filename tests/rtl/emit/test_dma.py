@@ -1,0 +1,70 @@
+"""The emitted file that brings a unit's streams from memory, and what stands beside it."""
+
+import json
+
+import pytest
+
+from rtl import ConfigError
+from rtl.emit import files, verilog
+from rtl.generate import main
+from sim.testing.passthrough import iverilog, verilator
+from sim.testing.small import small
+
+# Beats of any width, up and down; several inputs, loads, masks; with and without TKEEP.
+UNITS = [small("softmax-e2", "plus", lanes=3), small("attention", "dense"),
+         small("layernorm-ai", "paper", channel_parameters="loaded", out_bits=10)]
+
+
+@pytest.mark.parametrize("config", UNITS, ids=lambda config: config.name)
+def test_tools_have_nothing_to_say(config, tmp_path):
+    found = files.unit_files(config, "axi-dma", "memory")
+    text = "".join(found[name] for name in files.sources(config, "axi-dma"))
+    iverilog(text, tmp_path)
+    verilator(text, f"{config.name}_dma", tmp_path)
+    listed = [line[3:] for line in found[f"{config.name}_dma.v"].splitlines()
+              if line.startswith("//   0x")]
+    assert len(listed) == len(verilog.dma_of(config, "memory").registers.registers)
+
+
+def test_files_and_manifest():
+    config = UNITS[0]
+    found = files.unit_files(config, "axi-dma", "memory")
+    assert found[f"{config.name}.f"].split() == [f"{config.name}.v", f"{config.name}_dma.v"]
+    values = json.loads(found["manifest.json"])
+    assert values["channels"] == [
+        {"name": "DMA_I", "stream": "i", "writes": False, "user": False},
+        {"name": "DMA_I_USER", "stream": "i", "writes": False, "user": True},
+        {"name": "DMA_O", "stream": "o", "writes": True, "user": False}]
+    offsets = {each["name"]: each["offset"] for each in values["registers"]}
+    assert [offsets[f"{name}_ADDRESS"] for name in ("DMA_I", "DMA_I_USER", "DMA_O")] == \
+        [0x200, 0x220, 0x240]
+    ports = {port["name"]: port for port in values["modules"][f"{config.name}_dma"]}
+    assert ports["m_axi_rdata"]["width"] == 64 and not any("axis" in name for name in ports)
+    assert all(port["format"] for port in ports.values())
+    script = found[f"{config.name}_ip.tcl"]
+    assert "s_axi m_axi aclk aresetn irq" in script and f"set top {config.name}_dma" in script
+
+
+def test_interface_attributes():
+    """Every port but ``error`` belongs to an interface that Vivado knows."""
+    unit = verilog.dma_of(UNITS[0])
+    assert [name for name in unit.signature.members
+            if "X_INTERFACE_INFO" not in getattr(unit, name).attrs] == ["error"]
+    assert unit.aclk.attrs["X_INTERFACE_PARAMETER"] == \
+        "ASSOCIATED_BUSIF s_axi:m_axi, ASSOCIATED_RESET aresetn"
+
+
+def test_unit_with_several_outputs(capsys, tmp_path, monkeypatch):
+    config = small("svd-softmax", "plus")
+    with pytest.raises(ConfigError, match="^Unit svd-softmax must have one stream out for "):
+        files.unit_files(config, "axi-dma")
+    # Left out where no unit is named, and else an error.
+    words = ["--control", "axi-dma", "--user", "memory", "--out", str(tmp_path)]
+    assert main(["svd-softmax", *words]) == 2
+    assert capsys.readouterr().err.startswith("error: Unit svd-softmax must have one stream out")
+    wanted = []
+    monkeypatch.setattr("rtl.generate._generate_all", lambda configs, *rest, **options:
+                        wanted.extend(configs) or [None] * len(configs))
+    assert main(["--bits", "8", *words]) == 0
+    assert "svd-softmax is left out: " in capsys.readouterr().err
+    assert len(wanted) == 8
