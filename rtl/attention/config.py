@@ -155,6 +155,8 @@ class AttentionConfig(UnitConfig):
                                 "engine and grow")
     sets: int = parameter(1, Integer(1, 256), tag="st",
                           help="resident: sets of up to max_keys keys each")
+    heads: int = parameter(1, Integer(1, 256), tag="h",
+                           help="resident: query heads, each with scales of its own at run time")
     window: int = parameter(0, Integer(0, 4096), tag="w",
                             help="resident: positions back from its own, itself included, that a "
                                  "query sees; a set is then a ring. 0 for all")
@@ -269,7 +271,7 @@ class AttentionConfig(UnitConfig):
         regions = self.regions
         self._require("select", self.select == "none", "none for store \"resident\"")
         self._require("reuse", not self.reuse, "false for store \"resident\"", "true")
-        self._require("scales", not self.run_time, "fixed for store \"resident\"")
+        self._require("heads", self.run_time or self.heads == 1, "1 for scales \"fixed\"")
         self._require("lanes", self.lanes & (self.lanes - 1) == 0,
                       "a power of two for store \"resident\"")
         self._require("max_keys", self.max_keys % self.lanes == 0,
@@ -517,7 +519,9 @@ class AttentionConfig(UnitConfig):
         host = self.select == "greedy" and self.sort == "host"
         if self.store == "resident":
             return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
-                    "v": self.value_layout, "o": self.marked_layout}
+                    "v": self.value_layout,
+                    **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
+                    "o": self.marked_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}

@@ -33,7 +33,7 @@ class InputCodes:
         grid = config.grid
         # Unrounded logits are positions already, but for the sign bit.
         self.position = Positions(config, int(grid.factors[1] > 0))
-        self.search = MaximumSearch(grid.bucket_bits, config.lanes, radix=True,
+        self.search = MaximumSearch(grid.bucket_bits, config.summands, radix=True,
                                     relaxed=config.pipeline == "deep")
         self.distance = Distances(config, 0)
         self.sum = _TermSum(config)
@@ -85,12 +85,12 @@ class _TermSum:
 
     def __init__(self, config):
         self.config = config
-        self.latency = AdderTree.stages(config.lanes, levels(config))
+        self.latency = AdderTree.stages(config.summands, levels(config))
 
     def __call__(self, m, beat, codes):
         config = self.config
         largest = config.terms[0]
-        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.lanes,
+        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.summands,
                                                  largest=largest, levels=levels(config))
         for k, distance in enumerate(beat.distances):
             term = Signal(largest.bit_length(), name=f"term_{k}", reset_less=True)

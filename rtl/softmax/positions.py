@@ -31,13 +31,13 @@ class Positions:
     def __call__(self, m, logits, wait):
         """Positions of a beat's ``logits``, and the same positions ``wait`` cycles later.
 
-        ``logits`` is an ArrayLayout(signed(bits), lanes); both results hold a Value of
-        ``grid.position_bits`` bits for each lane.
+        ``logits`` is an ArrayLayout(signed(bits), summands); both results hold a Value of
+        ``grid.position_bits`` bits for each summand.
         """
         config = self.config
         grid = config.grid
         if self.latency:
-            words = Signal(data.ArrayLayout(grid.position_bits, config.lanes), name="positions")
+            words = Signal(data.ArrayLayout(grid.position_bits, config.summands), name="positions")
             m.d.sync += [words[k].eq(self._computed(m, x, k)) for k, x in enumerate(logits)]
             return words, delays(m, words, wait, "positions")[-1]
         # Logits wait as they are: the sign is turned where a LUT takes it in passing.

@@ -65,13 +65,16 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         shape that does not fit, or if there are not as many parameters as sets.
     """
     q, k, v, mask = _check(config, q, k, v, mask)
+    if parameters is not None and not config.run_time:
+        raise ValueError('Parameters of sets need scales "run-time"')
+    if config.store == "resident":
+        given = parameters or config.set_parameters if config.run_time else ()
+        numbers = [resident.Head(one.logit, one.output) for one in
+                   (given if isinstance(given, Sequence) else [given])]
+        return resident.prefill(config, q, k, v, mask, start=start, heads=numbers)
     if config.run_time:
         return _run(config, *_given(config, parameters, math.prod(q.shape[:-2])), q, k, v, mask,
                     start=start)
-    if parameters is not None:
-        raise ValueError('Parameters of sets need scales "run-time"')
-    if config.store == "resident":
-        return resident.prefill(config, q, k, v, mask, start=start)
     limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
               if value is not None}
     return _run(config, config.logit, None if config.reuse else config.output, limits, q, k, v,
