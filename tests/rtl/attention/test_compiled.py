@@ -30,6 +30,8 @@ QUICK = [
     (Attention(reuse=True, dim=4, io_lanes=2, max_keys=11), "core"),
     (Attention(reuse=True, dim=6, io_lanes=6, max_keys=9, maps=4, causal=True, value_scale=0.3),
      "core"),
+    (Attention(datapath="online", dim=6, io_lanes=2, max_keys=23, lanes=3, causal=True,
+               query_scale=0.3, output_scale=0.3), "core"),
 ]
 SLOW = [
     (Attention(dim=4, io_lanes=4, max_keys=1), "core"),
@@ -48,6 +50,8 @@ SLOW = [
                       top_k=5), "core"),
     (Attention.preset("predict", dim=3, io_lanes=1, max_keys=13, predict_lanes=2, causal=True,
                       predictor="sign", rule="top-k", top_k=3), "core"),
+    (Attention.preset("predict", dim=11, io_lanes=1, max_keys=21, predict_lanes=4,
+                      predictor="octave", mean_shift=1), "core"),
     (Attention.preset("predict", dim=9, io_lanes=9, max_keys=13, predict_lanes=1, causal=True,
                       predictor="prefix", prefix_dims=8, rule="top-k", top_k=3, bits=6), "core"),
     (Attention.preset("predict", dim=10, io_lanes=2, max_keys=70, predict_lanes=2, memory="block",
@@ -61,6 +65,11 @@ SLOW = [
     (Attention(reuse=True, dim=1, io_lanes=1, max_keys=1, bits=4, logit_bits=6), "core"),
     (Attention(reuse=True, dim=9, io_lanes=3, max_keys=70, map_queries=4, code_bits=12,
                causal=True, logit_scale=0.25, memory="block"), "core"),
+    (Attention(datapath="online", dim=5, io_lanes=1, max_keys=40, lanes=8, logit_bits=16,
+               logit_scale=2.0 ** -9, term_bits=16, guard_bits=2, out_bits=12,
+               output_scale=2.0 ** -8), "axis"),
+    (Attention.preset("predict", datapath="online", dim=4, io_lanes=4, max_keys=27,
+                      predict_lanes=4), "core"),
     # What takes long to emit, to build or to ask the model for.
     (Attention(dim=64, max_keys=40), "core"),
     (Attention(dim=16, io_lanes=16, max_keys=70, lanes=1, bits=4, query_scale=0.5,
