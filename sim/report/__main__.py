@@ -20,6 +20,7 @@ from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
+from .attention_online import TABLES as ONLINE_TABLES
 from .attention_search import TABLES as SEARCH_TABLES
 from .e2 import TABLES as E2_TABLES
 from .layernorm import TABLES as LAYERNORM_TABLES
@@ -34,7 +35,8 @@ FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/atte
 
 TABLES = {**E2_TABLES, "softmax-family": family,
           "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES, **ACCURACY_TABLES,
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **ACTIVITY_TABLES,
+          **ACCURACY_TABLES,
           **SVD_TABLES, **SVD_ENGINE_TABLES}
 
 
