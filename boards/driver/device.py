@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .packing import Stream, loaded_parameters, packed_mask
+from .packing import Stream, checked_mask, loaded_parameters, packed_mask
 from .registers import Registers
 from .transfer import Rows, TransferError, TransferTimeout, dma, exchange
 from .transport import MemoryTransport, StreamTransport, Transport
@@ -138,7 +138,7 @@ class Device:
         users = {}
         if mask is not None:
             self._require_user("i")
-            mask = np.broadcast_to(np.asarray(mask), x.shape)
+            mask = checked_mask(mask, x.shape)
             users["i"] = packed_mask(mask.reshape(rows.shape[0], -1), self.streams["i"].lanes)
         y = self._rows(rows, users).reshape(x.shape)
         return self._verified(y, verify, x, **({} if mask is None else {"mask": mask}))
@@ -215,7 +215,7 @@ class Device:
         users = {}
         if mask is not None:
             self._require_user("k")
-            mask = np.broadcast_to(np.asarray(mask), k.shape[:-1])
+            mask = checked_mask(mask, k.shape[:-1])
             beats = k.shape[-1] // self.streams["k"].lanes
             users["k"] = np.repeat(mask.reshape(-1, k.shape[-2]), beats, axis=1).astype(np.uint8)
         output = self.streams["o"]

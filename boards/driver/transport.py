@@ -112,5 +112,5 @@ class StreamTransport(abc.ABC):
             If none comes in so many seconds, or one of another length.
         """
 
-    def reset(self) -> None:  # noqa: B027 - there need be nothing between here and the unit
+    def reset(self) -> None:  # noqa: B027 - there may be nothing
         """Drop what is on its way to and from the unit, which is reset by a register."""

@@ -139,6 +139,14 @@ def test_arrays(device, x, kind, message):
         device[0].softmax(x)
 
 
+@pytest.mark.parametrize("mask, kind, message", [
+    (np.zeros((2, 5), int), TypeError, "Mask must be boolean, not int64"),
+    (np.zeros((3, 5), bool), ValueError, r"Mask must fit the shape \(2, 5\), not \(3, 5\)")])
+def test_masks(device, mask, kind, message):
+    with pytest.raises(kind, match=f"^{message}$"):
+        device[0].softmax(logits(2, 5), mask)
+
+
 def test_another_result_than_the_model(device, monkeypatch):
     monkeypatch.setattr(model, "run", lambda config, x: x * 0)
     with pytest.raises(DeviceError, match="^Result must be that of the model, not another in "):
