@@ -34,8 +34,10 @@ def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
     result = np.empty(len(rows.values), np.int64)
     starts = rows.ends - rows.lengths
     for length in np.unique(rows.lengths):
-        place = starts[rows.lengths == length][:, None] + np.arange(length)
-        result[place] = model.run(config, rows.values[place], rows.mask[place])
+        chosen = rows.lengths == length
+        place = starts[chosen][:, None] + np.arange(length)
+        row = {name: values[chosen] for name, values in rows.fields.items()}
+        result[place] = model.run(config, rows.values[place], rows.mask[place], **row)
     return result
 
 
@@ -70,7 +72,7 @@ def _map_number(config: UnitConfig, use: int) -> int:
 def expected_script(config: UnitConfig, script: Script) -> Script:
     """Return a script with what the model says of its queries."""
     sets = resident.ResidentSets(config, config.regions)
-    queries = keys = 0
+    queries = keys = loads = 0
     for operation, number, head, count, offset in script.commands.tolist():
         if operation == Operation.APPEND.value:
             part = slice(keys, keys + count)
@@ -80,6 +82,10 @@ def expected_script(config: UnitConfig, script: Script) -> Script:
         elif operation == Operation.QUERY.value:
             sets.execute(resident.Query(number, script.q[queries:queries + count], offset, head))
             queries += count
+        elif operation == Operation.HEAD.value:
+            words = SetParameters.from_words(config, script.p[loads])
+            sets.execute(resident.SetHead(head, resident.Head(words.logit, words.output)))
+            loads += 1
         else:
             left = count if operation == Operation.TRUNCATE.value else 0
             sets.execute(resident.Truncate(number, left))

@@ -43,7 +43,7 @@ ALLOWED = {
     # Units of softmax come from the registry. Exponentials without a division are no unit.
     "rtl.attention": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                       "rtl.data_sheet", "rtl.parameter", "rtl.softmax.exponentials",
-                      "rtl.softmax.choice"),
+                      "rtl.softmax.choice", "rtl.softmax.grid", "rtl.softmax.positions"),
     "rtl.svd": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                 "rtl.data_sheet", "rtl.parameter", "rtl.softmax.choice"),
     "sim.model": ("rtl.fixed", "rtl.tables", "rtl.config", "rtl.__init__", "sim.data.columns"),

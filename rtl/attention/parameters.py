@@ -19,14 +19,14 @@ from ..stream.credit import Credit
 from ..stream.fifo import Fifo, FifoStorage
 from .vector_beat import VectorLayout
 
-__all__ = ["LimitsLayout", "ParameterIntake", "ScalingLayout", "SetParameters",
+__all__ = ["WORDS", "LimitsLayout", "ParameterIntake", "ScalingLayout", "SetParameters",
            "parameter_format"]
 
 # Sets whose parameters are inside: two in the stores, some in the pipelines, some ahead.
 SETS = 8
 
-# Words of a beat: four of scales, and four more where there is a selection.
 WORD_BITS = 16
+#: Words of a beat: four of scales, and four more where there is a selection.
 WORDS = 4
 
 

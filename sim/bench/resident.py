@@ -40,6 +40,8 @@ class Script:
         Keys and values of all appends.
     mask : bool array (keys,)
         True: the key takes no part.
+    p : int array (loads of heads, words)
+        Beats of parameters.
     y : int array (queries, dim)
         Expected outputs; None, before the model was asked.
     marked : bool array (queries,)
@@ -53,6 +55,7 @@ class Script:
     k: np.ndarray
     v: np.ndarray
     mask: np.ndarray
+    p: np.ndarray
     y: np.ndarray | None = None
     marked: np.ndarray | None = None
     error: bool = False
@@ -110,6 +113,8 @@ def beats_of(config: UnitConfig, script: Script, name: str,
         words = script.words()
         # TLAST of commands says nothing.
         return {"data": words, "last": random.random(len(words)) < 0.5}
+    if name == "p":
+        return {"data": script.p, "last": random.random(len(script.p)) < 0.5}
     size = config.vector_beats
     vectors = script.y if name == "o" else getattr(script, name)
     counts = script.counts(Operation.APPEND if name in "kv" else Operation.QUERY)
@@ -138,13 +143,12 @@ def misplaced(beats: Mapping[str, np.ndarray], size: int) -> Iterator[tuple[str,
     yield "long", long
 
 
-def decoding(script: Script) -> tuple[dict[str, int], int]:
-    """Return how many beats of ``k``, ``v`` and ``q`` the first commands bring, and their number.
-
-    In vectors: those of the first append, and one query.
-    """
-    count = int(script.commands[0, 3])
-    return {"c": 2, "q": 1, "k": count, "v": count}, count
+def decoding(config: UnitConfig, script: Script) -> tuple[dict[str, int], int]:
+    """Return how many beats of each input the commands up to the first query have, and the keys."""
+    commands = 1 + int(np.flatnonzero(script.commands[:, 0] == Operation.QUERY.value)[0])
+    keys, size = int(script.counts(Operation.APPEND)[0]), config.vector_beats
+    counts = {"c": commands, "q": size, "k": keys * size, "v": keys * size, "p": len(script.p)}
+    return {name: counts[name] for name in config.streams if name != "o"}, keys
 
 
 class _Bench(Bench):
@@ -209,23 +213,22 @@ async def latency_of_idle_engine(bench):
     The report's cycles are the latencies' sum.
     """
     config, script = bench.config, bench.job.first
-    beats = {name: bench.beats(name, script) for name in "cqkv"}
-    counts, keys = decoding(script)
+    counts, keys = decoding(config, script)
+    beats = {name: bench.beats(name, script) for name in counts}
     size = config.vector_beats
     output = bench.beats("o", script)
-    parts = [{name: slice(0, count * (1 if name == "c" else size))
-              for name, count in counts.items()},
-             {name: slice(count * (1 if name == "c" else size), None)
-              for name, count in counts.items()}]
+    parts = [{name: slice(0, count) for name, count in counts.items()},
+             {name: slice(count, None) for name, count in counts.items()}]
     sink = Sink(bench.clock, bench.ports["o"])
     for token, part in enumerate(parts):
         # The queries come last, behind all else or beside the last key.
-        sources = {name: Source(bench.clock, bench.ports[name]) for name in "cqkv"}
-        early = "cqkv".replace("q", "") if not token else "c"
-        for names in early, {"q": "q"}.get("q" * (not token), "qkv"):
+        sources = {name: Source(bench.clock, bench.ports[name]) for name in counts}
+        late = ["q"] if not token else ["q", "k", "v"]
+        early = [name for name in counts if name not in late]
+        for names in early, late:
             tasks = [cocotb.start_soon(sources[name].run(beats[name][part[name]]))
                      for name in names]
-            if names == early:
+            if names is early:
                 for task in tasks:
                     await task
                 for _ in range(16):
@@ -235,8 +238,7 @@ async def latency_of_idle_engine(bench):
             await task
         require(sink.beats[-size:] == output[token * size:(token + 1) * size],
                 f"output {token} is wrong")
-        latency = sink.cycles[-size] - max(source.accepted[-1] for name, source in sources.items()
-                                           if name in ("q" if not token else "qkv"))
+        latency = sink.cycles[-size] - max(sources[name].accepted[-1] for name in late)
         bench.report["cycles"] += latency
         expected = (config.query_latency(keys + token) + token
                     + bench.job.latency - config.latency)

@@ -92,19 +92,16 @@ class ResidentComparison(Comparison):
     def latency_of_idle_engine(self) -> None:
         """A query comes in time behind its last beat; a decoded token a cycle later than that."""
         config, script = self.config, self.job.first
-        beats = {name: self.beats(name, script) for name in "cqkv"}
-        counts, keys = decoding(script)
+        counts, keys = decoding(config, script)
+        beats = {name: self.beats(name, script) for name in counts}
         size = config.vector_beats
         output = self.beats("o", script)
-        first = True
         for token in range(len(script.y)):
-            part = {name: slice(count * (1 if name == "c" else size) * token,
-                                None if token else count * (1 if name == "c" else size))
-                    for name, count in counts.items()}
-            own = {name: beats[name][part[name]] for name in "cqkv"}
+            own = {name: beats[name][count:] if token else beats[name][:count]
+                   for name, count in counts.items()}
             none = {name: each[:0] for name, each in own.items()}
-            late = "q" if first else "qkv"
-            early = {name: own[name] if name not in late else none[name] for name in "cqkv"}
+            late = ("q", "k", "v") if token else ("q",)
+            early = {name: own[name] if name not in late else none[name] for name in counts}
             unsent = self.transfer(early, 0).unsent
             require(not any(unsent.values()), "what comes early is not taken")
             result = self.transfer({**none, **{name: own[name] for name in late}}, size)
@@ -116,7 +113,6 @@ class ResidentComparison(Comparison):
             require(latency == expected, f"latency with {keys + token} keys is {latency} instead "
                                          f"of {expected}")
             self.outputs += config.dim
-            first = False
 
     def commands_with_gaps(self) -> None:
         """Gaps at every input: exact."""

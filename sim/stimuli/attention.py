@@ -44,8 +44,8 @@ COMMANDS = 8
 SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12), "lanes": Integer(1, 4),
          "predict_lanes": Choice((1, 2, 4, 8)), "scan_lanes": Choice((2, 4, 8)),
          "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8), "sets": Integer(1, 4),
-         "window": Integer(0, 9), "sinks": Integer(0, 5), "chunk": Integer(1, 7),
-         "position_bits": Integer(10, 16)}
+         "heads": Integer(1, 3), "window": Integer(0, 9), "sinks": Integer(0, 5),
+         "chunk": Integer(1, 7), "position_bits": Integer(10, 16)}
 
 
 # Provider
@@ -82,7 +82,8 @@ def random_parameters(cls: type[AttentionConfig], random: np.random.Generator,
                       bounds: Mapping[str, object]) -> dict[str, object]:
     """Return a random set of parameters, those of what is not in use as well."""
     return draw.parameters(cls, random, bounds=bounds, narrow=_narrowed,
-                           first=("select", "reuse", "store", "lanes", "window", "sinks", "chunk"))
+                           first=("select", "reuse", "store", "scales", "lanes", "window", "sinks",
+                                  "chunk"))
 
 
 def _narrowed(name: str, kind: object, values: dict) -> object:
@@ -93,6 +94,9 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only("sets")
     if name == "lanes" and (values["reuse"] or values["select"] != "none"):
         return draw.Only(1)
+    if name == "datapath" and (values["reuse"] or values["store"] != "sets"
+                               or values["scales"] != "fixed" or values["logit_scale"] > 16):
+        return draw.Only("two-pass")
     if values.get("store") == "resident":
         return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
@@ -112,8 +116,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
 
 def _of_resident(name: str, kind: object, values: dict) -> object:
     """Kind of a parameter of an engine with resident sets."""
-    if name == "scales":
-        return draw.Only("fixed")
+    if name == "heads" and values["scales"] == "fixed":
+        return draw.Only(1)
     if name == "lanes":
         return Choice(tuple(1 << n for n in range(7) if kind.low <= 1 << n <= kind.high))
     if name == "sinks" and not values["window"]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rtl.attention import AttentionConfig
+from rtl.attention.parameters import WORDS, SetParameters
 from rtl.attention.resident.layouts import Operation
+from rtl.fixed import Scaling, signed_range
 
 from ..bench.resident import Script
 
@@ -14,19 +16,49 @@ __all__ = ["decode_script", "first_script", "random_script", "script_of"]
 Command = tuple[Operation, int, int, int]
 """Operation, set, count and offset."""
 
+# Of a hundred queries with scales at run time, those whose head gets others before.
+CHANGED = 20
+
 
 def script_of(config: AttentionConfig, random: np.random.Generator, commands: list[Command]
               ) -> Script:
     """Return commands with random vectors."""
-    rows = [(operation.value, number, 0, count, offset % (1 << config.position_bits))
-            for operation, number, count, offset in commands]
+    rows = []
+    if config.run_time:
+        rows += [(Operation.HEAD.value, 0, head, 0, 0) for head in range(config.heads)]
+    for operation, number, count, offset in commands:
+        head = int(random.integers(config.heads))
+        if config.run_time and operation is Operation.QUERY and random.random() < CHANGED / 100:
+            # Parameters that change between two packets, of their head or of another one.
+            rows.append((Operation.HEAD.value, 0, int(random.integers(config.heads)), 0, 0))
+        rows.append((operation.value, number, head * (operation is Operation.QUERY), count,
+                     offset % (1 << config.position_bits)))
+    loaded = sum(row[0] == Operation.HEAD.value for row in rows)
+    p = [_parameters(config, random).words for _ in range(loaded)]
     keys, queries = (sum(count for operation, _, count, _ in commands if operation == kind)
                      for kind in (Operation.APPEND, Operation.QUERY))
     low, high = config.element_range
     q, k, v = (random.integers(low, high + 1, (count, config.dim))
                for count in (queries, keys, keys))
     return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
-                  random.random(keys) < random.choice([0, 0.2, 0.9]))
+                  random.random(keys) < random.choice([0, 0.2, 0.9]),
+                  np.array(p, np.int64).reshape(-1, WORDS))
+
+
+def _parameters(config: AttentionConfig, random: np.random.Generator) -> SetParameters:
+    """Parameters near those of the configuration, some of any size."""
+    low, high = signed_range(config.logit_bits)
+    usual = config.set_parameters
+    if random.random() < 0.2:
+        return SetParameters(
+            Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64)),
+                    int(random.integers(low, high + 1))),
+            Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64))))
+    near = [max(scale.multiplier - int(random.integers(1 + scale.multiplier // 2)), 1)
+            for scale in (usual.logit, usual.output)]
+    return SetParameters(
+        Scaling(near[0], usual.logit.shift, int(random.integers(low // 8, high // 8 + 1))),
+        Scaling(near[1], usual.output.shift))
 
 
 def first_script(config: AttentionConfig, random: np.random.Generator) -> Script:

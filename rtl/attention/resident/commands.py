@@ -64,6 +64,8 @@ class CommandSequencer(wiring.Component):
         Memory of the sets.
     heads : int
         Number of query heads.
+    loads_heads : bool
+        Whether heads have parameters, which come by a command.
 
     Members
     -------
@@ -76,7 +78,13 @@ class CommandSequencer(wiring.Component):
     packets : Out(stream.Signature(PacketLayout(regions)))
         Packets of queries.
     head : Out(range(heads))
-        Head of the packet.
+        Head of the packet, or of the parameters.
+    known : Out(1)
+        The head is there.
+    load : Out(1)
+        Parameters of that head are asked for.
+    loaded : In(1)
+        They have come.
     done : In(1)
         Pulses when all that a packet needs was read.
     idle : In(1)
@@ -101,16 +109,20 @@ class CommandSequencer(wiring.Component):
         Pulses when a command names a set or a head that is not there.
     """
 
+    #: Packets on their way at most, and one.
+    PACKETS = 32
     #: Width of the number of a packet: twice as many are told apart as are on their way.
-    TICKET_BITS = 7
+    TICKET_BITS = 6
 
-    def __init__(self, regions, heads=1):
+    def __init__(self, regions, heads=1, loads_heads=False):
         self.regions = regions
         self.heads = heads
+        self.loads_heads = loads_heads
         load = stream.Signature(LoadLayout(regions))
         super().__init__({
             "i": In(stream.Signature(CommandLayout())), "keys": Out(load), "values": Out(load),
             "packets": Out(stream.Signature(PacketLayout(regions))), "head": Out(range(heads)),
+            "known": Out(1), "load": Out(1), "loaded": In(1),
             "done": In(1), "idle": In(1), "waiting": In(1),
             "loading": In(range(regions.sets)), "limit": Out(position_shape(regions)),
             "asking": In(range(regions.sets)), "left": Out(position_shape(regions)),
@@ -132,12 +144,12 @@ class CommandSequencer(wiring.Component):
 
         # Command, then the state that it finds, then the numbers that follow.
         command, state, new = Signal(COMMAND), Signal(layout), Signal(layout)
-        base, there, known = Signal(range(regions.sets * regions.words)), Signal(), Signal()
+        base, there, known = Signal(range(regions.sets * regions.words)), Signal(), self.known
         clearing = Signal(range(regions.sets))
         m.d.comb += [read.addr.eq(command.set), write.addr.eq(command.set), write.data.eq(new)]
 
         issued, done = Signal(self.TICKET_BITS), Signal(self.TICKET_BITS)
-        most = (1 << (self.TICKET_BITS - 1)) - 1
+        most = self.PACKETS - 1
         under_way, last = Signal(self.TICKET_BITS), Signal(self.TICKET_BITS)
         full, busy = Signal(), Signal()
         m.d.comb += [under_way.eq(issued - done), last.eq(issued - state.ticket),
@@ -171,6 +183,8 @@ class CommandSequencer(wiring.Component):
                         m.next = "query"
                     with m.Case(Operation.APPEND):
                         m.next = "append"
+                    with m.Case(Operation.HEAD):
+                        m.next = "head"
                     with m.Default():
                         m.next = "truncate"
             with m.State("query"):
@@ -201,6 +215,15 @@ class CommandSequencer(wiring.Component):
             with m.State("start"):
                 # Queries that follow must not find what had come before the truncation.
                 with m.If(~self.waiting):
+                    m.next = "take"
+            with m.State("head"):
+                if self.loads_heads:
+                    m.d.comb += self.load.eq(1)
+                    with m.If(self.loaded):
+                        m.d.comb += self.unknown.eq(~known)
+                        m.next = "take"
+                else:
+                    m.d.comb += self.unknown.eq(1)
                     m.next = "take"
             with m.State("truncate"):
                 m.d.comb += [new.eq(Mux(goes, cut, state)), new.refused.eq(0),

@@ -18,6 +18,7 @@ from ..dot_array import DotArray
 from ..engine import tail_of
 from ..query_intake import QueryIntake
 from .commands import CommandSequencer
+from .heads import HeadParameters
 from .layouts import PacketLayout
 from .marks import MarkedOutput
 from .rows import VisibleRows
@@ -57,6 +58,9 @@ class ResidentAttention(wiring.Component):
         Keys.
     v : In(stream.Signature(config.value_layout))
         Values.
+    p : In(stream.Signature(ParameterIntake.layout(config)))
+        Parameters of heads, one beat for each command that loads some. Only with scales at run
+        time.
     o : Out(stream.Signature(config.marked_layout))
         One vector a query, ``last`` in the last beat of a packet; ``use`` is 1 for an answer that
         failed, which is 0.
@@ -82,7 +86,7 @@ class ResidentAttention(wiring.Component):
         m = Module()
         config, regions = self.config, self.config.regions
         beats = config.vector_beats
-        m.submodules.commands = commands = CommandSequencer(regions)
+        m.submodules.commands = commands = CommandSequencer(regions, config.heads, config.run_time)
         m.submodules.keys = keys = ResidentStore(config.key_layout, beats, regions,
                                                  memory=config.memory)
         m.submodules.values = values = ResidentStore(config.value_layout, beats, regions,
@@ -129,6 +133,14 @@ class ResidentAttention(wiring.Component):
             commands.idle.eq(keys.idle & values.idle),
             commands.waiting.eq(keys.waiting | values.waiting), commands.done.eq(tail.release),
         ]
+        if config.run_time:
+            m.submodules.heads = heads = HeadParameters(config, commands.PACKETS)
+            connect(m, flipped(self.p), heads.i)
+            connect(m, heads.logit, dots.scaling)
+            connect(m, heads.output, tail.scaling)
+            m.d.comb += [heads.head.eq(commands.head), heads.keep.eq(commands.known),
+                         heads.load.eq(commands.load), commands.loaded.eq(heads.loaded),
+                         heads.accept.eq(packets.push)]
         with m.If(Cat(commands.refused, commands.unknown, keys.broken, values.broken,
                       intake.broken, tail.error).any()):
             m.d.sync += self.error.eq(1)

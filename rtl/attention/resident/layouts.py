@@ -9,7 +9,7 @@ from .positions import position_shape
 __all__ = ["COMMAND", "CommandLayout", "LoadLayout", "Operation", "PacketLayout"]
 
 
-class Operation(enum.Enum, shape=unsigned(2)):
+class Operation(enum.Enum, shape=unsigned(3)):
     """What a command asks for."""
 
     #: ``count`` queries of head ``head`` come, the first of them at position ``offset``.
@@ -21,11 +21,13 @@ class Operation(enum.Enum, shape=unsigned(2)):
     TRUNCATE = 2
     #: The same with a count of 0.
     FREE = 3
+    #: Parameters of head ``head`` come, for queries that are accepted later.
+    HEAD = 4
 
 
 #: Fields of a command, in the order of its bits.
 COMMAND = data.StructLayout({
-    "operation": Operation, "abort": unsigned(1), "spare": unsigned(5), "head": unsigned(8),
+    "operation": Operation, "abort": unsigned(1), "spare": unsigned(4), "head": unsigned(8),
     "set": unsigned(16), "count": unsigned(16), "offset": unsigned(16)})
 
 

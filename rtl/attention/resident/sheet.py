@@ -1,6 +1,7 @@
 """What an engine with resident sets says of its streams."""
 
 from ...data_sheet import DataSheet, Format
+from ..parameters import parameter_format
 
 __all__ = ["sheet_of"]
 
@@ -13,16 +14,21 @@ def sheet_of(config):
     past = "" if not regions.window else \
         f", the {regions.window} latest ones" + (f" and the {regions.sinks} first"
                                                  if regions.sinks else "")
+    # With scales at run time a step is worth what the head says.
+    scales = {name: None if config.run_time else getattr(config, f"{name}_scale")
+              for name in ("query", "key", "value", "output")}
+    formats = {
+        "c": Format("word of a command; word 0: operation in bits 2..0 (0 query, 1 append, 2 "
+                    "truncate, 3 free, 4 parameters of a head), abort in bit 3, head in bits "
+                    "15..8, set in bits 31..16; word 1: count in bits 15..0, offset in bits "
+                    "31..16", None, "command", 2, 2, 2),
+        "q": Format("element of a query", scales["query"], **vectors),
+        "k": Format("element of a key", scales["key"], **vectors),
+        "v": Format("element of a value", scales["value"], **vectors),
+        "p": parameter_format(config),
+        "o": Format("element of an output", scales["output"], **vectors)}
     return DataSheet(
-        formats={
-            "c": Format("word of a command; word 0: operation in bits 1..0 (0 query, 1 append, "
-                        "2 truncate, 3 free), abort in bit 2, head in bits 15..8, set in bits "
-                        "31..16; word 1: count in bits 15..0, offset in bits 31..16",
-                        None, "command", 2, 2, 2),
-            "q": Format("element of a query", config.query_scale, **vectors),
-            "k": Format("element of a key", config.key_scale, **vectors),
-            "v": Format("element of a value", config.value_scale, **vectors),
-            "o": Format("element of an output", config.output_scale, **vectors)},
+        formats={name: formats[name] for name in config.streams},
         framing=f"A vector is {config.dim} elements in {config.vector_beats} beats, element 0 in "
                 "lane 0 of the first one. A command is one beat; append brings count keys and "
                 "count values, query count queries, the first at position offset, each with TLAST "

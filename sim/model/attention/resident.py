@@ -18,12 +18,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rtl.config import UnitConfig
-from rtl.fixed import Requantiser, clip, signed_range
+from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from .products import products
 
-__all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "Truncate", "Values",
+__all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
+           "Values",
            "prefill", "run"]
 
 # Dot products that are worked on at a time.
@@ -36,17 +37,30 @@ class Head:
 
     Attributes
     ----------
-    logit : Requantiser
-        From dot products to logits, before the offset.
-    output : Requantiser
+    logit : Requantiser or Scaling
+        From dot products to logits; the offset of a scaling is in logit steps.
+    output : Requantiser or Scaling
         From weighted sums to outputs.
-    offset : int
-        Added to the logit, in its steps, before it saturates.
     """
 
-    logit: Requantiser
-    output: Requantiser
-    offset: int = 0
+    logit: Requantiser | Scaling
+    output: Requantiser | Scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class SetHead:
+    """Numbers of a head, for queries that follow.
+
+    Attributes
+    ----------
+    head : int
+        Number of the head.
+    numbers : Head
+        Its numbers.
+    """
+
+    head: int
+    numbers: Head
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,7 +132,7 @@ class Query:
     head: int = 0
 
 
-Command = Append | Values | Truncate | Query
+Command = Append | Values | Truncate | Query | SetHead
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,17 +170,17 @@ def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     """Return the outputs (..., queries, dim) of sets that come whole and hold all of their keys.
 
     ``k`` and ``v`` have the shape (..., keys, dim), ``mask`` (..., keys); the queries are at the
-    positions from ``start`` on. With ``heads`` the third axis from the end is theirs.
+    positions from ``start`` on. With ``heads`` these are the numbers of the sets, in turn.
     """
     regions, keys = config.regions, k.shape[-2]
     lanes = regions.lanes
     regions = dataclasses.replace(
         regions, sets=1, capacity=regions.sink_keys + -(-keys // lanes) * lanes)
     result = np.empty(q.shape, np.int32)
-    for place in np.ndindex(q.shape[:-2]):
-        sets = ResidentSets(config, regions, heads)
+    for number, place in enumerate(np.ndindex(q.shape[:-2])):
+        sets = ResidentSets(config, regions, [heads[number % len(heads)]] if heads else None)
         sets.execute(Append(0, k[place], v[place], None if mask is None else mask[place]))
-        sets.execute(Query(0, q[place], start, place[-1] if heads else 0))
+        sets.execute(Query(0, q[place], start))
         result[place] = sets.answers[0].y
     return result
 
@@ -181,7 +195,7 @@ class ResidentSets:
     regions : Regions
         The memory, and what a query sees.
     heads : sequence of Head or None
-        Numbers of each head; by default one head with those of ``config``.
+        Numbers of each head; by default those of ``config``.
 
     Attributes
     ----------
@@ -194,7 +208,7 @@ class ResidentSets:
     def __init__(self, config: UnitConfig, regions: object,
                  heads: Sequence[Head] | None = None) -> None:
         self.config, self.regions = config, regions
-        self.heads = list(heads or [Head(config.logit, config.output)])
+        self.heads = list(heads or [Head(config.logit, config.output)] * config.heads)
         self.answers: list[Answer] = []
         self.error = False
         self._sets = [_Set(config, regions) for _ in range(regions.sets)]
@@ -212,6 +226,11 @@ class ResidentSets:
             self._arrive()
         elif isinstance(command, Append):
             self._append(command)
+        elif isinstance(command, SetHead):
+            there = 0 <= command.head < len(self.heads)
+            self.error |= not there
+            if there:
+                self.heads[command.head] = command.numbers
         elif isinstance(command, Truncate):
             if self._is_there(command.set):
                 self._sets[command.set].truncate(command.keys, command.abort)
@@ -369,7 +388,7 @@ class _Set:
         config = self.config
         low, high = config.dot_range
         dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
-        x = clip(_rounded(head.logit, dots) + head.offset, *signed_range(config.logit_bits))
+        x = _scaled(head.logit, dots, config.logit_bits)
         width = min(x.shape[1], self.regions.row_keys)
         # What lies behind a row that is too long is gone, and the answer marked.
         w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width])
@@ -377,12 +396,14 @@ class _Set:
         row, column = np.nonzero(~hidden[:, :width])
         spread[row, address[row, column]] = w[row, column]
         most = int(spread.sum(axis=1).max(initial=0)) * -config.element_range[0]
-        return head.output(products(spread, self.v, most))
+        sums = products(spread, self.v, most)
+        if config.run_time:
+            sums = clip(sums, *signed_range(config.sum_window))
+        return _scaled(head.output, sums, config.out_bits)
 
 
-def _rounded(requantiser, x):
-    """``x`` in steps of the result, before it saturates."""
-    return (x * requantiser.multiplier + requantiser.half) >> requantiser.shift
+def _scaled(rule, x, bits):
+    return requantised(x, rule.multiplier, rule.shift, bits, getattr(rule, "offset", 0))
 
 
 def _checked(config, name, x):

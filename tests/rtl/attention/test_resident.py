@@ -29,7 +29,10 @@ WRAPS = resident(dim=3, io_lanes=1, max_keys=12, lanes=2, causal=True, window=4,
                  chunk=5, position_bits=8)
 ALL_SEEN = resident(dim=4, io_lanes=4, max_keys=16, lanes=4, sets=2)
 
-QUICK = [(PLAIN, "core"), (RING, "axis"), (WRAPS, "core")]
+GROUPED = resident(dim=4, io_lanes=2, max_keys=16, lanes=2, sets=2, heads=3, causal=True,
+                   scales="run-time")
+
+QUICK = [(GROUPED, "core"), (PLAIN, "core"), (RING, "axis"), (WRAPS, "core")]
 SLOW = [(ALL_SEEN, "axis"),
         (resident(dim=1, io_lanes=1, max_keys=1, sets=3), "core"),
         (resident(dim=4, io_lanes=2, max_keys=16, lanes=2, window=3, sinks=1, chunk=8), "core"),
@@ -83,6 +86,7 @@ def test_in_cocotb(config, ports, simulator, tmp_path, store, require_simulator)
     ("position_bits must be at least 9", {"max_keys": 40, "position_bits": 8}),
     ("select must be none", {"select": "predict"}),
     ("reuse must be false", {"reuse": True}),
+    ("heads must be 1 for scales \"fixed\"", {"heads": 2}),
 ])
 def test_refusals(text, parameters):
     with pytest.raises(ConfigError, match=text):

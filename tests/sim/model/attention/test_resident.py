@@ -5,7 +5,7 @@ import pytest
 
 from rtl import unit
 from rtl.attention.resident.regions import Regions
-from rtl.fixed import Requantiser
+from rtl.fixed import Scaling
 from sim import model
 from sim.model.attention.resident import (
     Append,
@@ -47,12 +47,15 @@ def plain(config, regions, head, q, place, k, v, mask):
         there = j in visible and not mask[j]
         hidden.append(not there)
         dot = sum(int(a) * int(b) for a, b in zip(q, k[j], strict=True)) if there else 0
-        x = (dot * head.logit.multiplier + head.logit.half) >> head.logit.shift
-        logits.append(min(max(x + head.offset, low), high))
+        half = (1 << head.logit.shift) >> 1
+        x = (dot * head.logit.multiplier + half) >> head.logit.shift
+        logits.append(min(max(x + getattr(head.logit, "offset", 0), low), high))
     w = model.run(config.softmax_config, np.array(logits), np.array(hidden))
     sums = [sum(int(w[place]) * int(v[j][d]) for place, j in enumerate(row) if not hidden[place])
             for d in range(DIM)]
-    return [head.output(total) for total in sums]
+    half = (1 << head.output.shift) >> 1
+    return [min(max((total * head.output.multiplier + half) >> head.output.shift, -128), 127)
+            for total in sums]
 
 
 CASES = {
@@ -75,8 +78,7 @@ def test_by_definition(name):
     regions = CASES[name]
     rng = np.random.default_rng(1)
     config = engine(regions)
-    heads = [Head(config.logit, config.output), Head(Requantiser(1357, 15, 10), Requantiser(
-        3, 13, 8), -17)]
+    heads = [Head(config.logit, config.output), Head(Scaling(1357, 15, -17), Scaling(3, 13))]
     sets = ResidentSets(config, Regions(**{**vars(regions), "sets": 2}), heads)
     history = [[np.zeros((0, DIM), int), np.zeros((0, DIM), int), np.zeros(0, bool)]
                for _ in range(2)]
