@@ -46,11 +46,14 @@ class Ecp5Board(Board):
         Resource of two LEDs at least.
     baud : int
         Bits per second of the line.
+    high : tuple of (str, str)
+        Resources and their signals that are driven high.
     """
 
     uart: str = "uart"
     leds: str = "led"
     baud: int = 1_000_000
+    high: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,8 @@ class DataSheet:
         Beats, or what is computed from them, per cycle.
     ports : dict of str to str
         What each port that belongs to no stream is.
+    row : dict of str to str
+        What each parameter of a row is that its first beat brings.
     """
 
     formats: Mapping[str, Format]
@@ -63,3 +65,4 @@ class DataSheet:
     throughput: str = "one beat per cycle, in and out at the same time"
     ports: Mapping[str, str] = dataclasses.field(default_factory=lambda: {
         "error": "sticky until reset: a row was too long, or its keep malformed"})
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict)

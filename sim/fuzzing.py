@@ -33,6 +33,7 @@ from . import model
 from .shrinking import SECONDS, difference, shrink
 from .stimuli import svd
 from .stimuli.provider import provider
+from .stimuli.row_fields import random_fields
 from .tasks import prepare_worker, told
 
 __all__ = ["FuzzTask", "Fuzzed", "command", "failure_of", "fuzz", "load", "parameter_sets",
@@ -161,7 +162,10 @@ def _wrong_outputs(config: UnitConfig) -> str:
     if config.latency < 1 or not config.output_scale > 0:
         return f"its latency is {config.latency}, its output scale {config.output_scale}"
     for inputs, mask in _inputs(config):
-        y = model.run(config, *inputs) if mask is None else model.run(config, *inputs, mask=mask)
+        row = {}
+        if getattr(config, "row_fields", {}):
+            row = random_fields(config, len(inputs[0]), np.random.default_rng(1))
+        y = model.run(config, *inputs, **row, **({} if mask is None else {"mask": mask}))
         if y.shape != inputs[0].shape:
             return f"outputs have the shape {y.shape} instead of {inputs[0].shape}"
         if (y < low).any() or (y > high).any():

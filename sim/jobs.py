@@ -34,8 +34,10 @@ def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
     result = np.empty(len(rows.values), np.int64)
     starts = rows.ends - rows.lengths
     for length in np.unique(rows.lengths):
-        place = starts[rows.lengths == length][:, None] + np.arange(length)
-        result[place] = model.run(config, rows.values[place], rows.mask[place])
+        chosen = rows.lengths == length
+        place = starts[chosen][:, None] + np.arange(length)
+        row = {name: values[chosen] for name, values in rows.fields.items()}
+        result[place] = model.run(config, rows.values[place], rows.mask[place], **row)
     return result
 
 

@@ -30,7 +30,7 @@ def components(module):
 
 def members(cls):
     """Lines of the section ``Members`` that introduce members, or None without a section."""
-    section = re.search(r"^Members\n-+\n(.*?)(?=\n\n\S+.*\n-+\n|\Z)",
+    section = re.search(r"^Members\n-+(?:\n|\Z)(.*?)(?=\n\n\S+.*\n-+\n|\Z)",
                         inspect.cleandoc(cls.__doc__ or ""), re.MULTILINE | re.DOTALL)
     return section and [line for line in section[1].splitlines()
                         if line and not line.startswith(" ")]

@@ -43,7 +43,7 @@ ALLOWED = {
     # Units of softmax come from the registry. Exponentials without a division are no unit.
     "rtl.attention": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                       "rtl.data_sheet", "rtl.parameter", "rtl.softmax.exponentials",
-                      "rtl.softmax.choice"),
+                      "rtl.softmax.choice", "rtl.softmax.grid", "rtl.softmax.positions"),
     "rtl.svd": ("rtl.stream", "rtl.blocks", "rtl.fixed", "rtl.tables", "rtl.config",
                 "rtl.data_sheet", "rtl.parameter", "rtl.softmax.choice"),
     "sim.model": ("rtl.fixed", "rtl.tables", "rtl.config", "rtl.__init__", "sim.data.columns"),
@@ -188,9 +188,7 @@ def classes():
                  *pkgutil.walk_packages(boards.__path__, "boards.")):
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            # Of the boards the hardware only: the driver is software.
-            if inspect.isclass(cls) and cls.__module__ == info.name and (
-                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
+            if inspect.isclass(cls) and cls.__module__ == info.name:
                 yield cls
 
 

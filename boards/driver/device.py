@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .packing import Stream, loaded_parameters, packed_mask
+from .packing import Stream, checked_mask, loaded_parameters, packed_mask
 from .registers import Registers
 from .transfer import Rows, TransferError, TransferTimeout, dma, exchange
 from .transport import MemoryTransport, StreamTransport, Transport
@@ -138,7 +138,7 @@ class Device:
         users = {}
         if mask is not None:
             self._require_user("i")
-            mask = np.broadcast_to(np.asarray(mask), x.shape)
+            mask = checked_mask(mask, x.shape)
             users["i"] = packed_mask(mask.reshape(rows.shape[0], -1), self.streams["i"].lanes)
         y = self._rows(rows, users).reshape(x.shape)
         return self._verified(y, verify, x, **({} if mask is None else {"mask": mask}))
@@ -200,6 +200,9 @@ class Device:
             Weighted sums of the values.
         """
         self._require("attention")
+        if (store := self.manifest["parameters"].get("store")) == "resident":
+            raise DeviceError(f"Parameter store must be another than {store}: its sets are driven "
+                              "by commands, which send() takes")
         q, k, v = map(np.asarray, (q, k, v))
         self._check_sets(q, k, v)
         inputs = {"k": self.streams["k"].rows(k, 2), "v": self.streams["v"].rows(v, 2),
@@ -212,7 +215,7 @@ class Device:
         users = {}
         if mask is not None:
             self._require_user("k")
-            mask = np.broadcast_to(np.asarray(mask), k.shape[:-1])
+            mask = checked_mask(mask, k.shape[:-1])
             beats = k.shape[-1] // self.streams["k"].lanes
             users["k"] = np.repeat(mask.reshape(-1, k.shape[-2]), beats, axis=1).astype(np.uint8)
         output = self.streams["o"]
@@ -222,6 +225,25 @@ class Device:
         # The model takes a set at a time.
         expected = self._model(verify, q, k, v, mask)
         return self._compared(y, expected)
+
+    def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
+        """Send packets into a stream, and wait until the unit has taken them.
+
+        For what is loaded by itself, such as parameters at run time.
+
+        Parameters
+        ----------
+        stream : str
+            A stream of the unit.
+        x : array of integers
+            Elements; the last ``axes`` axes are a packet each.
+        axes : int
+            Axes of a packet.
+        """
+        inputs = [name for name in self.streams if name != "o"]
+        if stream not in inputs:
+            raise ValueError(f"Stream must be one of {', '.join(inputs)}, not {stream!r}")
+        self._transfer({stream: self.streams[stream].rows(np.asarray(x), axes)}, {}, None)
 
     def _check_sets(self, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
         parameters = self.manifest["parameters"]

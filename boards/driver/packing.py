@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["Stream", "loaded_parameters", "packed_mask"]
+__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_mask"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +89,20 @@ class Stream:
                                                 else np.int64)
 
 
+def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask of booleans, broadcast to a shape."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(f"Mask must be boolean, not {mask.dtype}")
+    try:
+        return np.broadcast_to(mask, shape)
+    except ValueError:
+        raise ValueError(f"Mask must fit the shape {shape}, not {mask.shape}") from None
+
+
 def packed_mask(mask: np.ndarray, lanes: int) -> np.ndarray:
     """Words of TUSER, shape (rows, bytes), of a mask of shape (rows, length): a bit a lane."""
     rows, length = mask.shape
-    if mask.dtype != bool:
-        raise TypeError(f"Mask must be boolean, not {mask.dtype}")
     beats = -(-length // lanes)
     padded = np.zeros((rows, beats * lanes), bool)
     padded[:, :length] = mask

@@ -14,7 +14,7 @@ from rtl.bus import AxiStream, DmaUnit
 from rtl.emit.manifest import manifest
 
 from .memory_port import OUTPUTS, SAMPLED, MemoryPort
-from .transport import Buffer, MemoryTransport, TransportError
+from .transport import Buffer, MemoryTransport, Transport, TransportError
 
 __all__ = ["Simulation"]
 
@@ -27,7 +27,7 @@ PERIOD = 1e-8
 COUNTED = 1e-4
 
 
-class Simulation(MemoryTransport):
+class Simulation(Transport, MemoryTransport):
     """A unit with registers and DMA, cycle by cycle, at some thousand cycles a second.
 
     Parameters

@@ -76,23 +76,23 @@ class Transport(abc.ABC):
         self.close()
 
 
-class MemoryTransport(Transport):
-    """A device with DMA channels: data goes through memory."""
+class MemoryTransport(abc.ABC):
+    """What a :class:`Transport` to a device with DMA channels is, too: data goes through memory."""
 
     @property
     @abc.abstractmethod
     def memory(self) -> Buffer:
         """Memory for DMA; one driver at a time uses it."""
 
-    def flush(self, offset: int, size: int) -> None:
+    def flush(self, offset: int, size: int) -> None:  # noqa: B027 - there may be no cache
         """Hand bytes of the memory over to the device, after the processor wrote them."""
 
-    def invalidate(self, offset: int, size: int) -> None:
+    def invalidate(self, offset: int, size: int) -> None:  # noqa: B027 - as before
         """Take bytes of the memory back, before the processor reads what the device wrote."""
 
 
-class StreamTransport(Transport):
-    """A device whose streams are reached one packet at a time, as by a serial line."""
+class StreamTransport(abc.ABC):
+    """What a :class:`Transport` to a device without memory is, too: packets, one at a time."""
 
     @abc.abstractmethod
     def send(self, stream: str, packet: bytes, user: bytes | None = None) -> None:
@@ -112,5 +112,5 @@ class StreamTransport(Transport):
             If none comes in so many seconds, or one of another length.
         """
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027 - there may be nothing
         """Drop what is on its way to and from the unit, which is reset by a register."""

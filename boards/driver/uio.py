@@ -10,7 +10,7 @@ import pathlib
 import select
 import struct
 
-from .transport import Buffer, MemoryTransport, TransportError
+from .transport import Buffer, MemoryTransport, Transport, TransportError
 
 __all__ = ["Uio"]
 
@@ -21,7 +21,7 @@ WINDOW = 4096
 _BIDIRECTIONAL = 0
 
 
-class Uio(MemoryTransport):
+class Uio(Transport, MemoryTransport):
     """Registers of ``/dev/<uio>``, memory of ``/dev/<dma>``.
 
     The HP ports of a Zynq-7000 are not coherent with the caches: u-dma-buf cleans and invalidates
@@ -61,7 +61,7 @@ class Uio(MemoryTransport):
 
     def _open(self, path: pathlib.Path) -> int:
         try:
-            file = os.open(path, os.O_RDWR | os.O_SYNC)
+            file = os.open(path, os.O_RDWR)
         except OSError as error:
             hint = {errno.ENOENT: "; is the device-tree overlay applied?",
                     errno.EACCES: "; run as root, or allow it by a udev rule"}

@@ -31,6 +31,10 @@ class Top(Elaboratable):
         blink, error = (io.Buffer("o", platform.request(self._board.leds, n, dir="-"))
                         for n in range(2))
         m.submodules.blink, m.submodules.error = blink, error
+        for name, signal in self._board.high:
+            port = getattr(platform.request(name, 0, dir="-"), signal)
+            m.submodules[f"{name}_{signal}"] = buffer = io.Buffer("o", port)
+            m.d.comb += buffer.o.eq(1)
         counter = Signal(range(int(platform.default_clk_frequency)))
         m.d.sync += counter.eq(counter + 1)
         m.d.comb += blink.o.eq(counter[-1])

@@ -36,14 +36,17 @@ import binascii
 import enum
 from collections.abc import Iterator
 
-__all__ = ["ESCAPE", "FLAG", "INVERT", "LIMIT", "VERSION", "Deframer", "Operation", "Status",
-           "beat_bytes", "frame"]
+__all__ = ["ESCAPE", "FLAG", "INVERT", "LIMIT", "MOST_BEAT", "VERSION", "Deframer", "Operation",
+           "Status", "beat_bytes", "frame"]
 
 #: Number of this protocol.
 VERSION = 1
 
 #: Bytes of a request's content at most: with the checksum, a memory of 256.
 LIMIT = 254
+
+#: Bytes of a beat of an input at most: those of SEND without tag, operation and stream.
+MOST_BEAT = LIMIT - 3
 
 FLAG, ESCAPE, INVERT = 0x7E, 0x7D, 0x20
 

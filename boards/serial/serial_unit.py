@@ -4,7 +4,10 @@ from amaranth import Cat, ClockSignal, Const, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl.config import ConfigError
+
 from .link import SerialLink
+from .protocol import MOST_BEAT, beat_bytes
 
 __all__ = ["SIGNALS", "SerialUnit"]
 
@@ -24,6 +27,11 @@ class SerialUnit(wiring.Component):
     divisor : int
         Clock cycles of a bit on the line.
 
+    Raises
+    ------
+    ConfigError
+        If a beat of an input is longer than a request.
+
     Members
     -------
     rx : In(1)
@@ -41,6 +49,10 @@ class SerialUnit(wiring.Component):
         widths = {flow: {name: sum(len(part) for part in self._beat(name))
                          for name, each in unit.shell.flows.items() if each is flow}
                   for flow in (In, Out)}
+        for name, bits in widths[In].items():
+            if beat_bytes(bits) > MOST_BEAT:
+                raise ConfigError(f"Beat of {name} must have at most {MOST_BEAT} bytes on a serial "
+                                  f"line, not {beat_bytes(bits)}: take fewer lanes")
         self._link = SerialLink(divisor, unit.registers.address_bits, widths[In], widths[Out])
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "irq": Out(1),
                           "error": Out(1)})

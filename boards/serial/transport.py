@@ -13,8 +13,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ..driver.transport import StreamTransport, TransportError
-from .protocol import FLAG, LIMIT, VERSION, Deframer, Operation, Status, beat_bytes, frame
+from ..driver.transport import StreamTransport, Transport, TransportError
+from .protocol import (
+    FLAG,
+    LIMIT,
+    MOST_BEAT,
+    VERSION,
+    Deframer,
+    Operation,
+    Status,
+    beat_bytes,
+    frame,
+)
 
 __all__ = ["BAUD", "Port", "SerialTransport"]
 
@@ -28,8 +38,6 @@ TIMEOUT = 2.0
 GRACE = 1 / 4
 # Times that a request is sent which the device found corrupt, and has not done.
 TRIES = 3
-# Arguments of SEND besides the beats, with tag and operation.
-SEND_HEADER = 3
 
 
 class Port(Protocol):
@@ -74,7 +82,7 @@ class _Stream:
         return (beat[:size], bool(word >> self.data + self.keep + self.user & 1))
 
 
-class SerialTransport(StreamTransport):
+class SerialTransport(Transport, StreamTransport):
     """Registers and streams of the unit at the other end of a serial port.
 
     Making one resets the unit. One thread, and one process, at a time.
@@ -188,7 +196,7 @@ class SerialTransport(StreamTransport):
                  for n in range(count)]
         end = self._clock() + self._timeout
         while beats:
-            batch = beats[:(LIMIT - SEND_HEADER) // layout.bytes]
+            batch = beats[:MOST_BEAT // layout.bytes]
             taken, = self._request(Operation.SEND, bytes((layout.number,)) + b"".join(batch),
                                    f"Input {stream}")
             del beats[:taken]

@@ -13,7 +13,7 @@ def synthesis(sources: Sequence[str], top: str) -> str:
     """Text of the Yosys script, which writes ``top.json``.
 
     Without DSP blocks: nextpnr-xilinx leaves constant configuration bits of inferred ones unset,
-    and products come out wrong (openXC7/nextpnr-xilinx#159).
+    and products come out wrong.
     """
     return "".join([*(f"read_verilog {name}\n" for name in sources),
                     f"synth_xilinx -family xc7 -flatten -nodsp -top {top}\n",

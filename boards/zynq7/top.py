@@ -58,6 +58,7 @@ class ZynqTop(wiring.Component):
 
     Members
     -------
+        None: the cell has pins of its own.
     """
 
     def __init__(self, unit: DmaUnit, module: wiring.Component | None = None) -> None:

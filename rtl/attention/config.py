@@ -22,6 +22,7 @@ from ..softmax.exponentials import ExponentialsConfig
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
+from .online.numbers import OnlineNumbers, RowScale
 from .parameters import ParameterIntake, SetParameters, parameter_format
 from .predict.predictors import PREDICTORS, predictor
 from .resident.engine import ResidentAttention
@@ -89,6 +90,10 @@ class AttentionConfig(UnitConfig):
     (value_scale / output_scale) / sum_i w_i))``
     (:class:`~rtl.attention.reuse.tail.ReuseTail`).
 
+    With ``datapath="online"`` the weights are terms relative to a running reference, and
+    ``y_j = sat(round(A_j (value_scale / output_scale) / S))``
+    (:class:`~rtl.attention.online.numbers.OnlineNumbers`).
+
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
     (:class:`~rtl.attention.resident.engine.ResidentAttention`). ``max_keys`` is then the capacity
@@ -132,6 +137,18 @@ class AttentionConfig(UnitConfig):
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
+
+    datapath: str = parameter("two-pass", Choice(("two-pass", "online")), tag="",
+                              help="softmax and weighted sum of a row one after the other, or both "
+                                   "in one pass, relative to a running reference")
+    term_bits: int = parameter(12, Integer(6, 16), tag="tb",
+                               help="online: fraction bits of the term of a key, which takes the "
+                                    "place of softmax and weight_bits")
+    octave_bits: int = parameter(4, Integer(0, 5), tag="ob",
+                                 help="online: log2 of the logit positions per octave, to the "
+                                      "nearest")
+    guard_bits: int = parameter(0, Integer(0, 4), tag="gb",
+                                help="online: bits of the sums below those of a term")
 
     store: str = parameter("sets", Choice(("sets", "resident")), tag="",
                            help="K and V come as whole sets, one behind the other, or stay in the "
@@ -214,6 +231,8 @@ class AttentionConfig(UnitConfig):
         self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
         if self.select == "greedy":
             self._check_greedy()
+        if self.datapath == "online":
+            self._check_online()
         if self.store == "resident":
             self._check_resident()
         # Beyond these all results would be 0, or all but 0 saturate.
@@ -241,6 +260,13 @@ class AttentionConfig(UnitConfig):
         self._require("iterations_per_key", not self.run_time or self.iterations < 1 << 16,
                       f"at most {65535 / self.max_keys:g} for scales \"run-time\" and max_keys "
                       f"{self.max_keys}")
+
+    def _check_online(self):
+        self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
+        self._require("scales", not self.run_time, "fixed for datapath \"online\"")
+        self._require("store", self.store == "sets", "sets for datapath \"online\"")
+        # A step of more octaves would need references wider than any real logit.
+        self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
 
     def _check_resident(self):
         regions = self.regions
@@ -315,9 +341,19 @@ class AttentionConfig(UnitConfig):
         """Width of what the values are multiplied by, unsigned."""
         return self.code_bits if self.reuse else self.weight_bits
 
+    @functools.cached_property
+    def online(self):
+        """Numbers of the datapath in one pass."""
+        return OnlineNumbers(
+            bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
+            fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
+            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output))
+
     @property
     def sum_range(self):
-        """Least and largest weighted sum."""
+        """Least and largest weighted sum; for the datapath in one pass, as it is held."""
+        if self.datapath == "online":
+            return self.online.held_range
         low, high = self.element_range
         most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high
@@ -357,14 +393,14 @@ class AttentionConfig(UnitConfig):
 
     @functools.cached_property
     def output(self):
-        """Requantiser of weighted sums to outputs."""
+        """Requantiser of weighted sums to outputs; in one pass, of sums over the row's weight."""
         return Requantiser.of_square(self._output_square, self.out_bits)
 
     @property
     def _output_square(self):
         """Square of what a step of the weighted sum is worth, in output steps."""
-        return (Fraction(self.softmax_config.output_scale) * Fraction(self.value_scale)
-                / Fraction(self.output_scale)) ** 2
+        weight = 1 if self.datapath == "online" else Fraction(self.softmax_config.output_scale)
+        return (weight * self._division_ratio) ** 2
 
     @property
     def _division_ratio(self):

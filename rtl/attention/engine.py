@@ -18,6 +18,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .dot_array import DotArray
+from .online.tail import OnlineTail
 from .parameters import ParameterIntake
 from .query_intake import QueryIntake
 from .reuse.tail import ReuseTail
@@ -186,4 +187,6 @@ class Attention(wiring.Component):
 
 def tail_of(config):
     """Class of a configuration's tail."""
-    return ReuseTail if config.reuse else TwoPassTail
+    if config.reuse:
+        return ReuseTail
+    return OnlineTail if config.datapath == "online" else TwoPassTail

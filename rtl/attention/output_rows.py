@@ -12,7 +12,6 @@ from ..fixed import saturated
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo
 from .parameters import ScalingLayout
-from .reuse.row_division import RowDivisionPipeline, factor_layout
 
 __all__ = ["OutputRows"]
 
@@ -30,8 +29,10 @@ class OutputRows(wiring.Component):
         Configuration.
     cycles : int
         Cycles from the end of a row to its sums, at most.
-    division : RowDivision or None
-        Division of the sums by that of the row's weights, instead of ``config.output``.
+    division : object or None
+        Division of the sums by that of the row's weights, instead of ``config.output``: its
+        ``factor_layout``, ``stages`` and ``pipeline(low, high)``, as those of
+        :class:`~rtl.attention.reuse.row_division.RowDivision`.
 
     Members
     -------
@@ -47,7 +48,7 @@ class OutputRows(wiring.Component):
         Sums.
     set_end : In(1)
         The row is the last one of its set.
-    factor : In(factor_layout(division))
+    factor : In(division.factor_layout)
         Factor of the row. Only with a division.
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, taken with the sums of its first row, and valid by then.
@@ -67,7 +68,7 @@ class OutputRows(wiring.Component):
             "may_end": Out(1), "left": Out(range(self.rows + 1)), "end": In(1), "done": In(1),
             "sums": In(data.ArrayLayout(signed(config.sum_bits), config.dim)), "set_end": In(1),
             "o": Out(stream.Signature(config.output_layout)),
-            **({"factor": In(factor_layout(division))} if division else {}),
+            **({"factor": In(division.factor_layout)} if division else {}),
             **({"scaling": In(stream.Signature(ScalingLayout()))}
                if config.run_time and not division else {}),
         })
@@ -75,7 +76,7 @@ class OutputRows(wiring.Component):
     @staticmethod
     def _stages(config, division):
         if division:
-            return RowDivisionPipeline.LATENCY
+            return division.stages
         return (RuntimeRequantiser.latency if config.run_time
                 else RequantiserPipeline.stages(config.output))
 
@@ -184,7 +185,7 @@ class OutputRows(wiring.Component):
         results = []
         for k, total in enumerate(selected):
             if self.division:
-                rounding = RowDivisionPipeline(self.division, *config.sum_range)
+                rounding = self.division.pipeline(*config.sum_range)
                 m.d.comb += rounding.factor.eq(scale)
             else:
                 rounding = RequantiserPipeline(config.output, *config.sum_range,

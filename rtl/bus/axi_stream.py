@@ -9,6 +9,10 @@ from ..stream.register_slice import RegisterSlice
 __all__ = ["AxiStream", "bus_name", "element_bytes"]
 
 
+# Members of a beat that TUSER carries, lowest bits first.
+_USER = "mask", "row", "use"
+
+
 def element_bytes(shape):
     """Bytes of an element of ``shape`` in TDATA: 1, 2 or 4."""
     for size in (1, 2, 4):
@@ -31,8 +35,9 @@ class AxiStream(wiring.Component):
       kept; the master keeps all bytes of a lane or none. All ones except in a row's last beat,
       where the low lanes are kept, one at least. Without TKEEP all bytes of a beat are used.
     * TUSER (if the unit's beats have ``mask`` or ``use``): ``mask``, with bit k for lane k or one
-      bit for the vector that the beat belongs to; or ``use``, a word that says what the packet is
-      for, or at a master what the vector is.
+      bit for the vector that the beat belongs to, and above it, if the beats have ``row``, the
+      parameters of the row, which count in its first beat; or ``use``, a word that says what the
+      packet is for, or at a master what the vector is.
     * TLAST ends a row, and is always present.
 
     Within the unit, a master's ``ready`` may reach a slave's combinationally, so chained units
@@ -68,8 +73,8 @@ class AxiStream(wiring.Component):
         Elements of a beat.
     s_axis_tkeep : In(size * lanes)
         Bytes kept.
-    s_axis_tuser : In(len(mask)) or In(len(use))
-        Mask or use.
+    s_axis_tuser : In(len(mask) + len(row)) or In(len(use))
+        Mask, with the row's parameters above it; or use.
     s_axis_tlast : In(1)
         The beat ends its row.
     s_axis_tvalid : In(1)
@@ -172,8 +177,8 @@ class AxiStream(wiring.Component):
         if tkeep is not None:
             m.d.comb += [i.p.keep[k].eq(tkeep[k * size]) for k in range(layout.lanes)]
         if tuser is not None:
-            field = i.p.mask if "mask" in layout.members else i.p.use
-            m.d.comb += Value.cast(field).eq(tuser)
+            fields = [Value.cast(i.p[name]) for name in _USER if name in layout.members]
+            m.d.comb += Cat(fields).eq(tuser)
         m.d.comb += [i.p.last.eq(tlast), i.valid.eq(tvalid), tready.eq(i.ready & ~reset)]
 
     def _master(self, m, bus, o, reset):
@@ -228,8 +233,7 @@ def _members(bus, flow, layout):
     members = {f"{bus}_tdata": flow(8 * size)}
     if "keep" in layout.members:
         members[f"{bus}_tkeep"] = flow(size)
-    for name in ("mask", "use"):
-        if name in layout.members:
-            members[f"{bus}_tuser"] = flow(layout[name].width)
+    if user := sum(layout[name].width for name in _USER if name in layout.members):
+        members[f"{bus}_tuser"] = flow(user)
     return {**members, f"{bus}_tlast": flow(1), f"{bus}_tvalid": flow(1),
             f"{bus}_tready": flow.flip()(1)}

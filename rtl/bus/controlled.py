@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .register_slave import RegisterSlave
+from .row_parameters import RowParameters
 from .stream_monitor import StreamMonitor
 from .unit_registers import checks, unit_registers
 
@@ -43,7 +44,9 @@ class ControlledUnit(wiring.Component):
     The streams pass through unchanged, and are watched on their way: no latency is added, and
     nothing in their path. Of the unit's ports that are no streams, ``config.controls`` become
     registers; outputs stay, and can be read. Its ``error`` sets bit UNIT of ERRORS when it rises,
-    and the monitors of the inputs the bits of its causes, for each packet anew. A reset by CONTROL
+    and the monitors of the inputs the bits of its causes, for each packet anew. What a row's first
+    beat brings comes from registers or from TUSER (:class:`~rtl.bus.row_parameters.RowParameters`);
+    a row that is inside keeps what it came with. A reset by CONTROL
     does to the unit what ``aresetn`` does, and leaves the registers as they are.
 
     Reset is as that of the shell: synchronous, registered, with all handshakes low from the cycle
@@ -196,6 +199,8 @@ class ControlledUnit(wiring.Component):
                 m.d.comb += ends[0].eq(ends[1]) if member.flow is In else ends[1].eq(ends[0])
                 if name in self.shell.plain and member.flow is Out:
                     m.d.comb += getattr(registers, f"{name}_value").eq(ends[0])
+        if self._config.data_sheet.row:
+            self._rows(m, registers)
         # The unit is in reset a cycle after the pulse.
         forget = Signal()
         m.d.sync += forget.eq(registers.control_reset)
@@ -203,6 +208,17 @@ class ControlledUnit(wiring.Component):
         self._events(m, registers)
         self._status(m, registers, forget)
         return m
+
+    def _rows(self, m, registers):
+        """Connect the parameters of the rows: the upper bits of TUSER."""
+        layout, bus = self._config.streams[self._config.source], self.buses[self._config.source]
+        m.submodules.rows = rows = RowParameters(layout["row"].shape)
+        outer, inner = (getattr(end, f"{bus}_tuser") for end in (self, self._module))
+        m.d.comb += [
+            rows.user.eq(outer[layout["mask"].width:]), rows.registers.eq(registers.row_registers),
+            rows.apply.eq(registers.row_apply), inner[layout["mask"].width:].eq(rows.o),
+            *(getattr(rows, f"{name}_value").eq(getattr(registers, f"row_{name}_value"))
+              for name in self._config.data_sheet.row)]
 
     def _watch(self, m, registers, forget):
         """Connect the monitors of the streams, and their counters."""

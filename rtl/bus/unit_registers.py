@@ -23,8 +23,9 @@ MAP_VERSION = 1
 #: The same with DMA channels.
 MAP_VERSION_DMA = 2
 
-# Offsets of the counters, and of the unit's own parameters.
+# Offsets of the counters, of the parameters of rows, and of the unit's own parameters.
 COUNTERS = 0x40
+ROWS = 0xC0
 PARAMETERS = 0x100
 
 # Errors of a stream's packets, by the monitor's event.
@@ -60,7 +61,7 @@ def unit_registers(config, shell, monitors, version, channels=()):
         config.name, f"Registers of {config.name}",
         (*_identity(config, version, MAP_VERSION_DMA if channels else MAP_VERSION),
          *_control(config, inputs, monitors, bool(channels)), *_counters(config, shell),
-         *_parameters(config, shell), *channel_registers(channels)))
+         *_rows(config), *_parameters(config, shell), *channel_registers(channels)))
 
 
 def checks(inputs, monitors):
@@ -146,6 +147,25 @@ def _counters(config, shell):
             yield Register(f"{name.upper()}_{what}", COUNTERS + 8 * n + 4 * m, (
                 Field("COUNT", 0, WORD, Access.READ, f"{meaning}, modulo 2**32"),),
                 f"Number of {meaning} {side} {name}")
+
+
+def _rows(config):
+    """Registers of what the first beats of rows bring, if they bring anything."""
+    sheet = config.data_sheet
+    if not sheet.row:
+        return
+    packet = sheet.formats[config.source].packet
+    yield Register("ROW", ROWS, (
+        Field("APPLY", 0, 1, Access.PULSE,
+              f"{packet}s that begin from now on have the values that the registers ROW_ hold now"),
+        Field("REGISTERS", 1, 1, Access.WRITE,
+              f"1: {packet}s have the values of the last APPLY; 0: those of their TUSER", 1)),
+        f"Where the parameters of {packet}s come from")
+    layout = config.streams[config.source]["row"].shape
+    for n, (name, field) in enumerate(layout, 1):
+        yield Register(f"ROW_{name.upper()}", ROWS + 4 * n, (
+            Field("VALUE", 0, field.width, Access.WRITE, sheet.row[name]),),
+            f"Parameter of {packet}s, from the next APPLY on")
 
 
 def _parameters(config, shell):

@@ -84,7 +84,11 @@ def _signal(config: UnitConfig, stream: str, signal: str) -> str:
             return f"what the {form.packet} is for, read with TLAST: {_fields(layout['use'].shape)}"
         if layout["mask"].width == 1 and layout.lanes > 1:
             return "1: the vector takes no part; read in its last beat"
-        return "bit k = 1 masks lane k: its element takes no part"
+        masks = "bit k = 1 masks lane k: its element takes no part"
+        if "row" not in layout.members:
+            return masks
+        return (f"{masks}; above, read in a {form.packet}'s first beat: "
+                f"{_fields(layout['row'].shape, layout['mask'].width)}")
     return {"tlast": f"the beat ends its {form.packet}", "tvalid": "a beat is offered",
             "tready": "the beat is taken, if offered"}[signal]
 
@@ -113,12 +117,16 @@ def core_ports(config: UnitConfig, core: wiring.Component) -> Iterator[Port]:
                    stream, meaning)
 
 
-def _fields(layout: data.StructLayout) -> str:
-    """Members of a layout with their bits."""
+def _fields(layout: data.StructLayout, start: int = 0) -> str:
+    """Members of a layout that begins at bit ``start`` with their bits."""
     result = []
     for name, field in layout:
-        high = field.offset + field.width - 1
-        bits = f"{high}..{field.offset}" if field.width > 1 else f"{high}"
+        if isinstance(field.shape, data.StructLayout):
+            result.append(_fields(field.shape, start + field.offset))
+            continue
+        low = start + field.offset
+        high = low + field.width - 1
+        bits = f"{high}..{low}" if field.width > 1 else f"{high}"
         each = ""
         if isinstance(field.shape, data.ArrayLayout):
             step = field.width // field.shape.length

@@ -8,6 +8,10 @@ from ..parameter import ConfigError, kind_of
 
 __all__ = ["SoftmaxChoice"]
 
+# What rows bring in their first beats: inside an engine nobody but the engine could.
+ROW_PARAMETERS = ("accumulator_bits", "sink")
+
+
 @dataclasses.dataclass(frozen=True)
 class SoftmaxChoice:
     """A softmax unit, as ``UNIT[:PRESET][,PARAMETER=VALUE...]``.
@@ -69,7 +73,7 @@ class SoftmaxChoice:
         known, values = cls.parameters(), {}
         for option in options:
             key, _, text = option.partition("=")
-            if key in names:
+            if key in names or key in ROW_PARAMETERS:
                 raise ConfigError(f"Parameter softmax must leave {key} to the engine, "
                                   f"not say {option!r}")
             if key not in known:

@@ -182,8 +182,8 @@ class E2SoftmaxConfig(SoftmaxConfig):
 
     @property
     def sum_bits(self):
-        """Width of the sum, which can not overflow: ``max_length`` terms of at most 1.0."""
-        return (self.max_length * self.one_term).bit_length()
+        """Width of the sum, which can not overflow: ``max_terms`` terms of at most 1.0."""
+        return (self.max_terms * self.one_term).bit_length()
 
     # Stage 2: division -------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class _OctaveCodes:
         # A distance goes straight through a table; where it is multiplied, a register is before.
         self.distance = Distances(
             config, int(config.incremental and grid.position_bits > TABLE_BITS))
-        self.search = MaximumSearch(grid.position_bits, config.lanes)
+        self.search = MaximumSearch(grid.position_bits, config.summands)
         self.sum = _PowerSum(config)
         self.bits = config.code_bits
         self.stored_bits = grid.reference_bits
@@ -338,12 +338,12 @@ class _PowerSum:
 
     def __init__(self, config):
         self.config = config
-        self.latency = PowerSum.stages(config.lanes)
+        self.latency = PowerSum.stages(config.summands)
 
     def __call__(self, m, beat, codes):
         config = self.config
         m.submodules.beat_sum = tree = PowerSum(config.code_bits, config.sum_fraction_bits,
-                                                config.lanes)
+                                                config.summands)
         m.d.comb += tree.live.eq(beat.live_coded)
         m.d.comb += [operand.eq(code) for operand, code in zip(tree.code, codes, strict=True)]
         return tree.o

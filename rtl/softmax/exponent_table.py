@@ -231,8 +231,8 @@ class ExponentTable:
 
     @property
     def sum_bits(self):
-        """Width of the sum, which can not overflow: ``max_length`` words of at most 1."""
-        return (self.max_length * self.exponentials[0]).bit_length()
+        """Width of the sum, which can not overflow: ``max_terms`` words of at most 1."""
+        return (self.max_terms * self.exponentials[0]).bit_length()
 
     @property
     def sum_places(self):

@@ -7,6 +7,7 @@ from ..blocks.pipeline import delays
 from ..stream.row_buffer import LATENCY, RowBuffer
 from ..stream.row_words import RowWord
 from .search import MaximumSearch
+from .sink import with_sink
 
 __all__ = ["FinalMaximum", "beat_buffer"]
 
@@ -32,7 +33,7 @@ class FinalMaximum:
 
     def __init__(self, config):
         self.config = config
-        self.search = MaximumSearch(config.bits, config.lanes, radix=config.lanes >= RADIX_LANES,
+        self.search = MaximumSearch(config.bits, config.summands, radix=config.lanes >= RADIX_LANES,
                                     relaxed=True)
         self.maximum = self.search.latency + 1
         self.write = max(self.maximum - 1, 1)
@@ -45,31 +46,32 @@ class FinalMaximum:
         ----------
         beat : RowDatapath
             Component whose ports bring the beats: ``data``, ``live``, ``kept``, ``valid``,
-            ``first`` and ``end``.
+            ``first``, ``end`` and, with a sink, ``row``.
 
         Returns
         -------
         rows : RowBuffer
             Store, with the beat that is read on ``o`` (``live``, ``keep`` and ``last``).
         distances : list of Signal(bits)
-            Distance of each lane of that beat to its row's maximum; undefined where not live.
+            Distance of each summand of that beat to its row's maximum; undefined where not live.
         """
         config = self.config
         late = max(self.write, self.search.latency)
         valids = delays(m, beat.valid, late, "valid")
         ends = delays(m, beat.valid & beat.end, self.write, "end")
         m.submodules.logits = rows = beat_buffer(
-            config, {"data": data.ArrayLayout(unsigned(config.bits), config.lanes),
-                     "live": config.lanes},
+            config, {"data": data.ArrayLayout(unsigned(config.bits), config.summands),
+                     "live": config.summands},
             maximum=RowWord(config.bits, self.maximum - self.write, short_path=True))
         # Offset binary orders the logits without a sign.
         sign = 1 << (config.bits - 1)
-        logits = [(x.as_unsigned() ^ sign)[:config.bits] for x in beat.data]
+        elements, live = with_sink(m, config, beat)
+        logits = [(x.as_unsigned() ^ sign)[:config.bits] for x in elements]
         data_late, live_late, kept_late = (
             delays(m, value, self.write, name)[-1]
-            for value, name in ((Cat(logits), "logits"), (beat.live, "live"), (beat.kept, "kept")))
+            for value, name in ((Cat(logits), "logits"), (live, "live"), (beat.kept, "kept")))
         wait = self.search.latency
-        maximum = self.search(m, logits, beat.live, valids[wait],
+        maximum = self.search(m, logits, live, valids[wait],
                               delays(m, beat.first, wait, "first")[-1])
         m.d.comb += [
             rows.i.data.as_value().eq(data_late), rows.i.live.eq(live_late),
@@ -78,7 +80,7 @@ class FinalMaximum:
             rows.maximum_i.eq(maximum.o),
         ]
         distances = []
-        for k in range(config.lanes):
+        for k in range(config.summands):
             distances.append(Signal(config.bits, name=f"distance_{k}"))
             m.d.comb += distances[-1].eq(rows.maximum - rows.o.data[k])
         return rows, distances

@@ -1,12 +1,11 @@
 """Codes that count steps of the input: a kind of code of any method with a running reference."""
 
-from amaranth import Cat, Const, Mux, Signal
+from amaranth import Mux, Signal
 
 from ..blocks.adder_tree import AdderTree
-from ..blocks.lookup import constant_multiple, lookup
-from ..fixed import round_shift
+from ..blocks.lookup import lookup
 from .online import Reference
-from .positions import TABLE_BITS, Distances, Positions
+from .positions import Distances, OctaveReferences, Positions
 from .row_sum import levels
 from .search import MaximumSearch
 
@@ -34,7 +33,7 @@ class InputCodes:
         grid = config.grid
         # Unrounded logits are positions already, but for the sign bit.
         self.position = Positions(config, int(grid.factors[1] > 0))
-        self.search = MaximumSearch(grid.bucket_bits, config.lanes, radix=True,
+        self.search = MaximumSearch(grid.bucket_bits, config.summands, radix=True,
                                     relaxed=config.pipeline == "deep")
         self.distance = Distances(config, 0)
         self.sum = _TermSum(config)
@@ -48,31 +47,13 @@ class InputCodes:
     def reference(self, m, maximum):
         """Reference of the maximum, looked up or computed from its bucket, registered."""
         grid = self.config.grid
+        references = OctaveReferences(grid)
         octave = Signal(grid.octave_bits)
         reference = Signal(grid.reference_bits)
         with m.If(maximum.update):
-            m.d.sync += [octave.eq(self._octave(m, maximum.candidate)),
-                         reference.eq(self._position(m, maximum.candidate))]
+            m.d.sync += [octave.eq(references.octave(m, maximum.candidate)),
+                         reference.eq(references.position(m, maximum.candidate))]
         return Reference(position=reference, level=octave, stored=reference)
-
-    def _octave(self, m, bucket):
-        """Octave of a maximum's bucket."""
-        grid = self.config.grid
-        if grid.bucket_bits <= TABLE_BITS:
-            words = [grid.octave(b) for b in range(1 << grid.bucket_bits)]
-            return lookup(m, bucket, words, name="octave_word")
-        a, p, _, _ = grid.octave_factors
-        top = Cat(Const((1 << grid.bucket_shift) - 1, grid.bucket_shift), bucket)
-        return (constant_multiple(top, a) >> p) + 1
-
-    def _position(self, m, bucket):
-        """Position of the reference for a maximum's bucket."""
-        grid = self.config.grid
-        if grid.bucket_bits <= TABLE_BITS:
-            words = [grid.reference(b) for b in range(1 << grid.bucket_bits)]
-            return lookup(m, bucket, words, name="reference_word")
-        _, _, g, q = grid.octave_factors
-        return round_shift(constant_multiple(self._octave(m, bucket), g), q)
 
     @staticmethod
     def rise(m, risen):
@@ -104,12 +85,12 @@ class _TermSum:
 
     def __init__(self, config):
         self.config = config
-        self.latency = AdderTree.stages(config.lanes, levels(config))
+        self.latency = AdderTree.stages(config.summands, levels(config))
 
     def __call__(self, m, beat, codes):
         config = self.config
         largest = config.terms[0]
-        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.lanes,
+        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.summands,
                                                  largest=largest, levels=levels(config))
         for k, distance in enumerate(beat.distances):
             term = Signal(largest.bit_length(), name=f"term_{k}", reset_less=True)

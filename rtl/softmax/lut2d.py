@@ -134,7 +134,7 @@ class Lut2dSoftmaxConfig(ExponentTable, SoftmaxConfig):
         """Columns of the two-dimensional table."""
         if self.sum_index == "floating":
             return self.floating_entries
-        return self.columns or max(self.linear_index(self.max_length * self.exponentials[0]),
+        return self.columns or max(self.linear_index(self.max_terms * self.exponentials[0]),
                                    1 << self.sum_fraction_bits)
 
     def linear_index(self, total):

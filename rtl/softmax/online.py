@@ -12,6 +12,7 @@ from ..stream.row_buffer import LATENCY, RowBuffer
 from ..stream.row_unit import RowDatapath
 from ..stream.row_words import RowWord
 from .row_sum import RowSum
+from .sink import with_sink
 
 __all__ = ["CodedBeat", "OnlineDatapath", "OnlineMethod", "Reference", "Schedule", "StoredBeat"]
 
@@ -62,10 +63,10 @@ class CodedBeat:
     Attributes
     ----------
     distances : list of Signal(grid.reference_bits)
-        Distance of each lane's position to the reference; undefined where not live.
-    live : Value(lanes)
+        Distance of each summand's position to the reference; undefined where not live.
+    live : Value(summands)
         The element takes part: with the distances.
-    live_coded : Value(lanes)
+    live_coded : Value(summands)
         The same a cycle later: with the codes.
     """
 
@@ -147,7 +148,7 @@ class OnlineDatapath(RowDatapath):
     ``searched(positions)``             words to take the maximum of
     ``reference(m, maximum)``           :class:`Reference` for the running maximum
     ``rise(m, risen)``                  shift of the sum for a rise of ``level``, combinational
-    ``encode(m, beat)``                 code of each lane, a cycle after the distances
+    ``encode(m, beat)``                 code of each summand, a cycle after the distances
     ``sum(m, beat, codes)``             stage: what a :class:`CodedBeat` adds to the sum; its
                                         latency counts from the codes
     ``late(m, rise)``                   what codes lack for a rise of ``stored``, combinational
@@ -184,10 +185,11 @@ class OnlineDatapath(RowDatapath):
         valids = delays(m, self.valid, longest, "valid")
         firsts = delays(m, self.first, at.beat_sum, "first")
         ends = delays(m, self.valid & self.end, longest, "end")
-        lives = delays(m, self.live, at.code, "live")
+        elements, live = with_sink(m, config, self)
+        lives = delays(m, live, at.code, "live")
 
         # First pass: references, codes and sum.
-        positions, waiting = codes.position(m, self.data, at.reference - at.position)
+        positions, waiting = codes.position(m, elements, at.reference - at.position)
         maximum = codes.search(m, codes.searched(positions), lives[at.position],
                                valids[at.candidates], firsts[at.candidates])
         reference = codes.reference(m, maximum)
@@ -215,7 +217,8 @@ class OnlineDatapath(RowDatapath):
                          max_rows=config.max_rows, memory=config.memory)
         m.submodules.rows = rows
         m.d.comb += [
-            rows.i.code.as_value().eq(delays(m, Cat(words), at.write - at.code, "codes")[-1]),
+            rows.i.code.as_value().eq(
+                delays(m, Cat(words[:config.lanes]), at.write - at.code, "codes")[-1]),
             rows.i.reference.eq(
                 delays(m, reference.stored, at.write - at.reference, "references")[-1]),
             rows.i.keep.eq(delays(m, self.kept, at.write, "kept")[-1]),
@@ -225,7 +228,7 @@ class OnlineDatapath(RowDatapath):
         ]
         if codes.flagged:
             m.d.comb += rows.i.dead.eq(
-                delays(m, ~lives[at.code], at.write - at.code, "dead")[-1])
+                delays(m, ~lives[at.code][:config.lanes], at.write - at.code, "dead")[-1])
 
         # Second pass: outputs.
         read = rows.o

@@ -7,7 +7,7 @@ from ..blocks.lookup import constant_multiple, lookup
 from ..blocks.pipeline import delays
 from ..fixed import round_shift, signed_range
 
-__all__ = ["TABLE_BITS", "Distances", "Positions"]
+__all__ = ["TABLE_BITS", "Distances", "OctaveReferences", "Positions"]
 
 # Functions of up to this many bits are looked up; wider ones are computed.
 TABLE_BITS = 8
@@ -31,13 +31,13 @@ class Positions:
     def __call__(self, m, logits, wait):
         """Positions of a beat's ``logits``, and the same positions ``wait`` cycles later.
 
-        ``logits`` is an ArrayLayout(signed(bits), lanes); both results hold a Value of
-        ``grid.position_bits`` bits for each lane.
+        ``logits`` is an ArrayLayout(signed(bits), summands); both results hold a Value of
+        ``grid.position_bits`` bits for each summand.
         """
         config = self.config
         grid = config.grid
         if self.latency:
-            words = Signal(data.ArrayLayout(grid.position_bits, config.lanes), name="positions")
+            words = Signal(data.ArrayLayout(grid.position_bits, config.summands), name="positions")
             m.d.sync += [words[k].eq(self._computed(m, x, k)) for k, x in enumerate(logits)]
             return words, delays(m, words, wait, "positions")[-1]
         # Logits wait as they are: the sign is turned where a LUT takes it in passing.
@@ -90,3 +90,32 @@ class Distances:
             m.d.comb += distance.eq(reference - position)
             distances.append(delays(m, distance, self.latency, distance.name)[-1])
         return distances
+
+
+class OctaveReferences:
+    """Octave and position of the reference above a maximum's bucket, for an ``InputGrid``.
+
+    Looked up, or computed from a wide bucket. Combinational.
+    """
+
+    def __init__(self, grid):
+        self.grid = grid
+
+    def octave(self, m, bucket):
+        """Octave of a maximum's bucket, a Value of ``grid.octave_bits`` bits or more."""
+        grid = self.grid
+        if grid.bucket_bits <= TABLE_BITS:
+            words = [grid.octave(b) for b in range(1 << grid.bucket_bits)]
+            return lookup(m, bucket, words, name="octave_word")
+        a, p, _, _ = grid.octave_factors
+        top = Cat(Const((1 << grid.bucket_shift) - 1, grid.bucket_shift), bucket)
+        return (constant_multiple(top, a) >> p) + 1
+
+    def position(self, m, bucket):
+        """Position of the reference for a maximum's bucket."""
+        grid = self.grid
+        if grid.bucket_bits <= TABLE_BITS:
+            words = [grid.reference(b) for b in range(1 << grid.bucket_bits)]
+            return lookup(m, bucket, words, name="reference_word")
+        _, _, g, q = grid.octave_factors
+        return round_shift(constant_multiple(self.octave(m, bucket), g), q)

@@ -102,7 +102,7 @@ class RexpSoftmaxConfig(ExponentTable, SoftmaxConfig):
         """Entries of the table of reciprocals."""
         if self.sum_index == "floating":
             return self.floating_entries
-        return self.alpha_entries or (self.linear_index(self.max_length * self.one) + 1)
+        return self.alpha_entries or (self.linear_index(self.max_terms * self.one) + 1)
 
     def linear_index(self, total):
         """Linear index of a sum, before it is bounded. Works on arrays."""

@@ -132,8 +132,8 @@ class SoftermaxConfig(SoftmaxConfig):
 
     @property
     def sum_bits(self):
-        """Width of the sum, which can not overflow: ``max_length`` exponentials of at most 1."""
-        return (self.max_length << self.sum_fraction_bits).bit_length()
+        """Width of the sum, which can not overflow: ``max_terms`` exponentials of at most 1."""
+        return (self.max_terms << self.sum_fraction_bits).bit_length()
 
     # Reciprocal ----------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class _Exponentials:
         #: Whether a distance is looked up as it is, and not by its fraction.
         self.direct = self.near <= TABLE_BITS - 1
         self.position = Positions(config, int(grid.factors != (1, 0)))
-        self.search = MaximumSearch(grid.position_bits, config.lanes,
+        self.search = MaximumSearch(grid.position_bits, config.summands,
                                     radix=config.lanes >= RADIX_LANES,
                                     relaxed=config.pipeline == "deep")
         self.distance = Distances(config, int(not self.direct))
@@ -264,12 +264,12 @@ class _TruncatedSum:
 
     def __init__(self, config):
         self.config = config
-        self.latency = AdderTree.stages(config.lanes, levels(config))
+        self.latency = AdderTree.stages(config.summands, levels(config))
 
     def __call__(self, m, beat, codes):
         config = self.config
         m.submodules.beat_sum = tree = AdderTree(
-            config.exp_fraction_bits + 1, config.lanes, largest=1 << config.exp_fraction_bits,
+            config.exp_fraction_bits + 1, config.summands, largest=1 << config.exp_fraction_bits,
             levels=levels(config))
         m.d.comb += [operand.eq(term) for operand, term in zip(tree.i, codes, strict=True)]
         return tree.o[config.exp_fraction_bits - config.sum_fraction_bits:]

@@ -118,8 +118,8 @@ class SplitSoftmaxConfig(SoftmaxConfig):
 
     @property
     def sum_bits(self):
-        """Width of the sum, which can not overflow: ``max_length`` exponentials of at most 1."""
-        return (self.max_length << self.fraction_bits).bit_length()
+        """Width of the sum, which can not overflow: ``max_terms`` exponentials of at most 1."""
+        return (self.max_terms << self.fraction_bits).bit_length()
 
     # Division ------------------------------------------------------------------------------------
 

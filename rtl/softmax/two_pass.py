@@ -24,10 +24,10 @@ class TwoPassMethod(typing.NamedTuple):
     stalls.
     """
 
-    #: ``terms(m, distances, live)``: term and code of each lane, two lists of Values; both 0 where
-    #: ``live`` is 0. ``distances`` is a list of Signals of ``config.bits`` bits. ``terms.largest``
-    #: is the largest term (int), ``terms.code_shape`` the shape of a code, which is what is kept of
-    #: an element until the row's sum is known.
+    #: ``terms(m, distances, live)``: term and code of each summand, two lists of Values; both 0
+    #: where ``live`` is 0. ``distances`` is a list of Signals of ``config.bits`` bits.
+    #: ``terms.largest`` is the largest term (int), ``terms.code_shape`` the shape of a code, which
+    #: is what is kept of an element until the row's sum is known.
     terms: typing.Any
     #: ``result(m, row)``: result of a row, one Value, from a :class:`~rtl.softmax.row_sum.RowSum`.
     result: typing.Any
@@ -46,7 +46,7 @@ class Schedule:
     def __init__(self, config, method):
         self.read = FinalMaximum(config).latency
         self.term = self.read + method.terms.latency
-        self.beat_sum = self.term + AdderTree.stages(config.lanes, levels=1)
+        self.beat_sum = self.term + AdderTree.stages(config.summands, levels=1)
         self.sum = self.beat_sum + 1
         self.result = self.sum + method.result.latency
         self.late_write = max(self.result - 1, self.term)
@@ -112,7 +112,8 @@ class TwoPassDatapath(RowDatapath):
             config, {"code": data.ArrayLayout(method.terms.code_shape, config.lanes)},
             result=RowWord(len(result), at.result - at.late_write, short_path=True))
         m.d.comb += [
-            late.i.code.as_value().eq(delays(m, Cat(codes), at.late_write - at.term, "codes")[-1]),
+            late.i.code.as_value().eq(
+                delays(m, Cat(codes[:config.lanes]), at.late_write - at.term, "codes")[-1]),
             late.i.keep.eq(keeps[-1]),
             late.i.last.eq(ends[at.late_write - at.read]),
             late.write.eq(valids[at.late_write - at.read]), late.result_i.eq(result),
@@ -131,12 +132,12 @@ class TwoPassDatapath(RowDatapath):
         return m
 
     def _sum(self, m, terms, valid, first):
-        """Sum of the row so far. It can not overflow: ``max_length`` times the largest term."""
+        """Sum of the row so far. It can not overflow: ``max_terms`` times the largest term."""
         config, largest = self.config, self.method.terms.largest
-        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.lanes,
+        m.submodules.beat_sum = tree = AdderTree(largest.bit_length(), config.summands,
                                                  largest=largest, levels=1)
         m.d.comb += [operand.eq(term) for operand, term in zip(tree.i, terms, strict=True)]
-        total = Signal((config.max_length * largest).bit_length())
+        total = Signal((config.max_terms * largest).bit_length())
         with m.If(valid):
             m.d.sync += total.eq(tree.o + Mux(first, 0, total))
         return total

@@ -36,6 +36,8 @@ class RowDatapath(wiring.Component):
         The beat is the first of its row.
     end : In(1)
         The beat is the last of its row.
+    row : In(config.input_layout["row"].shape)
+        Parameters of the row, with its first beat; absent where rows have none.
     o : Out(config.output_layout)
         Output beat.
     o_valid : Out(1)
@@ -46,8 +48,11 @@ class RowDatapath(wiring.Component):
 
     def __init__(self, config, **ports):
         self.config = config
+        layout = config.input_layout
+        if "row" in layout.members:
+            ports = {"row": In(layout["row"].shape), **ports}
         super().__init__({
-            "data": In(config.input_layout["data"].shape),
+            "data": In(layout["data"].shape),
             "live": In(config.lanes),
             "kept": In(config.lanes),
             "valid": In(1),
@@ -130,6 +135,8 @@ class RowUnit(wiring.Component):
         ]
         if "mask" in config.input_layout.members:
             m.d.comb += datapath.live.eq(rows.kept & ~self.i.payload.mask)
+        if "row" in config.input_layout.members:
+            m.d.comb += datapath.row.eq(self.i.payload.row)
 
         bounded = config.max_rows == config.most_rows
         if waiting or bounded:

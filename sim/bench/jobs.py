@@ -68,14 +68,21 @@ class Job:
                    **cls.members(content))
 
 
+# Prefix of the arrays of what rows bring in their first beats.
+_FIELD = "field "
+
+
 def _arrays_of_rows(rows: Rows) -> dict[str, object]:
     return {"values": rows.values, "mask": rows.mask, "lengths": rows.lengths,
-            "names": np.array(rows.names, dtype=np.str_)}
+            "names": np.array(rows.names, dtype=np.str_),
+            **{f"{_FIELD}{name}": values for name, values in rows.fields.items()}}
 
 
 def _rows_of_arrays(content: dict[str, np.ndarray]) -> Rows:
     return Rows(content["values"], content["mask"], content["lengths"],
-                [str(name) for name in content["names"]])
+                [str(name) for name in content["names"]],
+                {name.removeprefix(_FIELD): values for name, values in content.items()
+                 if name.startswith(_FIELD)})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -224,7 +224,8 @@ async def over_long_row(bench):
         # Unsigned elements keep their digits, whatever sign they are given here.
         extra = bench.random.integers(-limit, limit, excess)
         too_long = Rows.of([("over-long row", np.concatenate([chosen.values, extra]),
-                             np.concatenate([chosen.mask, bench.random.random(excess) < 0.5]))])
+                             np.concatenate([chosen.mask, bench.random.random(excess) < 0.5]))],
+                           chosen.fields)
         sent = before[0] + too_long + behind[0]
         await bench.exchange(sent, before[1] + result + behind[1])
         bench.error(1)
@@ -251,8 +252,7 @@ async def malformed_keep(bench):
         end = int((before[0] + chosen).beats(lanes).sum())
         beat = end - int(chosen.beats(lanes)[0]) if place == "first" else end - 1
         members["keep"][beat] = pattern
-        beats = bench.i.format.encode(members["data"], members["keep"], members["last"].ravel(),
-                                      members.get("mask"))
+        beats = bench.i.format.encode(**members)
         bench.error(0)
         await bench.exchange(rows, outputs, beats=beats, ignore=len(before[0]))
         bench.error(1)

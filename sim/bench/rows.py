@@ -7,9 +7,11 @@ bit, and unknown bits show as they are. The last beat of a row has the digit 1 i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from amaranth import Shape
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from rtl.bus.axi_stream import bus_name, element_bytes
@@ -34,23 +36,28 @@ class Rows:
         Elements of each row, at least one.
     names : list of str
         What each row is, for messages.
+    fields : dict of str to int64 array
+        What the first beat of each row brings for the row, by name.
     """
 
     values: np.ndarray
     mask: np.ndarray
     lengths: np.ndarray
     names: list[str]
+    fields: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[str, np.ndarray, np.ndarray | None]]) -> Rows:
-        """Gather ``(name, values, mask or None)``."""
+    def of(cls, rows: Iterable[tuple[str, np.ndarray, np.ndarray | None]],
+           fields: Mapping[str, np.ndarray] | None = None) -> Rows:
+        """Gather ``(name, values, mask or None)``, with the fields of all rows."""
         rows = list(rows)
         values = [np.asarray(x, np.int64) for _, x, _ in rows]
         masks = [np.zeros(len(x), bool) if mask is None else np.asarray(mask, bool)
                  for _, x, mask in rows]
         empty = [np.zeros(0, np.int64)]
         return cls(np.concatenate(values or empty), np.concatenate(masks or empty).astype(bool),
-                   np.array([len(x) for x in values], np.int64), [name for name, _, _ in rows])
+                   np.array([len(x) for x in values], np.int64), [name for name, _, _ in rows],
+                   dict(fields or {}))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -72,22 +79,40 @@ class Rows:
         place = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in indices]
                                or [np.zeros(0, np.int64)]).astype(np.int64)
         return Rows(self.values[place], self.mask[place], lengths[list(indices)],
-                    [self.names[i] for i in indices])
+                    [self.names[i] for i in indices],
+                    {name: values[list(indices)] for name, values in self.fields.items()})
 
     def beats(self, lanes: int) -> np.ndarray:
         """Return the number of beats of each row."""
         return -(-self.lengths // lanes)
 
+    def fields_of_beats(self, lanes: int, widths: Mapping[str, int],
+                        junk: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+        """Return the fields of ``widths`` for each beat: 0 or junk after a row's first.
+
+        A field that the rows do not have is 0 in all of them.
+        """
+        beats = self.beats(lanes)
+        first, found = np.cumsum(beats) - beats, {}
+        for name, width in widths.items():
+            total = int(beats.sum())
+            found[name] = (np.zeros(total, np.int64) if junk is None
+                           else junk.integers(0, 1 << width, total))
+            found[name][first] = self.fields.get(name, 0)
+        return found
+
     def __add__(self, other: Rows) -> Rows:
         return Rows(np.concatenate([self.values, other.values]),
                     np.concatenate([self.mask, other.mask]),
-                    np.concatenate([self.lengths, other.lengths]), self.names + other.names)
+                    np.concatenate([self.lengths, other.lengths]), self.names + other.names,
+                    {name: np.concatenate([values, other.fields[name]])
+                     for name, values in self.fields.items()})
 
 
 # Beats
 
-# Members that are integers; the others are flags.
-_INTEGERS = ("data", "use")
+# Members that are flags; the others are integers.
+_FLAGS = ("keep", "mask", "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +147,8 @@ class BeatFormat:
     lanes : int
         Elements per beat.
     fields : dict of str to _Field
-        ``data``, ``keep``, ``last`` and, if the port has them, ``mask`` and ``use``.
+        ``data``, ``keep``, ``last`` and, if the port has them, ``mask``, ``use`` and
+        :attr:`row_fields`.
     signals : tuple of (name, width)
         Signals that carry the payload, lowest bits first.
     valid, ready : str
@@ -140,19 +166,25 @@ class BeatFormat:
         """Digits of a beat."""
         return sum(width for _, width in self.signals)
 
+    @property
+    def row_fields(self) -> dict[str, int]:
+        """Widths of what a row's first beat brings for the row, by name."""
+        return {name: field.width for name, field in self.fields.items()
+                if name not in (*_FLAGS, "data", "use")}
+
     def encode(self, data: np.ndarray, keep: np.ndarray | None, last: np.ndarray,
-               mask: np.ndarray | None = None, use: np.ndarray | None = None) -> list[str]:
-        """Return beats from arrays (beats, lanes), ``last`` and ``use`` from (beats,).
+               mask: np.ndarray | None = None, use: np.ndarray | None = None,
+               **row: np.ndarray) -> list[str]:
+        """Return beats from arrays (beats, lanes), those of the whole beat from (beats,).
 
         A member that the format does not have may be None.
         """
-        members = {"data": data, "keep": keep, "last": last[:, None], "mask": mask,
-                   "use": None if use is None else use[:, None]}
+        members = {"data": data, "keep": keep, "last": last, "mask": mask, "use": use, **row}
         bits = np.zeros((len(data), self.width), np.uint8)
         for name, field in self.fields.items():
-            values = np.asarray(members[name], np.int64)
+            values = np.asarray(members[name], np.int64).reshape(len(data), -1)
             # A flag of more than one bit (a byte strobe) has its bits equal: -1 or 0.
-            values = values if name in _INTEGERS else -values
+            values = -values if name in _FLAGS else values
             bits[:, field.offset:field.offset + field.width * field.lanes] = field.bits(values)
         text = (bits[:, ::-1] + ord("0")).tobytes().decode("ascii")
         return [text[k:k + self.width] for k in range(0, len(text), self.width)]
@@ -161,13 +193,14 @@ class BeatFormat:
         """Return the members of beats by name; unknown digits count as 0."""
         digits = np.frombuffer("".join(beats).encode("ascii"), np.uint8)
         bits = (digits.reshape(len(beats), self.width)[:, ::-1] == ord("1")).astype(np.uint8)
-        return {name: field.integers(bits) if name in _INTEGERS else field.integers(bits) != 0
+        return {name: field.integers(bits) != 0 if name in _FLAGS else field.integers(bits)
                 for name, field in self.fields.items()}
 
     def from_rows(self, rows: Rows, junk: np.random.Generator | None = None) -> list[str]:
         """Return the beats of rows.
 
-        Lanes behind a row's end hold 0, or random elements and mask bits from ``junk``.
+        Lanes behind a row's end hold 0, or random elements and mask bits from ``junk``; so do the
+        fields of a row in its beats but the first.
         """
         beats = rows.beats(self.lanes)
         total = int(beats.sum())
@@ -185,17 +218,27 @@ class BeatFormat:
         keep, last = np.zeros(size, bool), np.zeros(total, bool)
         keep[slot], last[np.cumsum(beats) - 1] = True, True
         shape = (total, self.lanes)
-        return self.encode(data.reshape(shape), keep.reshape(shape), last, mask.reshape(shape))
+        return self.encode(data.reshape(shape), keep.reshape(shape), last, mask.reshape(shape),
+                           **rows.fields_of_beats(self.lanes, self.row_fields, junk))
 
 
 def _core(layout, port: str) -> BeatFormat:
     fields = {}
     for name, member in layout:
+        if name == "row":
+            fields |= _row(member)
+            continue
         lanes = _lanes(layout, name)
         signed = name == "data" and layout.element.signed
         fields[name] = _Field(member.offset, member.width // lanes, lanes, signed)
     return BeatFormat(layout.lanes, fields, ((f"{port}__payload", layout.size),),
                       f"{port}__valid", f"{port}__ready")
+
+
+def _row(member) -> dict[str, _Field]:
+    """Fields of the member ``row`` of a beat."""
+    return {name: _Field(member.offset + field.offset, field.width, 1,
+                         Shape.cast(field.shape).signed) for name, field in member.shape}
 
 
 def _axis(layout, port: str) -> BeatFormat:
@@ -208,15 +251,21 @@ def _axis(layout, port: str) -> BeatFormat:
         members.append(("mask", "tuser", 1))
     if "use" in layout.members:
         members.append(("use", "tuser", layout["use"].width))
-    fields, signals, offset = {}, [], 0
+    fields, signals, offset = {}, {}, 0
     for name, signal, width in members:
         count = _lanes(layout, name)
         signed = name == "data" and layout.element.signed
         fields[name] = _Field(offset, width, count, signed)
-        signals.append((f"{port}_{signal}", width * count))
+        signals[f"{port}_{signal}"] = width * count
         offset += width * count
+        if name == "mask" and "row" in layout.members:
+            # TUSER has the mask in its lowest bits.
+            row = layout["row"]
+            fields |= _row(data.Field(row.shape, offset))
+            signals[f"{port}_tuser"] += row.width
+            offset += row.width
     fields["last"] = _Field(offset, 1, 1)
-    return BeatFormat(lanes, fields, (*signals, (f"{port}_tlast", 1)),
+    return BeatFormat(lanes, fields, (*signals.items(), (f"{port}_tlast", 1)),
                       f"{port}_tvalid", f"{port}_tready")
 
 

@@ -12,8 +12,8 @@ from ..bench.rows import BeatFormat, Rows
 
 __all__ = ["PackedFormat", "members_of"]
 
-# Members that are integers; the others are flags, all bits of which are equal.
-INTEGERS = ("data", "use")
+# Members that are flags, all bits of which are equal; the others are integers.
+FLAGS = ("keep", "mask", "last")
 
 # Beats that are worked on at a time: few enough for the arrays to stay in the cache.
 CHUNK = 1 << 13
@@ -50,9 +50,9 @@ class PackedFormat:
 
     def encode(self, data: np.ndarray, keep: np.ndarray | None = None,
                last: np.ndarray | None = None, mask: np.ndarray | None = None,
-               use: np.ndarray | None = None) -> np.ndarray:
+               use: np.ndarray | None = None, **row: np.ndarray) -> np.ndarray:
         """Return beats (beats, words) of members (beats, lanes), or (beats,) of the whole beat."""
-        members = {"data": data, "keep": keep, "last": last, "mask": mask, "use": use}
+        members = {"data": data, "keep": keep, "last": last, "mask": mask, "use": use, **row}
         beats = np.empty((len(data), self.words), np.uint32)
         for start in range(0, len(data), CHUNK):
             part = slice(start, start + CHUNK)
@@ -66,11 +66,11 @@ class PackedFormat:
         for name, field in self.form.fields.items():
             mask = (1 << field.width) - 1
             columns = members[name].reshape(count, -1).T
-            if name in INTEGERS:
+            if name in FLAGS:
+                columns = columns.astype(np.uint32, order="C") * np.uint32(mask)
+            else:
                 kind = np.uint32 if field.width <= 32 else np.uint64
                 columns = columns.astype(kind, order="C") & kind(mask)
-            else:
-                columns = columns.astype(np.uint32, order="C") * np.uint32(mask)
             for lane in range(field.lanes):
                 word, shift = divmod(self.places[name] + lane * field.width, 32)
                 column = columns[lane]
@@ -92,7 +92,7 @@ class PackedFormat:
                 for more in range(1, -(-(shift + field.width) // 32)):
                     columns[lane] |= words[word + more] << np.uint64(32 * more - shift)
             values = (columns & np.uint64((1 << field.width) - 1)).astype(np.int64).T
-            if name not in INTEGERS:
+            if name in FLAGS:
                 members[name] = values != 0
             elif field.signed:
                 members[name] = values - ((values >> (field.width - 1)) << field.width)
@@ -102,16 +102,17 @@ class PackedFormat:
 
     def rows(self, rows: Rows, junk: np.random.Generator | None = None) -> np.ndarray:
         """Return the beats of rows; ``junk`` as in :func:`members_of`."""
-        return self.encode(**members_of(rows, self.lanes, self.form.fields["data"].width, junk))
+        return self.encode(**members_of(rows, self.form, junk))
 
 
-def members_of(rows: Rows, lanes: int, width: int,
+def members_of(rows: Rows, form: BeatFormat,
                junk: np.random.Generator | None = None) -> dict[str, np.ndarray]:
     """Return the members of the beats of rows.
 
-    Lanes behind a row's end hold 0, or random elements of ``width`` bits and mask bits from
-    ``junk``.
+    Lanes behind a row's end hold 0, or random elements and mask bits from ``junk``; so do the
+    fields of a row in its beats but the first.
     """
+    lanes, width = form.lanes, form.fields["data"].width
     beats = rows.beats(lanes)
     ends = np.cumsum(beats)
     total = int(ends[-1]) if len(ends) else 0
@@ -128,4 +129,5 @@ def members_of(rows: Rows, lanes: int, width: int,
         count = int((~keep).sum())
         data[~keep] = junk.integers(0, 1 << width, count)
         mask[~keep] = junk.random(count) < 0.5
-    return {"data": data, "keep": keep, "last": last, "mask": mask}
+    return {"data": data, "keep": keep, "last": last, "mask": mask,
+            **rows.fields_of_beats(lanes, form.row_fields, junk)}

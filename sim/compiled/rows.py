@@ -185,7 +185,7 @@ class RowComparison(Comparison):
             extra = self.random.integers(-limit, limit, excess)
             too_long = Rows.of([(
                 "over-long row", np.concatenate([chosen.values, extra]),
-                np.concatenate([chosen.mask, self.random.random(excess) < 0.5]))])
+                np.concatenate([chosen.mask, self.random.random(excess) < 0.5]))], chosen.fields)
             self.exchange(before[0] + too_long + behind[0], before[1] + result + behind[1],
                           error=1)
             self.exchange(*behind, error=1)
@@ -204,7 +204,7 @@ class RowComparison(Comparison):
             before, behind = self.some(FEW_BEATS // 8), self.some(FEW_BEATS // 8)
             chosen, result = self.take([self.random.choice(candidates)])
             rows, outputs = before[0] + chosen + behind[0], before[1] + result + behind[1]
-            members = members_of(rows, lanes, self.i.form.fields["data"].width, self.random)
+            members = members_of(rows, self.i.form, self.random)
             end = int((before[0] + chosen).beats(lanes).sum())
             beat = end - int(chosen.beats(lanes)[0]) if place == "first" else end - 1
             members["keep"][beat] = pattern

@@ -20,6 +20,7 @@ from ..runner import Design
 from ..stimuli.attention import with_parameters, with_reuse
 from ..stimuli.layernorm import channel_parameters
 from ..stimuli.resident import random_script
+from ..stimuli.row_fields import with_fields
 from ..stimuli.svd import random_batches
 
 __all__ = ["batch_job", "load_job", "row_job", "script_job", "set_job"]
@@ -37,14 +38,20 @@ BATCHES = 40
 def row_job(design: Design, random: np.random.Generator, beats: int) -> RowJob:
     """Return random rows of about so many beats, in random order, and what is expected of them."""
     config = design.config
-    values, masks, outputs, lengths = [], [], [], []
+    values, masks, fields, outputs, lengths = [], [], [], [], []
     for length in _lengths(config, random):
         count = max(1, round(beats / LENGTHS / -(-length // config.lanes)))
-        x = _elements(config, random, (count, length))
+        # Of accumulators the logits are drawn first.
+        x = _elements(getattr(config, "of_logits", config), random, (count, length))
         mask = _mask(config, random, x.shape)
-        values.append(x.ravel())
+        drawn = with_fields(config, Rows(x.ravel(), mask.ravel(), np.full(count, length),
+                                         ["random"] * count), random)
+        x = drawn.values.reshape(x.shape)
+        values.append(drawn.values)
         masks.append(mask.ravel())
-        outputs.append((model.run(config, x, mask) if mask.any() else model.run(config, x)).ravel())
+        fields.append(drawn.fields)
+        outputs.append((model.run(config, x, mask, **drawn.fields) if mask.any() else
+                        model.run(config, x, **drawn.fields)).ravel())
         lengths.append(np.full(count, length))
     lengths = np.concatenate(lengths)
     order = random.permutation(len(lengths))
@@ -52,7 +59,9 @@ def row_job(design: Design, random: np.random.Generator, beats: int) -> RowJob:
     lengths = lengths[order]
     place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
     rows = Rows(np.concatenate(values)[place], np.concatenate(masks)[place], lengths,
-                ["random"] * len(lengths))
+                ["random"] * len(lengths),
+                {name: np.concatenate([each[name] for each in fields])[order]
+                 for name in fields[0]})
     return RowJob(config, rows, np.concatenate(outputs)[place], int(random.integers(1 << 31)),
                design.ports, design.latency)
 

@@ -28,6 +28,12 @@ def run(config: UnitConfig, x: np.ndarray, *arrays: np.ndarray, **options: objec
         Rows on the last axis, ``1 <= length <= config.max_length``.
     mask : array of booleans, broadcastable to ``x``
         True: the element takes no part, and its output is 0.
+    multiplier, shift, offset : array of integers, broadcastable to the shape of ``x`` less its
+        last axis. Of a softmax unit with ``accumulator_bits``: what makes logits of ``x``, row by
+        row (:func:`rtl.fixed.requantised`); an offset that is not given is 0.
+    sink, sink_valid : array of integers, broadcastable to the shape of ``x`` less its last axis
+        Of a softmax unit with a ``sink``: each row's sink logit, and whether it has one; all have
+        one if only ``sink`` is given, and none if neither is.
 
     Returns
     -------

@@ -20,10 +20,11 @@ from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
+from .attention_online import TABLES as ONLINE_TABLES
 from .attention_search import TABLES as SEARCH_TABLES
 from .e2 import TABLES as E2_TABLES
 from .layernorm import TABLES as LAYERNORM_TABLES
-from .softmax_family import family
+from .softmax_family import family, row_parameters
 from .svd import TABLES as SVD_TABLES
 from .svd_engine import TABLES as SVD_ENGINE_TABLES
 
@@ -32,8 +33,10 @@ __all__ = ["TABLES", "main", "update"]
 FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md",
          "docs/layernorm.md", "docs/svd_softmax.md")
 
-TABLES = {**E2_TABLES, "softmax-family": family, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ACTIVITY_TABLES, **ACCURACY_TABLES,
+TABLES = {**E2_TABLES, "softmax-family": family,
+          "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **ACTIVITY_TABLES,
+          **ACCURACY_TABLES,
           **SVD_TABLES, **SVD_ENGINE_TABLES}
 
 

@@ -190,7 +190,8 @@ def captured_heads() -> str:
             found.append((best.mean(), mass, 1.0, math.nan, e.relative, e.cosine))
         _of_heads(rows, f"float64, the {keys // part} largest exact scores", found)
     variants = [{}] + [{"select": "predict", **predictor, **rule}
-                       for predictor in ({}, {"predictor": "prefix", "prefix_dims": 8})
+                       for predictor in ({}, {"predictor": "octave"},
+                                         {"predictor": "prefix", "prefix_dims": 8})
                        for rule in ({}, {"mean_shift": 1}, *(
                            {"rule": "top-k", "top_k": keys // part} for part in parts))]
     presets = unit("attention").PRESETS
@@ -212,7 +213,7 @@ def captured_heads() -> str:
                           ((chosen & best).sum(axis=1) / chosen.sum(axis=1)).mean(), done.cycles,
                           e.relative, e.cosine))
         name = ("prefix of 8" if turned else
-                "A3" if config.select == "greedy" else "leading-one")
+                "A3" if config.select == "greedy" else config.predictor)
         _of_heads(rows, f"{name}; {_rule(config)}" if parameters else "dense", found)
     return table(("engine", "keys kept", "softmax mass kept", "of the best keys, kept",
                   "cycles per query", "times dense", "error",
@@ -385,6 +386,8 @@ COSTS = ({}, {"scales": "run-time"}, {"lanes": 2}, {"lanes": 4}, {"causal": True
          {"softmax": "softmax-split:paper"}, {"select": "predict"},
          {"select": "predict", "predictor": "sign"}, {"select": "predict", "predictor": "4-bit"},
          {"select": "predict", "rule": "threshold"}, {"select": "predict", "rule": "top-k"},
+         {"select": "predict", "predictor": "octave"},
+         {"select": "predict", "predictor": "octave", "rule": "top-k"},
          {"select": "predict", "predictor": "prefix"},
          {"select": "predict", "predictor": "prefix", "rule": "top-k"},
          {"select": "greedy"}, {"select": "greedy", "sort": "host"}, {"reuse": True})

@@ -7,7 +7,7 @@ from rtl.emit.ports import axi_latency
 
 from .tools import cores, joined, normal_errors, shells, table
 
-__all__ = ["family"]
+__all__ = ["family", "row_parameters"]
 
 LANES = (1, 4, 16)
 LENGTHS = (64, 512)
@@ -47,6 +47,23 @@ def family() -> str:
               "argmax flips, %", "row sums", "LUT, core", "LUT", "DSP", "BRAM36",
               "logic delay, ns", "latency, cycles")
     return table(header, rows)
+
+
+def row_parameters() -> str:
+    """Return the table: what a sink and a requantiser in front add to units of eight lanes."""
+    kinds = (("rows of logits", {}), ("with a sink", {"sink": True}),
+             ("accumulators of 24 bits", {"accumulator_bits": 24}),
+             ("accumulators of 32 bits, sink", {"accumulator_bits": 32, "sink": True}))
+    pairs = (("softmax-e2", "plus"), ("softmax-split", "plus"))
+    configs = [unit(name).preset(preset, lanes=8, max_length=MAX_LENGTH, **parameters)
+               for name, preset in pairs for _, parameters in kinds]
+    rows = []
+    for n, (config, f) in enumerate(zip(configs, shells(configs), strict=True)):
+        (name, preset), (kind, _) = pairs[n // len(kinds)], kinds[n % len(kinds)]
+        rows.append((f"`{name}` {preset}", kind, f.lut, f.dsp, f"{f.bram:g}",
+                     f"{f.delay_ps / 1000:.2f}", *_cost([config], [f])[4:]))
+    return table(("method, preset", "rows", "LUT", "DSP", "BRAM36", "logic delay, ns",
+                  "latency, cycles"), rows)
 
 
 def _exactness(config):

@@ -20,6 +20,7 @@ from ..bench.rows import Rows
 from ..data import captured, sample
 from . import draw
 from .provider import Case, preset, presets
+from .row_fields import with_fields
 
 __all__ = ["SMALL", "back_to_back", "cases", "directed", "inputs", "random_parameters",
            "random_rows", "tests"]
@@ -41,7 +42,8 @@ def cases(cls: type[UnitConfig], kind: str) -> Iterator[Case]:
     for name in presets(cls):
         if kind == "directed":
             yield Case(preset(cls, name))
-            yield Case(preset(cls, name, lanes=5, max_length=259), "axis")
+            yield Case(preset(cls, name, lanes=5, max_length=259, accumulator_bits=24, sink=True),
+                       "axis")
         elif kind == "throughput":
             yield Case(preset(cls, name, max_length=256))
         elif kind == "real" and "input_scale" in cls.parameters():
@@ -74,7 +76,13 @@ def _narrowed(cls: type[UnitConfig], name: str, kind: object, values: dict) -> o
 
 def inputs(config: UnitConfig, kind: str, random: np.random.Generator, *, beats: int,
            rows: int) -> Rows:
-    """Return the rows of a kind."""
+    """Return the rows of a kind, with what their first beats bring."""
+    return with_fields(config, _logits(config.of_logits, kind, random, beats, rows), random)
+
+
+def _logits(config: UnitConfig, kind: str, random: np.random.Generator, beats: int,
+            rows: int) -> Rows:
+    """Rows of a kind."""
     if kind == "real":
         return _captured(config)
     if kind == "throughput":

@@ -204,15 +204,18 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
 # Rows
 
 def row_beats(config: UnitConfig, rows: Iterable[Sequence[int]],
-              masks: Iterable[Sequence[bool]] | None, seed: int = 0) -> list[Beat]:
+              masks: Iterable[Sequence[bool]] | None, seed: int = 0,
+              fields: Mapping[str, Sequence[int]] | None = None) -> list[Beat]:
     """Return the beats of rows: ``data``, ``keep``, ``last`` and, with masks, ``mask``.
 
-    Lanes that are not kept hold anything.
+    Lanes that are not kept hold anything; so does ``row`` in all beats but a row's first, where it
+    holds the row's ``fields``.
     """
     rng, lanes, rows = random.Random(seed), config.lanes, list(rows)
     width = config.input_layout.element.width
     beats = []
-    for x, mask in zip(rows, masks or [None] * len(rows), strict=True):
+    layout = config.input_layout["row"].shape if fields else None
+    for number, (x, mask) in enumerate(zip(rows, masks or [None] * len(rows), strict=True)):
         for start in range(0, len(x), lanes):
             chunk = [int(value) for value in x[start:start + lanes]]
             spare = lanes - len(chunk)
@@ -221,6 +224,10 @@ def row_beats(config: UnitConfig, rows: Iterable[Sequence[int]],
             if mask is not None:
                 hidden = sum(int(v) << k for k, v in enumerate(mask[start:start + lanes]))
                 beats[-1]["mask"] = hidden | rng.getrandbits(spare or 1) * bool(spare) << len(chunk)
+            if fields and not start:
+                beats[-1]["row"] = {name: int(values[number]) for name, values in fields.items()}
+            elif fields:
+                beats[-1]["row"] = layout.from_bits(rng.getrandbits(layout.size))
     return beats
 
 
@@ -255,13 +262,15 @@ def ends_of(beats: Iterable[object], cycles: Sequence[int]) -> tuple[list[int], 
 
 def run_rows(dut: wiring.Component, rows: Sequence[Sequence[int]],
              masks: Sequence[Sequence[bool]], *, gaps: float = 0.0, stalls: float = 0.0,
-             seed: int = 0, alone: int = 0) -> tuple[list[list[int]], list[int]]:
+             seed: int = 0, alone: int = 0,
+             fields: Mapping[str, Sequence[int]] | None = None
+             ) -> tuple[list[list[int]], list[int]]:
     """Stream rows through a unit; returns the output rows and, per row, its latency in cycles.
 
     The last ``alone`` rows come to a unit that is empty.
     """
     config = dut.config
-    sent = row_beats(config, rows, masks, seed)
+    sent = row_beats(config, rows, masks, seed, fields)
     pause = config.row_latency(config.max_beats) + config.max_beats + 2
     beats, number, first = [], 0, True
     for beat in sent:

@@ -29,7 +29,7 @@ SIMULATED = {"svd-softmax": 2}
 
 @pytest.mark.parametrize("name", rtl.units())
 @pytest.mark.parametrize("first, count", [
-    (0, 60), pytest.param(60, 60, marks=pytest.mark.slow)], ids=["few", "more"])
+    (0, 30), pytest.param(30, 90, marks=pytest.mark.slow)], ids=["few", "more"])
 def test_sets(name, first, count):
     """``python -m sim.regress --fuzz 10000`` tries more."""
     done = fuzz(FuzzTask(name, SEED, first, count))

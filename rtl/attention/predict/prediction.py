@@ -270,9 +270,11 @@ class Prediction(wiring.Component):
         totals = delays(m, total, 5, "total")
         above, part = Signal.like(product, name="above"), Signal.like(product, name="part")
         steps = delays(m, shift, 1, "shift")
+        # All ones below the bits that stay: the quotient is rounded up.
+        below = Cat(steps[1] > k for k in range(7))
         m.d.sync += [operand.eq(count), other.eq(largest), product.eq(operand * other),
                      held.eq(product), above.eq(held - totals[3]),
-                     part.eq((above + ~(~Const(0, 7) << steps[1])[:7]) >> steps[1])]
+                     part.eq((above + below) >> steps[1])]
         return part + totals[5]
 
     def _top_k(self, m, scores, live):

@@ -10,8 +10,13 @@ from amaranth import Cat, Const, Signal, signed
 from ...blocks.adder_tree import AdderTree
 from ...blocks.lookup import lookup
 from ...blocks.products import DotProduct
+from .term_sum import TermSum
 
 __all__ = ["PREDICTORS", "Prefix", "Predictor", "predictor"]
+
+
+# Products of the magnitudes of octave codes.
+WORDS = [[min(a * b, 15) for b in (0, 1, 2, 4)] for a in (0, 1, 2, 4)]
 
 
 class Predictor:
@@ -124,6 +129,42 @@ class LeadingOne(Predictor):
         return Cat(size ^ negative.replicate(self.bits - 1), ~negative)
 
 
+class Octave(Predictor):
+    """Signs, and magnitudes rounded to 0, 1, 2 or 4: nothing, and three octaves.
+
+    The magnitude is ``x / 2**(bits - 4)``, rounded half away from 0; from 3 on it is 4. The term is
+    the product, at most 15, and negative by one's complement.
+    """
+
+    code_bits = 3
+    #: Constant that each term carries.
+    bias = 16
+    largest = 31
+
+    def code(self, x):
+        shift = self.bits - 4
+        rounded = (2 * abs(x) + (1 << shift)) >> (shift + 1) if shift else abs(x)
+        return (x < 0) << 2 | min(rounded, 3)
+
+    def term(self, a, b):
+        word = WORDS[a & 3][b & 3]
+        return self.bias + (~word if (a ^ b) & 4 else word)
+
+    @property
+    def score_bits(self):
+        # In hardware the sum carries a constant of its own.
+        return TermSum.width(WORDS, self.dims)
+
+    @property
+    def score_stages(self):
+        return TermSum.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        m.submodules[name] = terms = TermSum(WORDS, self.dims)
+        m.d.comb += [terms.a.eq(query), terms.b.eq(key)]
+        return terms.o
+
+
 class Symmetric4(Predictor):
     """Elements rounded to four bits, symmetric: -7 to 7."""
 
@@ -215,7 +256,8 @@ class Prefix(Predictor):
         return dot.o
 
 
-PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign, "prefix": Prefix}
+PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign, "prefix": Prefix,
+              "octave": Octave}
 
 
 def predictor(name, bits, dims):

@@ -19,7 +19,7 @@ from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
 from ...fixed import clip, half_up, round_shift, saturated, signed_range, signed_width
 
-__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor", "factor_layout"]
+__all__ = ["RowDivision", "RowDivisionPipeline", "RowFactor"]
 
 # Bits of a factor: what a DSP block's narrow port takes, signed.
 FACTOR_BITS = 17
@@ -79,6 +79,21 @@ class RowDivision:
         """Right shift of a product, less one, at the least place. Not negative."""
         return self.scale + self.places[0] - 1
 
+    @property
+    def factor_layout(self):
+        """What a row's results have in common: ``word``, and ``place`` above the least one."""
+        low, high = self.places
+        return data.StructLayout({"word": FACTOR_BITS, "place": range(high - low + 1)})
+
+    @property
+    def stages(self):
+        """Cycles from a weighted sum to its result."""
+        return RowDivisionPipeline.LATENCY
+
+    def pipeline(self, low, high):
+        """Hardware for arguments of ``low..high``."""
+        return RowDivisionPipeline(self, low, high)
+
     def __call__(self, x, total):
         """Result for an integer and its row's sum."""
         place = max(total.bit_length() - 1, self.places[0])
@@ -87,12 +102,6 @@ class RowDivision:
         product = x * self.factors[mantissa]
         return clip(round_shift(product, self.shift + 1 + place - self.places[0]),
                     *signed_range(self.bits))
-
-
-def factor_layout(division):
-    """Layout of a row's factor: its ``word``, and the ``place`` of the sum above the least one."""
-    low, high = division.places
-    return data.StructLayout({"word": FACTOR_BITS, "place": range(high - low + 1)})
 
 
 class RowFactor(wiring.Component):
@@ -118,7 +127,7 @@ class RowFactor(wiring.Component):
     def __init__(self, division):
         self.division = division
         super().__init__({"total": In(division.places[1] + 1),
-                          "o": Out(factor_layout(division))})
+                          "o": Out(division.factor_layout)})
 
     def elaborate(self, platform):
         m = Module()
@@ -160,7 +169,7 @@ class RowDivisionPipeline(wiring.Component):
         self.division = division
         self.low, self.high = low, high
         super().__init__({"i": In(signed(signed_width(low, high))),
-                          "factor": In(factor_layout(division)),
+                          "factor": In(division.factor_layout),
                           "o": Out(signed(division.bits))})
 
     def elaborate(self, platform):

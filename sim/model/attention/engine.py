@@ -12,7 +12,7 @@ from rtl.config import UnitConfig
 from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
-from . import resident, reuse
+from . import online, resident, reuse
 from .products import products
 from .selection import kept, logits
 
@@ -147,9 +147,13 @@ def _run(config, logit, output, limits, q, k, v, mask, *, start):
         hidden = None if mask is None else mask[some]
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
-            w = weights(config, q[part], k[some], hidden, start=start + first,
-                        logit=_of(logit, some),
-                        limits={name: _of(limit, some) for name, limit in limits.items()})
+            x, gone = _logits(config, q[part], k[some], hidden, _of(logit, some),
+                              start=start + first,
+                              **{name: _of(limit, some) for name, limit in limits.items()})
+            if config.datapath == "online":
+                result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some))
+                continue
+            w = _weights(config, x, gone)
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
@@ -212,14 +216,24 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
     of the map, which add up to anything. ``logit`` takes the place of ``config.logit``,
     and ``limits`` are those of :func:`kept`.
     """
+    return _weights(config, *_logits(config, q, k, mask, logit, start=start, **(limits or {})))
+
+
+def _logits(config, q, k, mask, logit, **options):
+    """Logits, and which keys have no weight: None, if all have one."""
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    hidden = ~kept(config, q, k, mask, start=start, x=x, **(limits or {}))
+    if config.select == "none" and mask is None and not config.causal:
+        return x, None
+    return x, ~kept(config, q, k, mask, x=x, **options)
+
+
+def _weights(config, x, hidden):
+    """Weights of logits (..., keys)."""
     if config.reuse:
-        return reuse.codes(config, x, hidden)
+        return reuse.codes(config, x, np.zeros(x.shape, bool) if hidden is None else hidden)
     if config.select == "none":
-        dense = mask is None and not config.causal
-        return run_unit(config.softmax_config, x, *(() if dense else (hidden,)))
+        return run_unit(config.softmax_config, x, *(() if hidden is None else (hidden,)))
     return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1])
                             ).reshape(x.shape)
 

@@ -20,10 +20,15 @@ def logits(config: UnitConfig, q: np.ndarray, k: np.ndarray,
            requantise: Callable | None = None) -> np.ndarray:
     """Return the logits of queries (..., queries, dim) for keys (..., keys, dim).
 
-    int64 array, shape (..., queries, keys). ``requantise`` takes the place of ``config.logit``.
+    int32 or int64 array, shape (..., queries, keys). ``requantise`` takes the place of
+    ``config.logit``.
     """
     low, high = config.dot_range
-    return (requantise or config.logit)(products(q, k.swapaxes(-1, -2), max(-low, high)))
+    most, rule = max(-low, high), config.logit
+    # Half the bytes where no sum and no product needs more.
+    narrow = requantise is None and most * rule.multiplier + rule.half < 1 << 31
+    return (requantise or rule)(products(q, k.swapaxes(-1, -2), most,
+                                         np.int32 if narrow else np.int64))
 
 
 def predicted(config: UnitConfig, q: np.ndarray, k: np.ndarray) -> np.ndarray:

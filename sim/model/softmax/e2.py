@@ -13,7 +13,8 @@ from .row_sum import normalised
 __all__ = ["run"]
 
 
-def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
+        **row: np.ndarray) -> np.ndarray:
     """Compute E2Softmax; see :func:`sim.model.run`."""
     terms = np.array(config.terms, np.int32)
     if config.codes == "input":
@@ -30,7 +31,7 @@ def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np
         zero = np.zeros((len(config.outputs), 1), np.int32)
         compute = functools.partial(_octave, config, first, np.concatenate(
             [np.array(config.outputs, np.int32), zero], 1).ravel())
-    return for_rows(config, x, mask, compute)
+    return for_rows(config, x, mask, compute, row)
 
 
 def _octave(config, first, outputs, x, dead):

@@ -12,12 +12,13 @@ from .exponent_table import exponent_pass
 __all__ = ["run"]
 
 
-def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
+        **row: np.ndarray) -> np.ndarray:
     """Compute 2D-LUT softmax; see :func:`sim.model.run`."""
     compute = functools.partial(_softmax, exponent_pass(config),
                                 np.array(config.row_numbers, np.int32) * config.column_count,
                                 np.array(config.sigma, np.int32).ravel())
-    return for_rows(config, x, mask, compute)
+    return for_rows(config, x, mask, compute, row)
 
 
 def _softmax(first, rows, sigma, x, dead):

@@ -13,12 +13,13 @@ from .exponent_table import exponent_pass
 __all__ = ["run"]
 
 
-def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
+        **row: np.ndarray) -> np.ndarray:
     """Compute REXP; see :func:`sim.model.run`."""
     compute = functools.partial(_softmax, config, exponent_pass(config),
                                 np.array(config.exponentials, np.int32),
                                 np.array(config.alphas, np.int64))
-    return for_rows(config, x, mask, compute)
+    return for_rows(config, x, mask, compute, row)
 
 
 def _softmax(config, first, exponentials, alphas, x, dead):

@@ -14,14 +14,15 @@ from .row_sum import normalised
 __all__ = ["run"]
 
 
-def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
+        **row: np.ndarray) -> np.ndarray:
     """Compute Softermax; see :func:`sim.model.run`."""
     exponentials = np.array([*config.exponentials, 0], np.int32)
     reciprocals = np.array(config.reciprocals, np.int64)
     first = OnlinePass(config, exponentials,
                        dropped_bits=config.exp_fraction_bits - config.sum_fraction_bits)
     return for_rows(config, x, mask, functools.partial(
-        _softmax, config, first, exponentials, reciprocals))
+        _softmax, config, first, exponentials, reciprocals), row)
 
 
 def _softmax(config, first, exponentials, reciprocals, x, dead):

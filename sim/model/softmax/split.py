@@ -14,11 +14,12 @@ from .two_pass import distances
 __all__ = ["run"]
 
 
-def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
+        **row: np.ndarray) -> np.ndarray:
     """Compute split softmax; see :func:`sim.model.run`."""
     terms = np.zeros(1 << config.bits, np.int64)
     terms[:len(config.exponentials)] = config.exponentials
-    return for_rows(config, x, mask, functools.partial(_softmax, config, terms))
+    return for_rows(config, x, mask, functools.partial(_softmax, config, terms), row)
 
 
 def _softmax(config, terms, x, dead):

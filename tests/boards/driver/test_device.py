@@ -88,6 +88,11 @@ def test_layernorm():
     assert np.array_equal(device.layernorm(x, **loaded, verify=True), expected)
     # They stay.
     assert np.array_equal(device.layernorm(x, verify=True), expected)
+    # A load by itself: gamma, beta and alpha 0.
+    device.send("load", np.zeros(12, int))
+    assert not device.layernorm(x).any()
+    with pytest.raises(ValueError, match="^Stream must be one of i, load, not 'o'$"):
+        device.send("o", x)
     with pytest.raises(ValueError, match="^Parameter gamma must be 10 integers in -128..127, not"):
         device.layernorm(x, gamma=(1, 2))
     with pytest.raises(DeviceError, match="^Device must hold a unit of softmax, not layernorm-"):
@@ -132,6 +137,14 @@ def test_attention():
 def test_arrays(device, x, kind, message):
     with pytest.raises(kind, match=f"^{message}"):
         device[0].softmax(x)
+
+
+@pytest.mark.parametrize("mask, kind, message", [
+    (np.zeros((2, 5), int), TypeError, "Mask must be boolean, not int64"),
+    (np.zeros((3, 5), bool), ValueError, r"Mask must fit the shape \(2, 5\), not \(3, 5\)")])
+def test_masks(device, mask, kind, message):
+    with pytest.raises(kind, match=f"^{message}$"):
+        device[0].softmax(logits(2, 5), mask)
 
 
 def test_another_result_than_the_model(device, monkeypatch):
@@ -309,11 +322,12 @@ def test_interrupt_that_never_comes(device, monkeypatch):
 def test_memory_that_never_answers(device, monkeypatch):
     device, simulation = device
     with monkeypatch.context() as patch:
-        patch.setattr(simulation.port, "latency", (100_000, 100_000))
+        patch.setattr(simulation.port, "latency", (9_000, 9_000))
+        patch.setattr(device, "timeout", 0.05)
         with pytest.raises(TransferTimeout, match="^Memory does not answer what the device asked"):
             device.softmax(logits(1, 4))
     # It answers after all, and the device is free.
-    simulation.port._now += 200_000
+    simulation.port._now += 20_000
     device.reset()
 
 

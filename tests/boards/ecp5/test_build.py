@@ -28,7 +28,7 @@ def test_files(plan):
     """All sources, constraints of every pin with its bank's standard, and the clock."""
     assert {*emission.sources(CONFIG), "manifest.json", f"{CONFIG.name}.h", "top.il", "top.lpf",
             "top.ys", "build_top.sh"} <= set(plan)
-    for site in "G2", "M1", "L4", "B2", "C2":
+    for site in "G2", "M1", "L4", "B2", "C2", "L2":
         assert f'SITE "{site}";' in plan["top.lpf"]
     assert plan["top.lpf"].count("LVCMOS33") == plan["top.lpf"].count("LOCATE")
     assert "FREQUENCY PORT \"clk25_0__io\" 25000000.0 HZ;" in plan["top.lpf"]

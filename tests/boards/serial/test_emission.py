@@ -6,8 +6,10 @@ import pathlib
 import numpy as np
 import pytest
 
+import rtl
 from boards.serial import emission
 from boards.serial.link import OUTPUT_DEPTH
+from rtl.config import ConfigError
 from rtl.emit import verilog
 from sim import model
 from sim.bench.rows import formats
@@ -99,6 +101,14 @@ def test_lint(unit, preset, tmp_path):
     text = "".join(files[name] for name in emission.sources(config))
     verilator(text, emission.top(config), tmp_path)
     iverilog(text, tmp_path)
+
+
+def test_beat_that_is_no_request():
+    config = rtl.unit("layernorm-exact")(lanes=64, channels=64, bits=16,
+                                         channel_parameters="loaded")
+    with pytest.raises(ConfigError, match="Beat of load must have at most 251 bytes on a serial "
+                                          "line, not 257: take fewer lanes"):
+        emission.of_serial(config, DIVISOR)
 
 
 def test_same_text_on_every_run():

@@ -6,12 +6,12 @@ import pathlib
 
 import cocotb
 import numpy as np
-from arm import Cortex
 from cocotb.task import bridge
 from cocotb.triggers import with_timeout
-from zynq import RAM, WINDOW, Bus, Zynq
 
 from boards.driver import Device, DeviceError, TransferError
+from sim.testing.arm import Cortex
+from sim.testing.zynq import RAM, WINDOW, Bus, Zynq
 
 FOLDER = pathlib.Path(os.environ["FOLDER"])
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())

@@ -38,8 +38,6 @@ def cell():
 
 def compile_arm(folder, config):
     """The driver and its program as ARM code."""
-    for module in "unicorn", "ziglang", "elftools":
-        pytest.importorskip(module, reason=f"{module} is not installed: pip install -e '.[test]'")
     flags = ["-DATTENTION_UNIT"] if config.UNIT == "attention" else []
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", "arm-freestanding-eabihf",
@@ -49,8 +47,11 @@ def compile_arm(folder, config):
          str(HERE / "program.c"), "-o", str(folder / "program.elf")], check=True, cwd=folder)
 
 
-def prepare(folder, config, arrays, user="constant"):
-    for name, text in zynq_files(config, user=user).items():
+def prepare(folder, config, arrays):
+    """Files of a top, and what goes through it."""
+    for module in "unicorn", "ziglang", "elftools":
+        pytest.importorskip(module, reason=f"{module} is not installed: pip install -e '.[test]'")
+    for name, text in zynq_files(config).items():
         (folder / name).write_text(text)
     (folder / "cells.v").write_text(cell())
     np.savez(folder / "arrays.npz", **arrays)

@@ -27,7 +27,7 @@ ENGINES = {
     "top-k": {"select": "predict", "rule": "top-k", "top_k": 45, "memory": "distributed"},
     "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
     "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
-    "reuse": {"reuse": True, "maps": 2, "map_queries": 8},
+    "reuse": {"reuse": True, "maps": 2, "map_queries": 8}, "online": {"datapath": "online"},
     "threshold": {"select": "predict", "predictor": "4-bit", "rule": "threshold"},
 }
 # Tokens of further texts: few, an odd number, and as many as the engine takes.
@@ -86,8 +86,24 @@ def test_error(heads, parameters, relative):
         assert found.relative < relative
 
 
+@pytest.mark.parametrize("term_bits, octave_bits, relative", [
+    (8, 2, 0.078), (10, 2, 0.043), (12, 2, 0.032), (10, 4, 0.036), (12, 4, 0.026),
+    (14, 4, 0.025)])
+def test_error_in_one_pass(heads, term_bits, octave_bits, relative):
+    """Means over the heads, as the method's definition says of them."""
+    errors = []
+    for head in heads:
+        q, k, v = head.real()
+        config = synthetic.fitted(q, k, v, datapath="online", term_bits=term_bits,
+                                  octave_bits=octave_bits)
+        outputs = model.run(config, *synthetic.quantised(config, q, k, v))
+        errors.append(metrics.attention_errors(reference.attention(q, k, v),
+                                               outputs * config.output_scale).relative)
+    assert round(np.mean(errors), 3) == relative
+
+
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("name, relative", [("dense", 0.08), ("reuse", 0.07)])
+@pytest.mark.parametrize("name, relative", [("dense", 0.08), ("reuse", 0.07), ("online", 0.05)])
 def test_error_at_other_lengths(heads, texts, length, name, relative):
     """Scales that fit a head at one text do at another."""
     errors = []

@@ -25,11 +25,21 @@ Attention = rtl.unit("attention")
     ({"select": "predict", "lanes": 2},
      'Parameter lanes must be 1 for select "predict", not 2'),
     ({"predictor": "leading_one"},
-     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, not 'leading_one'"),
+     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, octave, not "
+     "'leading_one'"),
     ({"select": "predict", "predictor": "prefix", "dim": 8},
      "Parameter prefix_dims must be less than dim (8), not 8"),
     ({"prefix_dims": 0}, "Parameter prefix_dims must be an integer in 1..255, not 0"),
     ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
+    ({"datapath": "online", "reuse": True},
+     'Parameter reuse must be false for datapath "online", not true'),
+    ({"datapath": "online", "scales": "run-time"},
+     "Parameter scales must be fixed for datapath \"online\", not 'run-time'"),
+    ({"datapath": "online", "store": "resident"},
+     "Parameter store must be sets for datapath \"online\", not 'resident'"),
+    ({"datapath": "online", "logit_scale": 32.0},
+     'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
+    ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),
     ({"rule": "topk"}, "Parameter rule must be one of mean, threshold, top-k, not 'topk'"),
     ({"dim": 10}, "Parameter io_lanes must be a divisor of dim (10), not 8"),
     ({"softmax": "layernorm-ai"}, "Parameter softmax must be UNIT[:PRESET][,PARAMETER=VALUE...] "
@@ -44,6 +54,8 @@ Attention = rtl.unit("attention")
      "Parameter code_bits of softmax-e2 must be an integer in 2..10, not 'five'"),
     ({"softmax": "softmax-e2,lanes=4"},
      "Parameter softmax must leave lanes to the engine, not say 'lanes=4'"),
+    ({"softmax": "softmax-split,sink=true"},
+     "Parameter softmax must leave sink to the engine, not say 'sink=true'"),
     ({"logit_scale": 1e15},
      "Parameter logit_scale must be 2^-16 to 2^40 times the step of what is requantised, "
      "not 1000000000000000.0"),
@@ -72,13 +84,15 @@ def test_files_and_names():
                        {"select": "predict", "rule": "top-k"},
                        {"select": "predict", "rule": "top-k", "top_k": 9},
                        {"select": "predict", "predictor": "prefix"},
-                       {"reuse": True}, {"reuse": True, "maps": 2}):
+                       {"reuse": True}, {"reuse": True, "maps": 2}, {"datapath": "online"},
+                       {"datapath": "online", "term_bits": 10},
+                       {"datapath": "online", "octave_bits": 2}):
         config = Attention(**parameters)
         assert UnitConfig.from_toml(config.to_toml()) == config
         assert UnitConfig.from_json(config.to_json()) == config
         assert config.name.isidentifier()
         names.add(config.name)
-    assert len(names) == 14
+    assert len(names) == 17
 
 
 @pytest.mark.parametrize("bits, dim, dot_bits", [(8, 64, 22), (4, 1, 8), (5, 3, 11)])
@@ -95,6 +109,10 @@ def test_cycles():
     config = Attention()
     assert config.query_cycles(320) == 320 and config.query_cycles(2) == 8
     assert config.query_latency(320) == config.latency + 2 * 319
+    for lanes, most in (1, 360), (4, 120):
+        config = Attention(datapath="online", lanes=lanes)
+        assert config.query_cycles(320) == 320 // lanes
+        assert config.query_latency(320) == config.latency + 320 // lanes - 1 <= most
 
 
 # Blocks -----------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def test_every_softmax(unit):
 
 @pytest.mark.parametrize("parameters", [
     {}, {"lanes": 3}, {"lanes": 2, "causal": True}, {"select": "predict"},
+    {"datapath": "online"}, {"datapath": "online", "lanes": 3, "term_bits": 8},
     {"select": "predict", "rule": "top-k", "top_k": 3, "predict_lanes": 2}])
 def test_directed(parameters):
     config = Attention(dim=4, io_lanes=2, max_keys=7, **parameters)
@@ -57,7 +58,8 @@ def test_directed(parameters):
 
 @pytest.mark.parametrize("parameters", [
     {"dim": 4, "io_lanes": 4}, {"dim": 8, "io_lanes": 2, "lanes": 4},
-    {"dim": 6, "io_lanes": 2, "lanes": 3, "query_scale": 0.3, "output_scale": 0.3}])
+    {"dim": 6, "io_lanes": 2, "lanes": 3, "query_scale": 0.3, "output_scale": 0.3},
+    {"dim": 8, "io_lanes": 2, "lanes": 4, "datapath": "online"}])
 def test_no_bubble_between_queries(parameters):
     config = Attention(max_keys=40, **parameters)
     rng, counts = np.random.default_rng(4), (40, 17, 3, 1)

@@ -34,4 +34,5 @@ def test_every_kind_is_drawn():
     assert {config.sort for config in configs if config.select == "greedy"} == {
         "hardware", "host"}
     assert sum(config.reuse for config in configs) > 4
+    assert sum(config.datapath == "online" for config in configs) > 4
     assert {config.window > 0 for config in configs if config.store == "resident"} == {True, False}

@@ -3,22 +3,24 @@
 import dataclasses
 import itertools
 import os
-from pathlib import Path
+import subprocess
 
 import numpy as np
 import pytest
 
 import rtl
 from rtl.attention.parameters import SetParameters
+from rtl.emit import verilog
 from rtl.fixed import Scaling
-from sim import model
-from sim.accuracy import AccuracyError, capture
-from sim.accuracy.files import DATA
+from sim import model, runner
+from sim.accuracy import capture
 from sim.accuracy.texts import read_sentences
 from sim.bench.attention import KeySet
 from sim.compiled.attention import AttentionComparison
 from sim.compiled.simulation import CompiledSimulation
 from sim.data import captured, sample, synthetic
+from sim.data.real import data_file
+from sim.errors import RequestError
 from sim.jobs import make_job
 from sim.stimuli.attention import random_set, random_sets, with_parameters
 from sim.testing.attention import Set, run_sets
@@ -93,6 +95,21 @@ def test_set_waits_for_its_parameters(verilator):
         comparison.exchange(job.sets[1:])
 
 
+@pytest.mark.parametrize("rule", ["mean", "top-k"])
+def test_lint(verilator, rule, tmp_path):
+    """Shifts and numbers that are no constants have the widths that they need."""
+    config = Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
+                              scales="run-time")
+    source = tmp_path / "design.v"
+    source.write_text(verilog.of_unit(config))
+    done = subprocess.run(
+        [runner.verilator_home() / "bin" / "verilator", "--quiet", "--lint-only", "-Wall",
+         "--top-module", f"{config.name}_axis", source],
+        env={**os.environ, "VERILATOR_ROOT": str(runner.verilator_home())}, text=True,
+        capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # Heads of a model
 
 def own_parameters(head):
@@ -118,13 +135,10 @@ def test_captured_heads_through_one_configuration():
 
 @pytest.mark.slow
 def test_all_heads_of_a_model_through_one_configuration():
-    folder = os.environ.get(DATA)
-    if not folder:
-        pytest.skip(f"{DATA} names no folder with stsb/sts-dev.tsv")
     try:
         reader = capture.open_reader()
-        sentences = read_sentences(Path(folder) / "stsb" / "sts-dev.tsv")
-    except (AccuracyError, OSError) as error:
+        sentences = read_sentences(data_file("stsb/sts-dev.tsv"))
+    except (RequestError, OSError) as error:
         pytest.skip(str(error))
     heads = capture.capture_heads(reader, sentences, rows=4, lengths=(128,),
                                   heads=[*itertools.product(range(6), range(12))])

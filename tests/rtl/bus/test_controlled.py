@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.bus import AxiStream, ControlledUnit
 from rtl.bus.unit_registers import MAGIC, MAP_VERSION
+from sim import model
 from sim.testing.axi_lite import Master
 from sim.testing.passthrough import Passthrough, PassthroughConfig
 from sim.testing.shell import simulate
@@ -48,10 +50,10 @@ class Registers:
         return {key for key, value in (await self.read(name)).items() if value}
 
 
-async def send(ctx, cycle, dut, bus, beats):
-    """Send beats, each a dictionary of signals; the last one has TLAST."""
+async def send(ctx, cycle, dut, bus, beats, last=True):
+    """Send beats, each a dictionary of signals; the last one has TLAST, if it is the packet's."""
     for n, beat in enumerate(beats):
-        for name, value in {**beat, "tlast": n == len(beats) - 1, "tvalid": 1}.items():
+        for name, value in {**beat, "tlast": last and n == len(beats) - 1, "tvalid": 1}.items():
             ctx.set(getattr(dut, f"{bus}_{name}"), value)
         for _ in range(200):
             taken = ctx.get(getattr(dut, f"{bus}_tready"))
@@ -391,3 +393,67 @@ def test_parameters():
         assert await registers.read("ITERATIONS") == {"VALUE": 2}
     simulate(dut, scenario)
     assert [each[0] for each in seen].count(1) == 1 and (1, 2, 1) in seen
+
+
+# Parameters of rows ------------------------------------------------------------------------------
+
+def test_parameters_of_rows():
+    """Rows have the values of the last APPLY, all of them together, or those of their TUSER."""
+    config = small("softmax-e2", "plus", accumulator_bits=16, sink=True)
+    names = list(config.row_fields)
+    first = {"multiplier": 3, "shift": 2, "offset": -9, "sink": 5, "sink_valid": 1}
+    second = {"multiplier": 60000, "shift": 20, "offset": 30, "sink": 0, "sink_valid": 0}
+    third = {"multiplier": 1, "shift": 0, "offset": 0, "sink": -128, "sink_valid": 1}
+    x = np.array([40, -20, 77])
+
+    def bits(row):
+        return sum((row[name] & (1 << field.width) - 1) << config.lanes + field.offset
+                   for name, field in config.input_layout["row"].shape)
+
+    async def scenario(ctx, cycle, dut, registers):
+        async def outputs(user, between=None):
+            """What a row gives; ``between`` runs while it waits for its second beat."""
+            words = [int(v) & 0xFFFF for v in (*x, 0)]
+            beats = [{"tdata": words[k] | words[k + 1] << 16, "tkeep": keep, "tuser": user}
+                     for k, keep in ((0, 15), (2, 3))]
+            for n, beat in enumerate(beats):
+                await send(ctx, cycle, dut, "s_axis", [beat], last=n == 1)
+                if between and not n:
+                    await between()
+            got = []
+            for _ in range(100):
+                if ctx.get(dut.m_axis_tvalid):
+                    data = ctx.get(dut.m_axis_tdata)
+                    got += [data & 0xFF, data >> 8]
+                await cycle()
+                if len(got) == 4:
+                    return got[:3]
+            raise AssertionError("no row came")
+
+        async def write(row):
+            for name in names:
+                field = config.input_layout["row"].shape[name]
+                await registers.write(f"ROW_{name.upper()}",
+                                      VALUE=row[name] & (1 << field.width) - 1)
+
+        async def apply():
+            await write(second)
+            await registers.write("ROW", APPLY=1, REGISTERS=1)
+
+        def expected(row):
+            return model.run(config, x, **row).tolist()
+
+        ctx.set(dut.m_axis_tready, 1)
+        assert await registers.read("ROW") == {"APPLY": 0, "REGISTERS": 1}
+        await write(first)
+        await registers.write("ROW", APPLY=1, REGISTERS=1)
+        assert await outputs(bits(third)) == expected(first)
+        # Neither values that are not applied nor those applied later reach a row.
+        await write(third)
+        assert await outputs(0) == expected(first)
+        assert await outputs(0, between=apply) == expected(first)
+        assert await outputs(0) == expected(second)
+        await registers.write("ROW", REGISTERS=0)
+        assert await outputs(bits(third)) == expected(third)
+        assert len({tuple(expected(row)) for row in (first, second, third)}) == 3
+    run(config, scenario)

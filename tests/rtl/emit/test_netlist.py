@@ -42,7 +42,6 @@ def job_of(design, beats=400):
 
 
 CONFIGS = [
-    softmax("softmax-e2", "paper", lanes=3, max_length=40),
     softmax("softmax-e2", "plus", lanes=3, max_length=40),
     softmax("softmax-rexp", "online", lanes=3, max_length=32),
     softmax("softmax-lut2d", "plus", lanes=3, max_length=40),

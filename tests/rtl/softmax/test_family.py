@@ -1,14 +1,20 @@
 """What all softmax methods have in common: bounds, order, masks, the figures that are expected."""
 
+import dataclasses
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import rtl
+from rtl import ConfigError
+from rtl.fixed import Scaling
 from sim import model
+from sim.bench.rows import Rows
 from sim.data import captured
 from sim.stimuli.provider import random_config
+from sim.stimuli.row_fields import with_fields
 from sim.stimuli.softmax import CAPTURE
 
 METHODS = [name for name in rtl.units() if name.startswith("softmax-")]
@@ -24,9 +30,9 @@ def make(request):
 
 # Properties --------------------------------------------------------------------------------------
 
-def assert_sound(config, x, mask=None):
+def assert_sound(config, x, mask=None, **row):
     """Outputs are within 0..1, fall with the logits, and are 0 where masked."""
-    y = model.run(config, x, mask)
+    y = model.run(config, x, mask, **row)
     assert (y >= 0).all()
     assert (y * config.output_scale <= 1).all()
     assert y.max(initial=0) < 1 << config.out_bits
@@ -69,7 +75,9 @@ def test_random_configs(name):
         x = np.concatenate([random.integers(-limit, limit, (8, length)),
                             np.clip(np.rint(random.normal(0, spread, (8, length))),
                                     -limit, limit - 1).astype(np.int64)])
-        assert_sound(config, x, random.random(x.shape) < 0.2)
+        mask = random.random(x.shape) < 0.2
+        rows = with_fields(config, Rows.of(zip(map(str, range(16)), x, mask, strict=True)), random)
+        assert_sound(config, rows.values.reshape(x.shape), mask, **rows.fields)
 
 
 def test_fully_masked_row(make):
@@ -95,6 +103,99 @@ def test_captured_logits(make):
         assert y.max() * config.output_scale <= 1
         alive = np.where(row.mask, -129, row.logits.astype(int))
         assert y[alive.argmax()] == y.max()
+
+
+# Rows with parameters of their own ---------------------------------------------------------------
+
+def test_sink_is_an_element_without_output(make):
+    """A sink gives what one element more in the first beat does, which is in no row otherwise."""
+    random = np.random.default_rng(4)
+    lanes, beats, count = 3, 5, 200
+    config = make(lanes=lanes, max_length=lanes * beats, sink=True)
+    wide = make(lanes=lanes + 1, max_length=lanes * beats + 1)
+    assert config.max_terms == wide.max_length
+    # The longer rows of the wider beats take part up to the same number of terms.
+    wide = dataclasses.replace(wide, max_length=(lanes + 1) * beats)
+    low, high = -128, 127
+    x = np.clip(np.rint(random.normal(0, 30, (count, beats, lanes))), low, high).astype(int)
+    mask = random.random(x.shape) < 0.3
+    mask[:9] = True
+    sink = np.clip(x.max((1, 2)) + random.integers(-40, 40, count), low, high)
+    valid = random.random(count) < 0.8
+    more = np.zeros((count, beats, 1), int)
+    more[:, 0, 0] = sink
+    hidden = np.ones(more.shape, bool)
+    hidden[:, 0, 0] = ~valid
+    flat = (count, -1)
+    y = model.run(config, x.reshape(flat), mask.reshape(flat), sink=sink, sink_valid=valid)
+    same = model.run(wide, np.concatenate([x, more], 2).reshape(flat),
+                     np.concatenate([mask, hidden], 2).reshape(flat))
+    same = same.reshape(count, beats, lanes + 1)[..., :lanes].reshape(flat)
+    if "rexp" in config.UNIT or "lut2d" in config.UNIT or config.UNIT == "softmax-softermax":
+        # Tables and widths follow from the number of terms.
+        assert np.abs(y - same).max() <= 4
+    else:
+        assert (y == same).all()
+    assert not y[:9].any()
+
+
+def test_sink_takes_weight(make):
+    """With the sink, outputs are what float64 says; far above all logits it takes everything."""
+    random = np.random.default_rng(5)
+    config = make(max_length=64, sink=True)
+    scale = config.input_scale
+    x = np.clip(np.rint(random.normal(0, 2, (300, 64)) / scale), -128, 127).astype(int)
+    sink = np.clip(x.max(1) + random.integers(-8, 9, 300), -128, 127)
+    e = np.exp((x - 127.0) * scale)
+    wanted = e / (e.sum(1, keepdims=True) + np.exp((sink - 127.0) * scale)[:, None])
+    y = model.run(config, x, sink=sink) * config.output_scale
+    plain = model.run(config, x)
+    worst = 1.5 if "paper" in config.nearest_preset()[0] else 1.2
+    float_error = np.abs(y - wanted).sum(1).mean()
+    without = e / e.sum(1, keepdims=True)
+    assert float_error <= worst * np.abs(plain * config.output_scale - without).sum(1).mean()
+    assert (model.run(config, x, sink=sink, sink_valid=0) == plain).all()
+    assert not model.run(config, np.full((1, 64), -128), sink=127).any()
+    assert not model.run(config, x, np.ones(x.shape, bool), sink=sink).any()
+
+
+def test_accumulators_are_requantised(make):
+    """Row by row the outputs of accumulators are those of their logits."""
+    random = np.random.default_rng(6)
+    config = make(accumulator_bits=24, max_length=40)
+    a = random.integers(-1 << 23, 1 << 23, (50, 40)) >> random.integers(0, 16, (50, 1))
+    multiplier, shift = random.integers(1, 1 << 16, 50), random.integers(12, 40, 50)
+    offset = random.integers(-128, 128, 50)
+    x = [[min(max(math.floor(Fraction(int(v) * int(m), 1 << int(s)) + Fraction(1, 2)) + int(o),
+                  -128), 127) for v in row]
+         for row, m, s, o in zip(a, multiplier, shift, offset, strict=True)]
+    y = model.run(config, a, multiplier=multiplier, shift=shift, offset=offset)
+    assert (y == model.run(config.of_logits, np.array(x))).all()
+    one = Scaling.of(0.01)
+    assert (model.run(config, a, multiplier=one.multiplier, shift=one.shift)
+            == model.run(config.of_logits, one(a, 8))).all()
+
+
+@pytest.mark.parametrize("parameters, row, message", [
+    ({}, {"sink": 3}, "have no 'sink'"),
+    ({"sink": True}, {"sink": 128}, "sink in -128..127, not 128..128"),
+    ({"sink": True}, {"sink": [1, 2]}, "one sink each"),
+    ({"sink": True}, {"sink": 0.5}, "integers as sink"),
+    ({"accumulator_bits": 9}, {"shift": 1}, "need 'multiplier'"),
+    ({"accumulator_bits": 9}, {"multiplier": 65536, "shift": 1}, "multiplier in 0..65535"),
+    ({"accumulator_bits": 9}, {"multiplier": 1, "shift": 64}, "shift in 0..63")])
+def test_parameters_of_rows_are_checked(parameters, row, message):
+    config = rtl.unit("softmax-e2")(**parameters)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.run(config, np.zeros((3, 4), int), **row)
+
+
+def test_accumulators_are_checked():
+    config = rtl.unit("softmax-e2")(accumulator_bits=9)
+    with pytest.raises(ValueError, match="Accumulators must be in -256..255, not 256..256"):
+        model.run(config, [256], multiplier=1, shift=0)
+    with pytest.raises(ConfigError, match="accumulator_bits must be 0 or 2..32, not 1"):
+        rtl.unit("softmax-e2")(accumulator_bits=1)
 
 
 # Expected figures --------------------------------------------------------------------------------

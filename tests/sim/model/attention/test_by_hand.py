@@ -85,10 +85,21 @@ def four_bits(x, y, bits):
     return code(x) * code(y)
 
 
+def octaves(x, y, bits):
+    """Product of magnitudes of 0, 1, 2 or 4 units of 1/8, halves away from 0; at most 15.
+
+    Negative by one's complement, an element of no magnitude included.
+    """
+    sizes = [(0, 1, 2, 4)[min(plain.half_up(Fraction(abs(v) * 8, 1 << bits - 1)), 3)]
+             for v in (x, y)]
+    product = min(sizes[0] * sizes[1], 15)
+    return -1 - product if (x < 0) != (y < 0) else product
+
+
 def score(p, q, k):
     """Predicted score of a key, but for a constant."""
     term = {"leading-one": leading_one, "4-bit": four_bits,
-            "sign": lambda x, y, bits: int((x < 0) == (y < 0)),
+            "octave": octaves, "sign": lambda x, y, bits: int((x < 0) == (y < 0)),
             "prefix": lambda x, y, bits: x * y}[p.predictor]
     dims = p.prefix_dims if p.predictor == "prefix" else p.dim
     return sum(term(x, y, p.bits) for x, y in zip(q[:dims], k[:dims], strict=True))
@@ -285,7 +296,7 @@ CASES = [
             "softmax-e2:paper", "softmax-rexp:plus", "softmax-rexp:online,partial_sums=2",
             "softmax-lut2d:paper", "softmax-split:plus", "softmax-softermax:plus")))),
     *(("predict", {"predictor": name, "rule": rule, "top_k": 5, "threshold": 20, **change})
-      for name in ("leading-one", "4-bit", "sign", "prefix")
+      for name in ("leading-one", "4-bit", "octave", "sign", "prefix")
       for rule in ("mean", "threshold", "top-k")
       for change in ({}, {"causal": True, "bits": 5, **SOFT})),
     ("predict", {"mean_shift": 0}), ("predict", {"mean_shift": 6}),

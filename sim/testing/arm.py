@@ -1,6 +1,9 @@
 """Inside a simulator: a Cortex-A9 whose loads and stores go to the simulated top."""
 
+from __future__ import annotations
+
 import ctypes
+import os
 import struct
 
 from cocotb.task import resume
@@ -11,7 +14,10 @@ from unicorn.arm_const import (
     UC_ARM_REG_SP,
     UC_CPU_ARM_CORTEX_A9,
 )
-from zynq import RAM, WINDOW, WINDOW_SIZE
+
+from .zynq import RAM, WINDOW, WINDOW_SIZE, Zynq
+
+__all__ = ["Cortex"]
 
 # Where the program puts what it is told and says (program.c), and where it returns to.
 JOB = RAM + 0x30000
@@ -21,9 +27,9 @@ WORDS = 16
 
 
 class Cortex:
-    """A processor with the memory of a :class:`zynq.Zynq`, and its registers at GP0."""
+    """A processor: memory that of a :class:`~sim.testing.zynq.Zynq`, registers at its GP0."""
 
-    def __init__(self, zynq, path):
+    def __init__(self, zynq: Zynq, path: str | os.PathLike[str]) -> None:
         self.zynq, self.fault = zynq, None
         self.machine = Uc(UC_ARCH_ARM, UC_MODE_ARM)
         self.machine.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_A9)
@@ -55,7 +61,7 @@ class Cortex:
             self.machine.emu_stop()
         return word
 
-    def run(self, *job):
+    def run(self, *job: int) -> tuple[int, ...]:
         """Run the program on a job; the words that it has then, from the status on."""
         place = JOB - RAM
         self.zynq.ram[place:place + 4 * WORDS] = struct.pack(f"<{WORDS}I", *job,

@@ -3,15 +3,21 @@
 GP0 is driven access by access, HP0 by :class:`boards.driver.memory_port.MemoryPort`.
 """
 
+from __future__ import annotations
+
 import mmap
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import cocotb
 from cocotb.task import resume
 from cocotb.triggers import RisingEdge
 
-from boards.driver import Buffer, MemoryTransport, TransportError
+from boards.driver import Buffer, MemoryTransport, Transport, TransportError
 from boards.driver.memory_port import OUTPUTS, SAMPLED, MemoryPort
+
+__all__ = ["RAM", "RAM_SIZE", "WINDOW", "WINDOW_SIZE", "Bus", "Zynq"]
 
 #: The memory: processor and HP0 see it at the same addresses.
 RAM, RAM_SIZE = 0x00100000, 1 << 20
@@ -25,7 +31,7 @@ PATIENCE = 200
 class Zynq:
     """The cell ``ps7`` of a top."""
 
-    def __init__(self, dut, *, size=RAM_SIZE, **port):
+    def __init__(self, dut: Any, *, size: int = RAM_SIZE, **port: Any) -> None:
         self.cell, self.numbers, self.cycles = dut.ps7, random.Random(1), 0
         self.ram = mmap.mmap(-1, size)
         self.port = MemoryPort(self.ram, RAM, **port)
@@ -33,7 +39,8 @@ class Zynq:
         # Accesses of the processor, of any kind.
         self.accesses = 0
 
-    async def start(self):
+    async def start(self) -> None:
+        """Reset the logic, and start the memory."""
         # Signals are as the test before left them.
         self.cell.FCLKRESETN.value = 0
         for name in OUTPUTS:
@@ -79,7 +86,8 @@ class Zynq:
             self._gp0(f"A{channel}{what}").value = value
         return name
 
-    async def read(self, address, beats=1, size=2, burst=1, stall=0.0):
+    async def read(self, address: int, beats: int = 1, size: int = 2, burst: int = 1,
+                   stall: float = 0.0) -> list[tuple[int, int]]:
         """Words and responses of a burst."""
         self.accesses += 1
         name = self._address("R", address, beats, size, burst)
@@ -98,7 +106,8 @@ class Zynq:
                     return found
         raise TransportError("GP0 has no data")
 
-    async def write(self, address, words, size=2, burst=1, strobes=None, stall=0.0):
+    async def write(self, address: int, words: Sequence[int], size: int = 2, burst: int = 1,
+                    strobes: Sequence[int] | None = None, stall: float = 0.0) -> int:
         """Write a burst; its response."""
         self.accesses += 1
         name = self._address("W", address, len(words), size, burst)
@@ -121,11 +130,12 @@ class Zynq:
         raise TransportError("GP0 has no response")
 
     @property
-    def irq(self):
+    def irq(self) -> int:
+        """The interrupt at the processor."""
         return int(self.cell.IRQF2P.value) & 1
 
 
-class Bus(MemoryTransport):
+class Bus(Transport, MemoryTransport):
     """The Python driver's transport, for a thread beside the simulation."""
 
     interrupts = True

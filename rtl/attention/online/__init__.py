@@ -1,0 +1,1 @@
+"""One-pass datapath: weights relative to a running reference, sums that are shifted."""

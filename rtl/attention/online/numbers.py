@@ -1,0 +1,208 @@
+"""Numbers of the one-pass datapath: grid of the references, terms, ranges, and the row's scale.
+
+Notation: ``x`` logit, ``v`` element of a value, ``d`` distance to the reference in positions, ``g``
+positions per octave (factor of two), ``t`` term, ``S`` sum of the terms, ``A`` weighted sum.
+"""
+
+import dataclasses
+import functools
+import math
+from fractions import Fraction
+
+from ...fixed import Requantiser, half_up, round_shift, signed_range, signed_width
+from ...softmax.grid import InputGrid
+from ...tables import exp2_words, reciprocal_words
+
+__all__ = ["OnlineNumbers", "RowScale"]
+
+# Octaves between two shifts of the sums; terms are shifted to the octave within them instead.
+BLOCK = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class RowScale:
+    """``y = saturate(round(A * T / S))``, rounded half up; ``y = 0`` for ``S = 0``.
+
+    With ``S = 2**p (1 + m)``, the word ``c`` of the ten bits of ``m`` below the leading one is
+    ``2**17 / (1 + m)`` (mean over the interval that these bits leave, 17 bits), and ``T`` is
+    ``multiplier / 2**shift``::
+
+        F = round(multiplier * c / 2**16)                 17 bits, once a row
+        y = saturate(round(A * F / 2**e)),  e = shift + 1 + p
+
+    The relative error of ``F`` is at most ``2**-11 + 2**-16``.
+
+    Attributes
+    ----------
+    multiplier : int
+        16 bits, its top bit set.
+    shift : int
+        May be negative.
+    bits : int
+        Width of the result, signed, which saturates.
+    """
+
+    #: Bits of a sum below its leading one that are looked at.
+    MANTISSA_BITS = 10
+    #: Width of a reciprocal and of a factor.
+    FACTOR_BITS = 17
+    #: Width of the multiplier.
+    MULTIPLIER_BITS = 16
+
+    multiplier: int
+    shift: int
+    bits: int
+
+    @classmethod
+    def of(cls, requantiser: Requantiser):
+        """Return the scale whose ``T`` is the ratio of a requantiser, its leading one on top."""
+        number = requantiser.multiplier
+        # A multiplier that is wider ends in zeros: it stands for a power of two.
+        up = cls.MULTIPLIER_BITS - number.bit_length()
+        number = number << up if up >= 0 else number >> -up
+        return cls(number, requantiser.shift + up, requantiser.bits)
+
+    @property
+    def ratio(self):
+        """``T`` as a fraction."""
+        return self.multiplier * Fraction(2) ** -self.shift
+
+    @functools.cached_property
+    def reciprocals(self):
+        """Word of each mantissa."""
+        return reciprocal_words(1 << self.MANTISSA_BITS, self.FACTOR_BITS)
+
+    def factor(self, word):
+        """Factor of a row whose sum has the reciprocal ``word``. Works on arrays."""
+        return round_shift(word * self.multiplier, self.MULTIPLIER_BITS)
+
+    def exponent(self, place):
+        """``e`` for a leading one of ``S`` at ``place``. Works on arrays."""
+        return self.shift + 1 + place
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineNumbers:
+    """Terms and sums of a row, relative to a reference on whole octaves.
+
+    The reference is that of the codes of softmax-e2 (:class:`~rtl.softmax.grid.InputGrid`): the
+    octave above the bucket of the largest logit so far. With ``r`` the octaves by which a beat
+    raises it::
+
+        S   = (S   >> r) + sum_k t(d_k) 2**G
+        A_j = (A_j >> r) + sum_k t(d_k) v_kj 2**G
+        t(0) = 2**f - 1,   t(d) = round(2**f 2**(-d / g)),   0 from d >= (f + 1) g
+
+    Both shifts truncate, ``A`` towards minus infinity. A key that takes no part has the position 0
+    and the term 0. The outputs are ``y_j = saturate(round(A_j T / S))`` by :class:`RowScale`.
+
+    The hardware holds ``A 2**o`` and ``S 2**o``, with ``o`` the octave of the reference modulo
+    :data:`BLOCK`: its shifts are multiples of ``BLOCK``, and a rise within a block only clears the
+    bits that are shifted out.
+
+    Attributes
+    ----------
+    bits : int
+        Width of a logit, signed.
+    input_scale : float
+        Real value of one logit step.
+    octave_bits : int
+        Log2 of ``g``, to the nearest.
+    fraction_bits, guard_bits : int
+        ``f`` and ``G``.
+    value_bits : int
+        Width of ``v``, signed.
+    lanes, max_keys : int
+        Keys of a beat and of a row.
+    scale : RowScale
+        From sums to outputs.
+    """
+
+    bits: int
+    input_scale: float
+    octave_bits: int
+    fraction_bits: int
+    guard_bits: int
+    value_bits: int
+    lanes: int
+    max_keys: int
+    scale: RowScale
+
+    @functools.cached_property
+    def grid(self):
+        """Grid of positions and references."""
+        return InputGrid.of(self.bits, self.input_scale, self.octave_bits)
+
+    @functools.cached_property
+    def terms(self):
+        """Term of each distance; 0 for larger ones."""
+        g, f = self.grid.per_octave, self.fraction_bits
+        count = math.ceil((f + 1) * g)
+        words = exp2_words((d / g for d in range(1, count)), 1 << f)
+        return (self.largest_term, *words)
+
+    @property
+    def largest_term(self):
+        """Term of the distance 0."""
+        return (1 << self.fraction_bits) - 1
+
+    @property
+    def largest_sum(self):
+        """Largest sum of the terms of a row, guard bits included."""
+        return (self.max_keys * self.largest_term) << self.guard_bits
+
+    @functools.cached_property
+    def least_sum(self):
+        """Least sum of a row with a key: its largest logit is within an octave's reach."""
+        term = self.terms[min(self.grid.gap, len(self.terms) - 1)]
+        return max(term, 1) << self.guard_bits
+
+    @property
+    def places(self):
+        """Least and largest place of the leading one of the sum of a row with a key."""
+        return self.least_sum.bit_length() - 1, self.largest_sum.bit_length() - 1
+
+    @property
+    def sum_range(self):
+        """Least and largest weighted sum. Truncation adds nothing: it follows a halving."""
+        low, high = signed_range(self.value_bits)
+        return self.largest_sum * low, self.largest_sum * high
+
+    @functools.cached_property
+    def result_range(self):
+        """Bounds of a result before it saturates.
+
+        ``A`` is within ``V (S + 1) + 1`` for values of at most ``V``: a shift takes less than one
+        from ``S`` and adds less than one to ``-A``, and the next one halves both.
+        """
+        largest = 1 << (self.value_bits - 1)
+        over = largest + Fraction(largest + 1, self.least_sum)
+        bound = half_up(over * self.scale.ratio * (1 + Fraction(1, 1 << 10))) + 1
+        return -bound, bound
+
+    # Hardware ----------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def largest_octave(self):
+        """Octave of the highest reference."""
+        return self.grid.octave((1 << self.grid.bucket_bits) - 1)
+
+    @property
+    def term_bits(self):
+        """Width of a term that is shifted to the octave of its reference."""
+        return self.fraction_bits + BLOCK - 1
+
+    @property
+    def held_sum(self):
+        """Largest sum as it is held."""
+        return self.largest_sum << (BLOCK - 1)
+
+    @property
+    def held_range(self):
+        """Least and largest weighted sum as it is held."""
+        return tuple(bound << (BLOCK - 1) for bound in self.sum_range)
+
+    @property
+    def held_width(self):
+        """Width of a weighted sum as it is held, signed."""
+        return signed_width(*self.held_range)

@@ -1,0 +1,165 @@
+"""Terms of a row of logits, relative to a running reference on whole octaves."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.barrel_shift import shift_left
+from ...blocks.block_table import BlockTable
+from ...blocks.lookup import lookup
+from ...blocks.maximum import RunningMax
+from ...blocks.pipeline import delays
+from ...softmax.positions import TABLE_BITS, OctaveReferences, Positions
+from .numbers import BLOCK
+
+__all__ = ["RowTerms"]
+
+# Tables with larger addresses go to block RAM, if the lanes share one in pairs.
+LOOKUP_BITS = TABLE_BITS + 1
+
+# Positions are registered, even those that take wires: logits come out of LUT RAM.
+POSITION_CYCLES = 1
+
+
+class RowTerms(wiring.Component):
+    """From the logits of a beat to their terms, and the rise of the reference.
+
+    ``t(d) << octave``, with ``d`` the distance of a logit's position to the reference, ``t`` the
+    ``terms`` of the numbers, and ``octave`` that of the reference within its block; 0 for a logit
+    that takes no part, and far below the reference. The reference is the octave above the bucket of
+    the largest logit of the row so far.
+
+    Latency :attr:`latency` cycles, throughput one beat per cycle; never stalls.
+
+    Parameters
+    ----------
+    numbers : OnlineNumbers
+        Numbers of the datapath.
+
+    Members
+    -------
+    i : In(ArrayLayout(signed(bits), lanes))
+        Logits of a beat.
+    live : In(lanes)
+        The logit takes part.
+    valid : In(1)
+        There is a beat.
+    first : In(1)
+        The beat starts a row.
+    o : Out(ArrayLayout(unsigned(term_bits), lanes))
+        Terms.
+    o_valid, o_first : Out(1)
+        ``valid`` and ``first``, with the terms.
+    rise : Out(rise_bits)
+        Blocks by which the beat raises the reference; undefined with ``o_first``.
+    octave : Out(range(octaves))
+        Octave of the reference within its block.
+    """
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+        lanes = numbers.lanes
+        super().__init__({
+            "i": In(data.ArrayLayout(signed(numbers.bits), lanes)), "live": In(lanes),
+            "valid": In(1), "first": In(1),
+            "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), lanes)),
+            "o_valid": Out(1), "o_first": Out(1), "rise": Out(self.rise_bits(numbers)),
+            "octave": Out(range(self.octaves(numbers)))})
+
+    @staticmethod
+    def rise_bits(numbers):
+        """Width of a rise, in blocks."""
+        return max((numbers.largest_octave // BLOCK).bit_length(), 1)
+
+    @staticmethod
+    def octaves(numbers):
+        """Octaves of a block that a reference can have."""
+        return min(numbers.largest_octave + 1, BLOCK)
+
+    @staticmethod
+    def stages(numbers):
+        """Latency, in cycles."""
+        maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.lanes)
+        return POSITION_CYCLES + maximum + 1 + 1 + _table_cycles(numbers) + 1
+
+    @property
+    def latency(self):
+        """Latency, in cycles."""
+        return self.stages(self.numbers)
+
+    def elaborate(self, platform):
+        m = Module()
+        numbers, grid = self.numbers, self.numbers.grid
+        lanes = numbers.lanes
+        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, lanes)
+        # The reference is registered behind the maximum, then the distance, the term, its shift.
+        looked_up = found + 2 + _table_cycles(numbers)
+        valids = delays(m, self.valid, looked_up + 1, "valid")
+        firsts = delays(m, self.first, looked_up + 1, "first")
+        lives = delays(m, self.live, found + 1, "live")
+
+        position = Positions(numbers, POSITION_CYCLES)
+        positions, waiting = position(m, self.i, found + 1 - position.latency)
+        m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, lanes)
+        m.d.comb += [
+            *(word.eq(x[grid.bucket_shift:]) for word, x in
+              zip(maximum.data, positions, strict=True)),
+            maximum.live.eq(lives[position.latency]), maximum.valid.eq(valids[found]),
+            maximum.first.eq(firsts[found])]
+        references = OctaveReferences(grid)
+        reference, octave = Signal(grid.reference_bits), Signal(grid.octave_bits)
+        with m.If(maximum.update):
+            m.d.sync += [reference.eq(references.position(m, maximum.candidate)),
+                         octave.eq(references.octave(m, maximum.candidate))]
+
+        words = self._words(m, reference, waiting, lives[found + 1])
+        place = delays(m, octave[:len(self.octave)], 1 + _table_cycles(numbers),
+                       "place")[-1]
+        for k, word in enumerate(words):
+            shifted = Signal(numbers.term_bits, name=f"shifted_{k}", reset_less=True)
+            m.d.sync += shifted.eq(shift_left(m, word, place, numbers.term_bits, f"moved_{k}"))
+            m.d.comb += self.o[k].eq(shifted)
+
+        block, before = octave[BLOCK.bit_length() - 1:], Signal(len(self.rise), name="before")
+        with m.If(valids[found + 1]):
+            m.d.sync += before.eq(block)
+        rise = Signal.like(self.rise, name="risen")
+        m.d.comb += rise.eq(block - before)
+        m.d.comb += [
+            self.o_valid.eq(valids[-1]), self.o_first.eq(firsts[-1]),
+            self.rise.eq(delays(m, rise, 2 + _table_cycles(numbers), "rise")[-1]),
+            self.octave.eq(delays(m, place, 1, "octave")[-1])]
+        return m
+
+    def _words(self, m, reference, positions, live):
+        """Term of each lane, a cycle for its distance and those of the table later."""
+        numbers = self.numbers
+        bits = (len(numbers.terms) - 1).bit_length()
+        indices, near = [], []
+        for k, position in enumerate(positions):
+            distance = Signal(numbers.grid.reference_bits, name=f"distance_{k}")
+            index = Signal(bits, name=f"index_{k}", reset_less=True)
+            taken = Signal(name=f"near_{k}")
+            m.d.comb += distance.eq(reference - position)
+            m.d.sync += [index.eq(distance), taken.eq(live[k] & ~distance[bits:].any())]
+            indices.append(index)
+            near.append(taken)
+        if bits <= LOOKUP_BITS:
+            words = []
+            for k, (index, taken) in enumerate(zip(indices, near, strict=True)):
+                word = Signal(numbers.fraction_bits, name=f"term_{k}", reset_less=True)
+                found = lookup(m, index, numbers.terms, name=f"term_word_{k}")
+                m.d.sync += word.eq(Mux(taken, found, 0))
+                words.append(word)
+            return words
+        words = [*numbers.terms, *[0] * ((1 << bits) - len(numbers.terms))]
+        m.submodules.terms = table = BlockTable(words, numbers.fraction_bits, len(indices))
+        m.d.comb += [port.eq(index) for port, index in zip(table.index, indices, strict=True)]
+        late = delays(m, Cat(near), table.latency, "near")[-1]
+        return [Mux(late[k], word, 0) for k, word in enumerate(table.o)]
+
+
+def _table_cycles(numbers):
+    """Cycles from an index to its term."""
+    bits = (len(numbers.terms) - 1).bit_length()
+    return 1 if bits <= LOOKUP_BITS else BlockTable.latency

@@ -1,0 +1,179 @@
+"""Tail of the engine in one pass over a row: terms, sums that shift, one reciprocal a row."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...blocks.adder_tree import AdderTree
+from ...blocks.pipeline import delays
+from ..output_rows import OutputRows
+from .numbers import BLOCK
+from .row_scale import OnlineDivision, RowFactor
+from .row_terms import RowTerms
+from .shift_sum import ShiftCodes, ShiftSum
+from .value_shift_sums import ValueShiftSums
+
+__all__ = ["OnlineTail"]
+
+
+class OnlineTail(wiring.Component):
+    """Outputs of rows of logits, in one pass: nothing of a row is stored, or read twice.
+
+    ::
+
+        logits -> reference, terms -> sum of the terms ------> factor of the row
+                                `-> products with values -> weighted sums -> outputs
+
+    :class:`~rtl.attention.online.numbers.OnlineNumbers` has the equations. The values of a beat are
+    read when its terms are there. The products wait for the factor of their row, so that the row's
+    outputs can follow its last sums. Throughput one beat per cycle, rows back to back; latency
+    :meth:`latency_of` cycles, whatever the length of a row. Empty after reset.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
+    layout : LogitLayout
+        Layout of the logits.
+    word : ShapeLike
+        Shape of the values' addresses.
+
+    Members
+    -------
+    i : In(stream.Signature(layout))
+        Rows of logits.
+    word : Out(word)
+        Word of the values' store to read.
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), lanes))
+        Word that was read, a cycle later.
+    release : Out(1)
+        The last values of a set are read.
+    o : Out(stream.Signature(config.output_layout))
+        One vector per row, ``last`` in the last beat of a set's last one.
+    error : Out(1)
+        Never set: nothing can go wrong here.
+    """
+
+    def __init__(self, config, layout, word):
+        self.config = config
+        self.layout = layout
+        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        super().__init__({
+            "i": In(stream.Signature(layout)), "word": Out(word),
+            "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
+            "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
+        })
+
+    # Cycles ------------------------------------------------------------------------------------
+
+    @staticmethod
+    def passes_of(config):
+        """How often the latency of a row of one beat grows by a further beat."""
+        return 0
+
+    @staticmethod
+    def _total_cycles(numbers):
+        """From a beat to the sum of the terms up to it; codes are decoded beside the adders."""
+        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.lanes), 1) + 1
+
+    @classmethod
+    def _wait(cls, numbers):
+        """From the terms of a beat to their use for the values, and of a factor for its sums."""
+        factor = cls._total_cycles(numbers) + RowFactor.LATENCY
+        sums = RowTerms.stages(numbers) + ValueShiftSums.latency_of(numbers)
+        return max(factor - sums, 0), max(sums - factor, 0)
+
+    @classmethod
+    def _sum_cycles(cls, numbers):
+        """From the last beat of a row to its weighted sums, and its factor."""
+        wait, _ = cls._wait(numbers)
+        return RowTerms.stages(numbers) + wait + ValueShiftSums.latency_of(numbers)
+
+    @classmethod
+    def latency_of(cls, config):
+        """Cycles from the only logits of a row to its first beat on ``o``."""
+        return cls._sum_cycles(config.online) + OutputRows.latency_of(
+            config, OnlineDivision(config.online))
+
+    # Structure ---------------------------------------------------------------------------------
+
+    def elaborate(self, platform):
+        m = Module()
+        config, numbers, beat = self.config, self.config.online, self.i.payload
+        cycles = self._sum_cycles(numbers)
+        m.submodules.rows = rows = OutputRows(config, cycles, OnlineDivision(numbers))
+        m.submodules.terms = terms = RowTerms(numbers)
+        accept, starts = Signal(), Signal(init=1)
+        ends, set_ends = (delays(m, flag, cycles, name) for flag, name in (
+            (accept & beat.last, "end"), (accept & beat.last & beat.row.set_end, "set_end")))
+        with m.If(accept):
+            m.d.sync += starts.eq(beat.last)
+        m.d.comb += [
+            # A row may end when its sums find the output free, and its outputs the queue.
+            self.i.ready.eq(~beat.last | rows.may_end), accept.eq(self.i.valid & self.i.ready),
+            terms.i.eq(beat.data), terms.live.eq(beat.keep & ~beat.mask),
+            terms.valid.eq(accept), terms.first.eq(starts),
+        ]
+        wait, spare = self._wait(numbers)
+        self._values(m, accept, ends, set_ends, wait)
+        factor = self._factor(m, terms)
+        m.d.comb += [
+            rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
+            rows.done.eq(ends[-1]), rows.set_end.eq(set_ends[-1]),
+            rows.factor.eq(delays(m, factor, spare, "factor")[-1])]
+        wiring.connect(m, rows.o, wiring.flipped(self.o))
+        return m
+
+    def _values(self, m, accept, ends, set_ends, wait):
+        """Read the values of each beat, to be there with its terms."""
+        read = RowTerms.stages(self.config.online) + wait - 1
+        m.d.comb += self.release.eq(set_ends[read])
+        if len(self.i.payload.word):
+            m.d.comb += self.word.eq(delays(m, self.i.payload.word, read, "word")[-1])
+            return
+        word = Signal.like(self.word)
+        m.d.comb += self.word.eq(word)
+        with m.If(delays(m, accept, read, "reads")[-1]):
+            m.d.sync += word.eq(Mux(ends[read], 0, word + 1))
+
+    def _factor(self, m, terms):
+        """Factor of the row so far."""
+        numbers = self.config.online
+        m.submodules.beat_sum = tree = AdderTree(
+            numbers.term_bits, numbers.lanes, largest=numbers.largest_term << (BLOCK - 1))
+        m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
+        # The codes take a cycle, and so does a sum of one lane.
+        wait = max(tree.latency, 1)
+        beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
+        width = numbers.held_sum.bit_length() + 1
+        guarded = Cat(Const(0, numbers.guard_bits), beat_sum, Const(0, 1))
+        m.submodules.total = total = ShiftSum(width, len(guarded), BLOCK)
+        m.submodules.total_codes = codes = self._codes(width, terms)
+        self._follow(m, terms, codes, total, wait - 1, "total")
+        m.submodules.factor = factor = RowFactor(numbers)
+        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1]),
+                     factor.multiplier.eq(numbers.scale.multiplier)]
+        return factor.o
+
+    def _sums(self, m, terms, wait):
+        """Weighted sums of the values."""
+        numbers = self.config.online
+        m.submodules.sums = sums = ValueShiftSums(numbers, self.config.dim)
+        m.submodules.sum_codes = codes = self._codes(numbers.held_width, terms)
+        m.d.comb += [sums.terms.eq(delays(m, terms.o, wait, "terms")[-1]),
+                     sums.values.eq(self.values)]
+        self._follow(m, terms, codes, sums, wait + ValueShiftSums.latency_of(numbers) - 2, "sums")
+        return sums.o
+
+    def _codes(self, width, terms):
+        return ShiftCodes(width, BLOCK, len(terms.rise), RowTerms.octaves(self.config.online))
+
+    @staticmethod
+    def _follow(m, terms, codes, sums, wait, prefix):
+        """Have ``codes`` decode what moves ``sums``, so many cycles after the terms."""
+        valid, first, rise, octave = (
+            delays(m, getattr(terms, name), cycles, f"{prefix}_{name}")[-1]
+            for name, cycles in (("o_valid", wait + 1), ("o_first", wait), ("rise", wait),
+                                 ("octave", wait)))
+        m.d.comb += [codes.first.eq(first), codes.rise.eq(rise), codes.octave.eq(octave),
+                     sums.valid.eq(valid), sums.codes.eq(codes.o)]

@@ -1,0 +1,80 @@
+"""The model of the one-pass datapath: its equations, one key at a time, and its errors."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rtl.fixed import signed_range
+from sim.model.attention import online
+from sim.testing.online import NUMBERS, directed_rows, numbers, one_by_one
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_equations(name):
+    own = NUMBERS[name]
+    random = np.random.default_rng(1)
+    for case, x, hidden in directed_rows(own, random):
+        v = random.integers(*signed_range(own.value_bits), (len(x), 3), endpoint=True)
+        v[:, 0] = signed_range(own.value_bits)[0]
+        total, sums, y = one_by_one(own, x, hidden, v)
+        found = online.row_sums(own, x[None, None], hidden[None, None], v[None])
+        assert (found.total.item(), found.weighted[0, 0].tolist()) == (total, sums), case
+        assert online.scaled(own, found, own.scale)[0, 0].tolist() == y, case
+
+
+def test_rows_beside_each_other():
+    """Sets and queries whose references rise at different keys."""
+    own, random = numbers(lanes=3, max_keys=17), np.random.default_rng(2)
+    x = random.integers(-512, 512, (3, 5, 17))
+    x[0] = np.sort(x[0])
+    hidden = random.random(x.shape) < 0.2
+    v = random.integers(-128, 128, (3, 17, 4))
+    y = online.outputs(own, x, hidden, v)
+    assert y.tolist() == [[one_by_one(own, x[s, q], hidden[s, q], v[s])[2] for q in range(5)]
+                          for s in range(3)]
+    none = np.zeros(x.shape, bool)
+    assert (online.outputs(own, x, None, v) == online.outputs(own, x, none, v)).all()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_ranges(name):
+    """What the hardware holds, and what a result is before it saturates."""
+    own = NUMBERS[name]
+    random = np.random.default_rng(3)
+    low, high = signed_range(own.value_bits)
+    for case, x, hidden in directed_rows(own, random):
+        v = np.stack([np.full(len(x), low), np.full(len(x), high),
+                      random.choice([low, high], len(x))], axis=1)
+        found = online.row_sums(own, x[None, None], hidden[None, None], v[None])
+        total, sums = found.total.item(), found.weighted[0, 0]
+        assert own.sum_range[0] <= sums.min() and sums.max() <= own.sum_range[1], case
+        if total:
+            assert own.least_sum <= total <= own.largest_sum, case
+            least, most = own.result_range
+            exact = [int(a) * own.scale.ratio / total for a in sums]
+            assert least < min(exact) and max(exact) < most, case
+
+
+def test_terms():
+    """Rounded powers of two, that of the distance 0 a step less, down to the first 0."""
+    own = numbers(fraction_bits=10)
+    g = own.grid.per_octave
+    exact = [1024 * 2.0 ** (-d / float(g)) for d in range(len(own.terms))]
+    assert own.terms[0] == 1023
+    assert max(abs(a - b) for a, b in zip(own.terms[1:], exact[1:], strict=True)) <= 0.5
+    assert own.terms[-1] == 1 and len(own.terms) == math.ceil(11 * g)
+
+
+@pytest.mark.parametrize("ratio", [1, 0.3, 2.0 ** 16, 2.0 ** -24])
+def test_error_of_a_factor(ratio):
+    """Against T / S: half of the interval of a mantissa, and the rounding to 17 bits."""
+    scale = numbers(ratio=ratio).scale
+    assert 1 << 15 <= scale.multiplier < 1 << 16
+    bits = scale.MANTISSA_BITS
+    for mantissa in range(0, 1 << bits, 7):
+        for edge in mantissa, mantissa + 1:
+            total = ((1 << bits) + edge) / (1 << bits)
+            factor = scale.factor(scale.reciprocals[mantissa]) / 2.0 ** scale.exponent(0)
+            assert factor < 1 << 17
+            assert abs(factor * total / float(scale.ratio) - 1) < 2.0 ** -11 + 2.0 ** -15
