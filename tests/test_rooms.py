@@ -188,9 +188,7 @@ def classes():
                  *pkgutil.walk_packages(boards.__path__, "boards.")):
         module = importlib.import_module(info.name)
         for cls in vars(module).values():
-            # Of the boards the hardware only: the driver is software.
-            if inspect.isclass(cls) and cls.__module__ == info.name and (
-                    info.name.startswith("rtl.") or issubclass(cls, wiring.Component)):
+            if inspect.isclass(cls) and cls.__module__ == info.name:
                 yield cls
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ..driver.transport import StreamTransport, TransportError
+from ..driver.transport import StreamTransport, Transport, TransportError
 from .protocol import (
     FLAG,
     LIMIT,
@@ -82,7 +82,7 @@ class _Stream:
         return (beat[:size], bool(word >> self.data + self.keep + self.user & 1))
 
 
-class SerialTransport(StreamTransport):
+class SerialTransport(Transport, StreamTransport):
     """Registers and streams of the unit at the other end of a serial port.
 
     Making one resets the unit. One thread, and one process, at a time.

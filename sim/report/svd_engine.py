@@ -17,7 +17,7 @@ from ..runner import Design
 from ..stimuli.svd import Batch, Batches, random_image, random_vectors
 from .tools import cores, table
 
-__all__ = ["TABLES", "Measured", "cost", "measured", "simulated"]
+__all__ = ["TABLES", "Measured", "cost", "measured", "row_sizes", "simulated"]
 
 # Cycles from a request to its first word.
 LATENCY = 30, 60
@@ -46,12 +46,14 @@ class Measured:
     """
 
     def __init__(self, config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> None:
+        # Large vocabularies take longer to simulate than to build.
+        effort = "long" if words > SHORT else "short"
         random = np.random.default_rng(0)
         image = random_image(config, random, words, columns)
         inputs = Batches([Batch(random_vectors(config, random, 2), 0, words, count)], [image])
         design = Design.of(config, "core", emitted(config))
         job = make_job(design, inputs)
-        with CompiledSimulation(design, effort="long") as simulation:
+        with CompiledSimulation(design, effort=effort) as simulation:
             comparison = SvdComparison(simulation, job, "batches_back_to_back")
             comparison.start()
             # A difference from the model is an error.
@@ -71,6 +73,26 @@ class Measured:
 def measured(config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> Measured:
     """Simulate an engine, against the model."""
     return Measured(config, words, columns, count)
+
+
+# Columns of matrices whose full views are read from rows of twice as many bytes, and their words.
+COLUMNS = 32, 128, 512
+SHORT = 1021
+
+
+def row_sizes() -> str:
+    """Use of the port while the full views are read, by the size of a row."""
+    rows = []
+    for lanes, port in PORTS:
+        for dim in COLUMNS:
+            config = SvdSoftmaxConfig(dim=dim, max_vocab=1024, lanes=lanes, port_bits=port,
+                                      queue=256, transform="supplied")
+            columns = dim // 8
+            uses = [measured(config, SHORT, columns, count).tail_use
+                    for count in (SHORT // 16, SHORT // 4)]
+            size = config.port_bytes * config.image.tail_words(columns)
+            rows.append([f"{port} bits, {lanes} lanes", size, *(f"{use:.0%}" for use in uses)])
+    return table(["port", "bytes of a row", "N = V/16", "N = V/4"], rows)
 
 
 def _bytes(config: SvdSoftmaxConfig, words: int, columns: int, count: int) -> int:
@@ -112,4 +134,4 @@ def cost() -> str:
                  rows)
 
 
-TABLES = {"svd-cost": cost, "svd-simulated": simulated}
+TABLES = {"svd-cost": cost, "svd-row-sizes": row_sizes, "svd-simulated": simulated}

@@ -86,7 +86,8 @@ def test_long_rows_never_stall(name, preset, parameters, verilator):
     check(config, rows, tests=["rows_back_to_back"])
 
 
-@pytest.mark.parametrize("name, preset, parameters", [*PRESETS, *OTHERS])
+@pytest.mark.parametrize("name, preset, parameters", [
+    *PRESETS, *(pytest.param(*other, marks=pytest.mark.slow) for other in OTHERS)])
 def test_never_stalls(name, preset, parameters):
     config = config_of(name, preset, parameters)
     random = np.random.default_rng(1)

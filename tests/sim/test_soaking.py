@@ -36,6 +36,7 @@ def test_so_many_beats(verilator, tmp_path, capsys):
     assert "seed 3, 4 configurations" in printed and "\n0 mismatches of" in printed
 
 
+@pytest.mark.slow
 def test_so_long(verilator, tmp_path, capsys):
     config = tmp_path / "small.json"
     config.write_text(rtl.unit("softmax-e2")(lanes=2, max_length=9).to_json())

@@ -1,6 +1,6 @@
 """State of the sets, and the commands that change it and ask for it."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,9 @@ from .layouts import COMMAND, CommandLayout, LoadLayout, Operation, PacketLayout
 from .positions import advanced, position_shape, reached
 
 __all__ = ["CommandSequencer", "StateLayout"]
+
+# Cycles from a set's state to what a command makes of it, less one.
+WEIGHING = 4
 
 
 class StateLayout(data.StructLayout):
@@ -55,8 +58,8 @@ class CommandSequencer(wiring.Component):
     beyond the capacity is refused: its vectors are swallowed, and the set's queries fail until it
     is truncated.
 
-    A command takes 4 cycles, if it need not wait. Sets are empty after reset, which takes a further
-    cycle a set.
+    A query takes 4 cycles, other commands 9, if they need not wait. Sets are empty after reset,
+    which takes a further cycle a set.
 
     Parameters
     ----------
@@ -145,7 +148,7 @@ class CommandSequencer(wiring.Component):
         # Command, then the state that it finds, then the numbers that follow.
         command, state, new = Signal(COMMAND), Signal(layout), Signal(layout)
         base, there, known = Signal(range(regions.sets * regions.words)), Signal(), self.known
-        clearing = Signal(range(regions.sets))
+        clearing, weighing = Signal(range(regions.sets)), Signal(range(WEIGHING + 1))
         m.d.comb += [read.addr.eq(command.set), write.addr.eq(command.set), write.data.eq(new)]
 
         issued, done = Signal(self.TICKET_BITS), Signal(self.TICKET_BITS)
@@ -181,11 +184,17 @@ class CommandSequencer(wiring.Component):
                 with m.Switch(command.operation):
                     with m.Case(Operation.QUERY):
                         m.next = "query"
-                    with m.Case(Operation.APPEND):
-                        m.next = "append"
                     with m.Case(Operation.HEAD):
                         m.next = "head"
                     with m.Default():
+                        m.d.sync += weighing.eq(WEIGHING)
+                        m.next = "weigh"
+            with m.State("weigh"):
+                m.d.sync += weighing.eq(weighing - 1)
+                with m.If(weighing == 0):
+                    with m.If(command.operation == Operation.APPEND):
+                        m.next = "append"
+                    with m.Else():
                         m.next = "truncate"
             with m.State("query"):
                 m.d.comb += [new.eq(state), new.ticket.eq(issued + 1),
@@ -252,52 +261,59 @@ class CommandSequencer(wiring.Component):
         ]
 
     def _append(self, m, state, count):
-        """State with ``count`` keys more, whether they fit, and whether others make room."""
+        """State with ``count`` keys more, whether they fit, and whether others make room.
+
+        :data:`WEIGHING` cycles after the state and the count.
+        """
         regions, bits = self.regions, _lane_bits(self.regions)
         grown, fits, wraps = Signal.like(state), Signal(), Signal()
         most = regions.ring_keys
-        keys = advanced(state.keys, count)
+        room = regions.capacity - state.keys[:-1]
         # Keys that are behind the positions which stay for ever.
-        first = _beyond(state.keys, regions)
-        added = Signal(range(2 * most + 1))
-        words = Signal(range(most + 2))
-        in_ring = Signal(range(most + regions.sink_keys + 1))
-        before = Mux(first, 0, regions.sink_keys - state.keys[:-1]) if regions.sink_keys else 0
-        m.d.comb += [
-            in_ring.eq(Mux(count > before, count - before, 0)),
-            added.eq(state.held + in_ring),
+        first, before = _beyond(state.keys, regions), Signal(range(regions.sink_keys + 1))
+        in_ring, added = Signal(range(most + 1)), Signal(range(2 * most + 1))
+        lane, words = Signal(bits), Signal(range(regions.ring_words + 1))
+        word = Signal(range(2 * regions.ring_words + 1))
+        keys = Signal.like(state.keys)
+        m.d.sync += [
+            before.eq(Mux(first, 0, regions.sink_keys - state.keys[:-1])),
             # The first of them may be within a word.
-            words.eq((Mux(first, state.keys[:bits], 0) + in_ring) >> bits),
-            fits.eq(count <= most if regions.ring else
-                    count <= regions.capacity - state.keys[:-1]),
-            wraps.eq(added > most),
+            lane.eq(Mux(first, state.keys[:bits], 0)),
+            fits.eq(count <= (most if regions.ring else room)),
+            in_ring.eq(Mux(count > before, count - before, 0)),
+            added.eq(state.held + in_ring), words.eq((lane + in_ring) >> bits),
+            wraps.eq(added > most), word.eq(state.word + words),
+            keys.eq(advanced(state.keys, count)),
+        ]
+        m.d.comb += [
             grown.eq(state), grown.keys.eq(keys), grown.truncated.eq(0), grown.aborted.eq(0),
             grown.held.eq(Mux(wraps, most, added)),
-            grown.word.eq(_wrapped(state.word + words, regions.ring_words)),
+            grown.word.eq(_wrapped(word, regions.ring_words)),
         ]
         return grown, fits, wraps
 
     def _truncate(self, m, state, count):
-        """State with the first ``count`` keys, and whether it differs."""
+        """State with the first ``count`` keys, and whether it differs, as late."""
         regions, bits = self.regions, _lane_bits(self.regions)
         cut, goes = Signal.like(state), Signal()
-        keys = Signal.like(state.keys)
-        lost = Signal(regions.position_bits)
-        free = ~count.any()
-        m.d.comb += [
-            keys.eq(Cat(count[:regions.position_bits], state.keys[-1] & ~free)),
+        keys, free = Signal.like(state.keys), Signal()
+        lost, stays = Signal(regions.position_bits), Signal()
+        words = Signal(regions.position_bits - bits)
+        back = Signal(signed(len(state.word) + 2))
+        m.d.sync += [
+            free.eq(~count.any()),
+            keys.eq(Cat(count[:regions.position_bits], state.keys[-1] & count.any())),
             goes.eq(free | Mux(state.keys[-1], ~reached(keys, state.keys), count < state.keys)),
-            lost.eq(state.keys[:-1] - count),
-            cut.eq(state), cut.keys.eq(keys), cut.truncated.eq(1),
-            cut.held.eq(0), cut.word.eq(0),
+            lost.eq(state.keys[:-1] - count), stays.eq(~free & (lost < state.held)),
+            # Whole words that go, both ends counted from position 0 modulo 2**position_bits.
+            words.eq(state.keys[bits:-1] - count[bits:regions.position_bits]),
+            back.eq(state.word - words[:len(state.word) + 1]),
         ]
-        # Whole words that go, both ends counted from position 0 modulo 2**position_bits.
-        words = (state.keys[bits:-1] - count[bits:regions.position_bits])[
-            :regions.position_bits - bits]
-        with m.If(~free & (lost < state.held)):
-            back = state.word - words
-            m.d.comb += [cut.held.eq(state.held - lost),
-                         cut.word.eq(Mux(back < 0, back + regions.ring_words, back))]
+        m.d.comb += [
+            cut.eq(state), cut.keys.eq(keys), cut.truncated.eq(1),
+            cut.held.eq(Mux(stays, state.held - lost, 0)),
+            cut.word.eq(Mux(stays, Mux(back < 0, back + regions.ring_words, back), 0)),
+        ]
         return cut, goes
 
 

@@ -60,7 +60,7 @@ class VisibleRows(wiring.Component):
     The key at position ``j`` is visible to the query at ``p`` iff ``j <= p`` (with ``causal``) and
     ``p - j < window`` or ``j < sinks``. The position of a query is the one nearest to the number of
     keys, modulo ``2**position_bits``. A query without a visible key has a row without words; one
-    with a visible key that the ring has no longer fails. Latency 5 cycles from a packet to its
+    with a visible key that the ring has no longer fails. Latency 9 cycles from a packet to its
     first row, throughput one row per cycle but for one cycle a packet. Empty after reset.
 
     Parameters
@@ -94,11 +94,12 @@ class VisibleRows(wiring.Component):
             m.d.sync += [place.eq(place + 1), packet.count.eq(packet.count - 1),
                          active.eq(~final)]
 
-        # Four stages, each with what the ones behind it read.
-        first = {"packet": packet, "final": final,
-                 "distance": (place - packet.keys[:bits])[:bits].as_signed()}
-        ready, valid, stage = take, active, first
-        for number, step in enumerate((self._limits, self._parts, self._words), 1):
+        # Stages of one addition each, with what the ones behind it read.
+        ready, valid, stage = take, active, {
+            "packet": packet, "final": final,
+            "distance": (place - packet.keys[:bits])[:bits].as_signed()}
+        for number, step in enumerate((self._positions, self._window, self._start, self._parts,
+                                       self._gone, self._addresses, self._wrapped), 1):
             ready, valid, stage = _register(m, ready, valid, stage, f"stage_{number}")
             stage = step(stage)
         ready, valid, stage = _register(m, ready, valid, stage, "row")
@@ -107,59 +108,89 @@ class VisibleRows(wiring.Component):
                      for name in RowLayout(self.regions).members]
         return m
 
-    def _limits(self, stage):
-        """First and last visible position, the window's first one not below 0."""
-        regions, packet, distance = self.regions, stage["packet"], stage["distance"]
+    def _positions(self, stage):
+        """Position of the query, and last visible one, both signed."""
+        keys, distance = stage["packet"].keys, stage["distance"]
         # Positions are counted from the next key, so the last key's is -1.
-        last = Mux(distance < 0, distance, -1) if regions.causal else Const(-1, signed(2))
+        last = Mux(distance < 0, distance, -1) if self.regions.causal else Const(-1, signed(2))
+        place = keys + distance if self.regions.window else Const(0)
+        return {**_shared(stage), "place": place, "high": keys + last}
+
+    def _window(self, stage):
+        """First position of the window."""
         low = Const(0)
-        if regions.window:
-            low = packet.keys + distance - (regions.window - 1)
+        if self.regions.window:
+            low = stage["place"] - (self.regions.window - 1)
             low = Mux(low < 0, 0, low)
-        return {"packet": packet, "final": stage["final"], "low": low,
-                "high": packet.keys + last}
+        return {**_shared(stage), "low": low, "high": stage["high"]}
+
+    def _start(self, stage):
+        """First position of the ring that the window may have, and whether the window is empty."""
+        first, low, high = self.regions.sink_keys, stage["low"], stage["high"]
+        return {
+            **_shared(stage), "high": high,
+            "start": Mux(low < first, first, low) if first else low,
+            "sinks": (first > 0) & (high >= 0), "empty": low > high if first else Const(0),
+            "sink_first": _at_most(low, first), "sink_last": _at_most(high, first),
+        }
 
     def _parts(self, stage):
-        """Which words the row has, and whether one of its keys is gone."""
+        """Which words the row has, and the end of what is visible."""
         regions, packet = self.regions, stage["packet"]
-        low, high = stage["low"], stage["high"]
-        sinks = (regions.sink_words > 0) & (high >= 0)
-        start = Mux(low < regions.sink_keys, regions.sink_keys, low) if regions.sink_keys else low
-        ring = high >= start
-        gone = ring & (packet.keys - start > packet.held) if regions.ring else Const(0)
-        failed = packet.failed | gone
-        # What is visible of the words of sinks ends with the window, or with the sinks.
-        most = Mux(low > high, regions.sinks - 1, high)
-        end = Mux(ring, high, Mux(high < most, high, most)) + 1
-        end = Mux(ring | sinks, end, 0)
+        start, high, sinks = stage["start"], stage["high"], stage["sinks"]
         bits = regions.position_bits
+        ring = high >= start
+        # What is visible of the words of sinks ends with the window, or with the sinks.
+        last = stage["sink_last"]
+        if regions.sinks:
+            most = regions.sinks - 1
+            last = Mux(stage["empty"] & (last > most), most, last)
+        end = Mux(ring, high, last) + 1
+        end = Mux(ring | sinks, end, 0)
         return {
-            "packet": packet, "final": stage["final"], "failed": failed,
-            "sinks": sinks & ~failed, "ring": ring & ~failed,
-            "end": Cat(end[:bits], packet.keys[bits] & ring),
-            "sink_first": _at_most(low, regions.sink_keys),
-            "sink_last": _at_most(high, regions.sink_keys),
+            **_kept(stage, "sink_first", "sink_last", "sinks"), "ring": ring,
+            "end": Cat(end[:bits], packet.keys[bits] & ring), "behind": packet.keys - start,
             "start": start[:bits], "high": high[:bits],
         }
 
-    def _words(self, stage):
-        """Addresses and lanes."""
-        regions, packet = self.regions, stage["packet"]
-        bits, lane = regions.position_bits, (regions.lanes - 1).bit_length()
-        start, high = stage["start"], stage["high"]
+    def _gone(self, stage):
+        """Whether one of the row's keys is gone."""
+        packet, ring = stage["packet"], stage["ring"]
+        gone = ring & (stage["behind"] > packet.held) if self.regions.ring else Const(0)
+        failed = packet.failed | gone
+        return {**_kept(stage, "sink_first", "sink_last", "start", "high", "end"),
+                "failed": failed, "sinks": stage["sinks"] & ~failed, "ring": ring & ~failed}
+
+    def _addresses(self, stage):
+        """Words of the ring, modulo its length, and lanes."""
+        packet, start, high = stage["packet"], stage["start"], stage["high"]
+        bits, lane = self.regions.position_bits, (self.regions.lanes - 1).bit_length()
 
         def between(one, other):
             return (one[lane:bits] - other[lane:bits])[:bits - lane]
 
-        word = packet.word - between(packet.keys, start)
         return {
-            **{name: stage[name] for name in ("end", "sinks", "sink_first", "sink_last", "ring",
-                                              "failed", "final")},
-            "set": packet.set, "base": packet.base,
-            "word": Mux(word < 0, word + regions.ring_words, word),
-            "words": between(high, start),
-            "first": start[:lane], "last": high[:lane],
+            **_kept(stage, "sink_first", "sink_last", "end", "sinks", "ring", "failed"),
+            "back": between(packet.keys, start)[:len(packet.word) + 1],
+            "words": between(high, start), "first": start[:lane], "last": high[:lane],
         }
+
+    def _wrapped(self, stage):
+        """Address of the first word of the ring."""
+        packet, ring = stage["packet"], self.regions.ring_words
+        word = packet.word - stage["back"]
+        return {**{name: value for name, value in stage.items() if name not in ("packet", "back")},
+                "set": packet.set, "base": packet.base, "word": Mux(word < 0, word + ring, word)}
+
+
+def _shared(stage):
+    """What every stage hands on."""
+    return {"packet": stage["packet"], "final": stage["final"]}
+
+
+def _kept(stage, *names):
+    """What a stage hands on as it is."""
+    return {**_shared(stage), **{name: stage[name] for name in names}}
 
 
 def _register(m, ready, valid, stage, name):

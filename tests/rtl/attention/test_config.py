@@ -25,7 +25,8 @@ Attention = rtl.unit("attention")
     ({"select": "predict", "lanes": 2},
      'Parameter lanes must be 1 for select "predict", not 2'),
     ({"predictor": "leading_one"},
-     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, not 'leading_one'"),
+     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, octave, not "
+     "'leading_one'"),
     ({"select": "predict", "predictor": "prefix", "dim": 8},
      "Parameter prefix_dims must be less than dim (8), not 8"),
     ({"prefix_dims": 0}, "Parameter prefix_dims must be an integer in 1..255, not 0"),
@@ -51,6 +52,8 @@ Attention = rtl.unit("attention")
      "Parameter code_bits of softmax-e2 must be an integer in 2..10, not 'five'"),
     ({"softmax": "softmax-e2,lanes=4"},
      "Parameter softmax must leave lanes to the engine, not say 'lanes=4'"),
+    ({"softmax": "softmax-split,sink=true"},
+     "Parameter softmax must leave sink to the engine, not say 'sink=true'"),
     ({"logit_scale": 1e15},
      "Parameter logit_scale must be 2^-16 to 2^40 times the step of what is requantised, "
      "not 1000000000000000.0"),

@@ -71,7 +71,7 @@ def test_decoding_for_ever():
 def test_in_cocotb(config, ports, simulator, tmp_path, store, require_simulator):
     require_simulator(simulator)
     design = runner.Design.of(config, ports)
-    job = make_job(design, random_script(config, np.random.default_rng(3), 60), 3)
+    job = make_job(design, random_script(config, np.random.default_rng(3), 30), 3)
     results = runner.Simulation(design, simulator, tmp_path / "simulation", store=store).run(job)
     assert [f"{result.test}: {result.failure}" for result in results if result.failure] == []
     assert sum(result.mismatches for result in results) == 0

@@ -13,7 +13,7 @@ from sim.testing.passthrough import iverilog
 from sim.testing.small import PRESETS, small
 
 # One configuration a unit, with streams of all kinds among them.
-UNITS = [small("softmax-e2", "plus"), small("softmax-rexp", "plus"),
+UNITS = [small("softmax-e2", "plus"), small("softmax-rexp", "plus", accumulator_bits=20, sink=True),
          small("layernorm-ai", "paper", out_bits=10, channel_parameters="loaded"),
          small("layernorm-exact", "rms", row_length="variable"),
          small("attention", "conservative", sort="host"), small("attention", "reuse")]
@@ -124,3 +124,16 @@ def test_the_shell_adds_a_cycle():
     shell = AxiStream(config.create())
     slices = list(shell._slices.values())
     assert ports.axi_latency(config) == config.latency + sum(slices)
+
+
+def test_parameters_of_rows_have_their_bits():
+    """TUSER has the mask in its lowest bits, and above it what a row's first beat brings."""
+    config = small("softmax-split", "plus", accumulator_bits=20, sink=True)
+    found = {port.name: port for port in ports.shell_ports(config, AxiStream(config.create()))}
+    assert found["s_axis_tuser"].width == 2 + 16 + 6 + 8 + 8 + 1
+    assert found["s_axis_tuser"].meaning.endswith(
+        "above, read in a row's first beat: multiplier [17..2], shift [23..18], offset [31..24], "
+        "sink [39..32], sink_valid [40]")
+    assert found["s_axis_tdata"].width == 2 * 32
+    text = " ".join(section(emitted(config), "Framing"))
+    assert "saturated to 8 bits" in text and "has no output" in text

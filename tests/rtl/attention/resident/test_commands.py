@@ -36,7 +36,7 @@ def run(regions, commands, *, cycles=0, drive=lambda ctx, dut, cycle: None):
         for port in dut.keys, dut.values, dut.packets:
             ctx.set(port.ready, 1)
         ctx.set(dut.idle, 1)
-        for cycle in range(cycles or 6 * len(commands) + regions.sets + 6):
+        for cycle in range(cycles or 10 * len(commands) + regions.sets + 6):
             drive(ctx, dut, cycle)
             _, _, keys, load, other, packet, query = await ctx.tick().sample(
                 dut.keys.valid & dut.values.valid, dut.keys.payload, dut.values.payload,
@@ -124,11 +124,11 @@ def test_ring_waits_for_queries_on_their_way():
 def test_append_behind_a_truncation_waits_for_loads():
     """It starts once nothing is loaded, and a query behind it once its loads have started."""
     def drive(ctx, dut, cycle):
-        ctx.set(dut.idle, not 10 <= cycle < 50)
-        ctx.set(dut.waiting, 50 <= cycle < 70)
+        ctx.set(dut.idle, not 20 <= cycle < 60)
+        ctx.set(dut.waiting, 60 <= cycle < 80)
 
     loads, packets = run(PLAIN, [
         (Operation.APPEND, 0, 4, 0), (Operation.TRUNCATE, 0, 2, 0), (Operation.APPEND, 0, 1, 0),
-        (Operation.QUERY, 0, 1, 2)], cycles=90, drive=drive)
-    assert loads[1][1] == 50 and loads[1][0].position == 2
-    assert packets[0][1] > 69 and packets[0][0].keys == 3
+        (Operation.QUERY, 0, 1, 2)], cycles=100, drive=drive)
+    assert loads[1][1] == 60 and loads[1][0].position == 2
+    assert packets[0][1] > 79 and packets[0][0].keys == 3

@@ -43,8 +43,9 @@ class Attention:
         return np.clip(np.rint(x.detach().numpy() / self.config.key_scale), low, high).astype(int)
 
 
-@pytest.mark.parametrize("sizes", [{"max_keys": 72}, {"max_keys": 24, "window": 9, "sinks": 3}],
-                         ids=["all", "window"])
+@pytest.mark.parametrize("sizes", [
+    pytest.param({"max_keys": 72}, id="all", marks=pytest.mark.slow),
+    pytest.param({"max_keys": 24, "window": 9, "sinks": 3}, id="window")])
 def test_decoded_tokens_are_those_of_the_prefill(sizes):
     """64 tokens one by one, with sets that stay, then all at once: the same bits at every token."""
     torch.manual_seed(1)
