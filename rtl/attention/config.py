@@ -264,7 +264,6 @@ class AttentionConfig(UnitConfig):
     def _check_online(self):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
         self._require("scales", not self.run_time, "fixed for datapath \"online\"")
-        self._require("store", self.store == "sets", "sets for datapath \"online\"")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
 

@@ -21,6 +21,7 @@ from rtl.config import UnitConfig
 from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
+from . import online
 from .products import products
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
@@ -391,6 +392,10 @@ class _Set:
         x = _scaled(head.logit, dots, config.logit_bits)
         width = min(x.shape[1], self.regions.row_keys)
         # What lies behind a row that is too long is gone, and the answer marked.
+        if config.datapath == "online":
+            # A set of its own for each query: the rows begin at words of their own.
+            return online.outputs(config.online, x[:, None, :width], hidden[:, None, :width],
+                                  self.v[address[:, :width]], head.output)[:, 0]
         w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width])
         spread = np.zeros((len(q), self.regions.capacity), np.int64)
         row, column = np.nonzero(~hidden[:, :width])

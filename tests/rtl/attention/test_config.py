@@ -35,8 +35,6 @@ Attention = rtl.unit("attention")
      'Parameter reuse must be false for datapath "online", not true'),
     ({"datapath": "online", "scales": "run-time"},
      "Parameter scales must be fixed for datapath \"online\", not 'run-time'"),
-    ({"datapath": "online", "store": "resident"},
-     "Parameter store must be sets for datapath \"online\", not 'resident'"),
     ({"datapath": "online", "logit_scale": 32.0},
      'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
     ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),
@@ -113,6 +111,8 @@ def test_cycles():
         config = Attention(datapath="online", lanes=lanes)
         assert config.query_cycles(320) == 320 // lanes
         assert config.query_latency(320) == config.latency + 320 // lanes - 1 <= most
+        decode = dataclasses.replace(config, store="resident", causal=True)
+        assert decode.query_latency(320) <= 320 // lanes + 60
 
 
 # Blocks -----------------------------------------------------------------------------------------

@@ -21,8 +21,9 @@ DIM = 4
 
 
 def engine(regions, softmax="softmax-e2:plus"):
-    return unit("attention")(dim=DIM, io_lanes=DIM, lanes=regions.lanes, softmax=softmax,
-                             max_keys=regions.row_keys, logit_scale=0.125)
+    way = {"datapath": "online"} if softmax == "one pass" else {"softmax": softmax}
+    return unit("attention")(dim=DIM, io_lanes=DIM, lanes=regions.lanes,
+                             max_keys=regions.row_keys, logit_scale=0.125, **way)
 
 
 def vectors(rng, count):
@@ -108,7 +109,7 @@ SOFTMAX = ("softmax-e2:plus", "softmax-softermax:plus", "softmax-rexp:online",
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("softmax", SOFTMAX)
+@pytest.mark.parametrize("softmax", [*SOFTMAX, "one pass"])
 @pytest.mark.parametrize(("window", "sinks"), [(0, 0), (9, 0), (9, 3)])
 def test_decode_equals_prefill(lanes, softmax, window, sinks):
     """A key at a time, in a ring, chunks, and all at once in a large region: the same bits."""
@@ -128,12 +129,14 @@ def test_decode_equals_prefill(lanes, softmax, window, sinks):
         assert np.concatenate([answer.y for answer in answers]).tolist() == prefill.y.tolist()
 
 
-def test_all_keys_are_those_of_the_engine():
+@pytest.mark.parametrize("datapath", ["two-pass", "online"])
+def test_all_keys_are_those_of_the_engine(datapath):
     """Without a window a set is that of the dense engine, causal or not."""
     rng = np.random.default_rng(3)
     for causal in (False, True):
         regions = Regions(capacity=20, lanes=4, causal=causal)
-        config = unit("attention")(dim=DIM, io_lanes=DIM, lanes=4, max_keys=20, causal=causal)
+        config = unit("attention")(dim=DIM, io_lanes=DIM, lanes=4, max_keys=20, causal=causal,
+                                   datapath=datapath)
         q, k, v = vectors(rng, 17), vectors(rng, 17), vectors(rng, 17)
         mask = rng.random(17) < 0.3
         answer, = run(config, regions, [Append(0, k, v, mask), Query(0, q)])
