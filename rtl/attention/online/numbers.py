@@ -133,6 +133,11 @@ class OnlineNumbers:
         """Grid of positions and references."""
         return InputGrid.of(self.bits, self.input_scale, self.octave_bits)
 
+    @property
+    def summands(self):
+        """Logits of a beat, as the stages of the softmax units call them."""
+        return self.lanes
+
     @functools.cached_property
     def terms(self):
         """Term of each distance; 0 for larger ones."""
