@@ -96,10 +96,10 @@ def test_refusals(text, parameters):
         resident(**parameters)
 
 
-def test_latency_of_a_token():
-    """At 320 keys of 64 elements a token takes two passes over the keys, and nothing is loaded."""
-    for lanes in 1, 4:
-        config = resident(lanes=lanes, causal=True)
-        words = 320 // lanes
-        # A decoded token comes a cycle later than a query whose key and value are there.
-        assert config.query_latency(320) + 1 <= 2 * words + 60
+@pytest.mark.parametrize(("datapath", "passes"), [("two-pass", 2), ("online", 1)])
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_latency_of_a_token(lanes, datapath, passes):
+    """At 320 keys of 64 elements: so many passes over the keys and 60 cycles, and no loads."""
+    config = resident(lanes=lanes, causal=True, datapath=datapath)
+    # A decoded token comes a cycle later than a query whose key and value are there.
+    assert config.query_latency(320) + 1 <= passes * 320 // lanes + 60
