@@ -72,10 +72,8 @@ CAUSAL_SELECTIONS = ("attention:dense,max_keys=128", "attention:dense,max_keys=1
 
 _CASES = {
     "accuracy-stsb": ("minilm", "stsb", "--units", *EVERY),
-    "accuracy-sst2": ("minilm", "sst2", "--units", *EVERY),
+    "accuracy-sst2": ("minilm", "sst2", "--units", *SOFTMAX, *LAYERNORM),
     # A third of the pairs.
-    "accuracy-bits": ("minilm", "stsb", "--units", *SOFTMAX, "layernorm-exact", "layernorm-ai",
-                      "--bits", "16", "6", "4", "--examples", "500"),
     "accuracy-selections": ("minilm", "stsb", "--units", *SELECTIONS, "--examples", "500"),
     "accuracy-causal-selections": ("causal", "wikitext2", "--units", *CAUSAL_SELECTIONS),
     "accuracy-perplexity": ("causal", "wikitext2", "--units", *EVERY, UNIFORM),
