@@ -205,8 +205,9 @@ class ParameterIntake(wiring.Component):
         m.submodules.credit = credit = Credit(SETS)
         m.submodules.logits = logits = Fifo(self.logit.payload.shape(), SETS)
         m.submodules.outputs = outputs = Fifo(self.output.payload.shape(), SETS)
-        # Sets whose parameters came and that are not over.
-        waiting, transfer = Signal(range(SETS + 1)), Signal()
+        # Sets whose parameters came and that are not over: the tail may have taken its part of the
+        # oldest one, and returned the credit, long before the selection is over with the set.
+        waiting, transfer = Signal(range(SETS + 2)), Signal()
         m.d.comb += [
             self.i.ready.eq(credit.available), transfer.eq(self.i.valid & self.i.ready),
             credit.issue.eq(transfer), credit.done.eq(self.output.valid & self.output.ready),
@@ -219,8 +220,7 @@ class ParameterIntake(wiring.Component):
         wiring.connect(m, logits.o, wiring.flipped(self.logit))
         wiring.connect(m, outputs.o, wiring.flipped(self.output))
         if self.config.limits:
-            # Of the sets that are not over: always one for each that waits.
-            m.submodules.limits = limits = FifoStorage(len(self.limits.as_value()), SETS)
+            m.submodules.limits = limits = FifoStorage(len(self.limits.as_value()), 2 * SETS)
             m.d.comb += [limits.i.eq(Cat(words[WORDS + k] for k in range(len(self.limits)))),
                          limits.push.eq(transfer), limits.pop.eq(self.over),
                          self.limits.eq(limits.o)]

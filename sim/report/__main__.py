@@ -2,8 +2,8 @@
 
 A table stands in a Markdown file between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``, and is
 made anew by the function of that name here. With ``--check`` nothing is written, and a table that
-is not what the tools give today is an error. ``docs/accuracy.md`` needs more (:mod:`.accuracy`),
-and is made anew only if it is named.
+is not what the tools give today is an error. ``docs/accuracy.md`` and ``docs/boards.md`` need more
+(:mod:`.accuracy`, :mod:`.boards`), and are made anew only if they are named.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
 from .attention_online import TABLES as ONLINE_TABLES
 from .attention_search import TABLES as SEARCH_TABLES
+from .boards import TABLES as BOARDS_TABLES
 from .e2 import TABLES as E2_TABLES
 from .layernorm import TABLES as LAYERNORM_TABLES
 from .softmax_family import family, row_parameters
 from .svd import TABLES as SVD_TABLES
 from .svd_engine import TABLES as SVD_ENGINE_TABLES
 
-__all__ = ["TABLES", "main", "update"]
+__all__ = ["FILES", "NAMED_FILES", "TABLES", "main", "update"]
 
 FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/attention.md",
          "docs/layernorm.md", "docs/svd_softmax.md")
+#: Pages that need extras and take hours, or a placer and router: made only if they are named.
+NAMED_FILES = ("docs/accuracy.md", "docs/boards.md")
 
 TABLES = {**E2_TABLES, "softmax-family": family,
           "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
           **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **ACTIVITY_TABLES,
           **ACCURACY_TABLES,
-          **SVD_TABLES, **SVD_ENGINE_TABLES}
+          **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------

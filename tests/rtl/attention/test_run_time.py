@@ -95,6 +95,20 @@ def test_set_waits_for_its_parameters(verilator):
         comparison.exchange(job.sets[1:])
 
 
+def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
+    """A set whose first outputs are out goes on by its own limits, however many others wait."""
+    random = np.random.default_rng(7)
+    config = Attention.preset("predict", dim=2, io_lanes=2, max_keys=8, predict_lanes=2,
+                              rule="top-k", scales="run-time")
+    usual = config.set_parameters
+    sets = [Set(random.integers(-127, 128, (queries, 2)),
+                *random.integers(-127, 128, (2, 8, 2)),
+                parameters=dataclasses.replace(usual, limits=(kept,)))
+            for queries, kept in ((40, 1), *[(1, 8)] * 10)]
+    outputs, _ = run_sets(config.create(), sets)
+    assert outputs == [one.expected(config) for one in sets]
+
+
 @pytest.mark.parametrize("rule", ["mean", "top-k"])
 def test_lint(verilator, rule, tmp_path):
     """Shifts and numbers that are no constants have the widths that they need."""

@@ -99,7 +99,7 @@ def test_wrong_parameters_are_told(fusesoc, tmp_path):
     done = fusesoc("--cores-root", ROOT / "rtl" / "fusesoc", "--cores-root", tmp_path / "user",
                    "run", "--setup", "test:user:top")
     assert done.returncode != 0
-    assert "error: Parameter control must be one of none, axi-lite, not 'axi4'" in \
+    assert "error: Parameter control must be one of none, axi-lite, axi-dma, not 'axi4'" in \
         done.stdout + done.stderr
 
 
