@@ -139,9 +139,9 @@ def test_mutants_are_found(config, verilator):
     seed = 1
     design, mutants = mutants_of(Design.of(config), MUTANTS, seed)
     random = np.random.default_rng(2)
-    bulk = set_job if config.UNIT == "attention" else row_job
+    bulk, size = (set_job, 3000) if config.UNIT == "attention" else (row_job, 20_000)
     with CompiledSimulation(design) as simulation:
-        tried = try_mutants(simulation, mutants, [job_of(design), bulk(design, random, 3000)])
+        tried = try_mutants(simulation, mutants, [job_of(design), bulk(design, random, size)])
     print(f"seed {seed} of mutants and 2 of inputs", *tried, sep="\n")
     missed = [str(mutant) for mutant in tried if not mutant.test]
     assert len(missed) <= MUTANTS // (8 if config.UNIT == "attention" else 16), missed
