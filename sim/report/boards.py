@@ -32,9 +32,9 @@ def ulx3s() -> str:
                  for kind, numbers in result.cells.items()}
         rows.append((_command(name, parameters), f"{result.size:,}", f"{result.wanted_mhz:g}",
                      f"{result.mhz:.1f}", cells["TRELLIS_COMB"], cells["TRELLIS_FF"],
-                     cells["DP16KD"], cells["MULT18X18D"]))
+                     cells["DP16KD"]))
     return table(("unit", "bitstream, bytes", "clock, MHz", "after routing, MHz", "LUT", "FF",
-                  "DP16KD", "MULT18X18D"), rows)
+                  "DP16KD"), rows)
 
 
 def zynq() -> str:
