@@ -8,8 +8,8 @@ import pytest
 from rtl import unit
 from sim.model.attention.resident import Append, Query, ResidentSets, Truncate
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch", reason="needs the extra torch, after torch==2.13.0")
+transformers = pytest.importorskip("transformers", reason="needs the extra torch")
 
 PROMPT, TOKENS, KEY_HEADS = 5, 64, 2
 
