@@ -154,6 +154,11 @@ def test_boards_import_rtl_only():
             if within(target, "sim") and not within(target, "sim.model")] == []
 
 
+def test_sim_does_not_import_boards():
+    assert [(name, target) for name, targets in modules().items() if within(name, "sim")
+            for target in targets if within(target, "boards")] == []
+
+
 @pytest.mark.parametrize("room", TOP)
 def test_nobody_imports_what_stands_on_top(room):
     assert [(name, target) for name, targets in modules().items() if not within(name, room)

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from boards.linux.bitstream import Bitstream, firmware
+from boards.testing.bitstream import bitstream
 from rtl.config import ConfigError
-from sim.testing.bitstream import bitstream
 
 
 def test_header():

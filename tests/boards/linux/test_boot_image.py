@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from boards.linux import boot_image
+from boards.testing.bitstream import bitstream
 from rtl.config import ConfigError
-from sim.testing.bitstream import bitstream
 
 
 def elf(entry):

@@ -26,11 +26,11 @@ from boards.serial.protocol import (
     frame,
 )
 from boards.serial.transport import SerialTransport
+from boards.testing.serial_port import SimulatedPort
 from rtl.bus.register_slave import RegisterSlave
 from rtl.emit import manifest as emit_manifest
 from rtl.emit import verilog
 from sim import model
-from sim.testing.serial_port import SimulatedPort
 from sim.testing.small import small
 
 CONFIG = small("softmax-e2", "plus", lanes=3)

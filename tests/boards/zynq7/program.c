@@ -6,7 +6,7 @@
 #define ROW(NAME) TRTL_ROW_UNIT(NAME)
 #define ATTENTION(NAME) TRTL_ATTENTION_UNIT(NAME)
 
-/* At 0x00130000, as sim/testing/arm.py has it. */
+/* At 0x00130000, as boards/testing/arm.py has it. */
 struct job {
     uint32_t hash_change, polls, arguments[10];
     uint32_t status, errors, channel, flushed;

@@ -10,8 +10,8 @@ from cocotb.task import bridge
 from cocotb.triggers import with_timeout
 
 from boards.driver import Device, DeviceError, TransferError
-from sim.testing.arm import Cortex
-from sim.testing.zynq import RAM, WINDOW, Bus, Zynq
+from boards.testing.arm import Cortex
+from boards.testing.zynq import RAM, WINDOW, Bus, Zynq
 
 FOLDER = pathlib.Path(os.environ["FOLDER"])
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())

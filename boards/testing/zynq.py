@@ -14,8 +14,8 @@ import cocotb
 from cocotb.task import resume
 from cocotb.triggers import RisingEdge
 
-from boards.driver import Buffer, MemoryTransport, Transport, TransportError
-from boards.driver.memory_port import OUTPUTS, SAMPLED, MemoryPort
+from ..driver import Buffer, MemoryTransport, Transport, TransportError
+from ..driver.memory_port import OUTPUTS, SAMPLED, MemoryPort
 
 __all__ = ["RAM", "RAM_SIZE", "WINDOW", "WINDOW_SIZE", "Bus", "Zynq"]
 

@@ -27,7 +27,7 @@ WORDS = 16
 
 
 class Cortex:
-    """A processor: memory that of a :class:`~sim.testing.zynq.Zynq`, registers at its GP0."""
+    """A processor: memory that of a :class:`~boards.testing.zynq.Zynq`, registers at its GP0."""
 
     def __init__(self, zynq: Zynq, path: str | os.PathLike[str]) -> None:
         self.zynq, self.fault = zynq, None

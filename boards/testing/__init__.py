@@ -1,0 +1,1 @@
+"""What the tests of boards share: a simulated processor, memory and serial port."""
