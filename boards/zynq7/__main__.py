@@ -8,32 +8,28 @@ from collections.abc import Sequence
 
 from rtl.bus.dma_unit import USERS
 from rtl.config import ConfigError
-from rtl.emit.yosys import YosysError
 from rtl.options import ArgumentParser, add_parameters, configs
 from rtl.publish import publish
 
+from ..command import guarded
 from .files import top, zynq_files
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 (not written) or 2 (wrong request)."""
-    try:
-        args = _parser().parse_args(argv)
-        if not (args.unit or args.config):
-            raise ConfigError("Argument UNIT must name a unit: python -m rtl.generate --list")
-        wanted, _ = configs(args)
-        for config in wanted:
-            publish(args.out / config.name, zynq_files(config, user=args.user))
-            print(f"{args.out / config.name}: top module {top(config)}")
-        return 0
-    except ConfigError as error:
-        message, status = str(error), 2
-    except (YosysError, OSError) as error:
-        message, status = str(error), 1
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return status
+    """Run the command line and return its exit status, of :func:`~boards.command.guarded`."""
+    return guarded(_run, argv)
+
+
+def _run(argv: list[str]) -> None:
+    args = _parser().parse_args(argv)
+    if not (args.unit or args.config):
+        raise ConfigError("Argument UNIT must name a unit: python -m rtl.generate --list")
+    wanted, _ = configs(args)
+    for config in wanted:
+        publish(args.out / config.name, zynq_files(config, user=args.user))
+        print(f"{args.out / config.name}: top module {top(config)}")
 
 
 def _parser() -> ArgumentParser:
