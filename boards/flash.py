@@ -163,8 +163,8 @@ def _linux(chosen: ZynqBoard, folder: pathlib.Path, args: argparse.Namespace) ->
         merged = folder / "system.dtb"
         yield Run("fdtoverlay", ("-i", str(args.base), "-o", str(merged), str(compiled)),
                   "add the unit to the board's device tree")
-        yield Run("scp", (str(merged), f"{args.host}:/tmp/system.dtb"), "copy the device tree")
-        yield Note(f"on {args.host}: put /tmp/system.dtb where the boot loader takes the device "
+        yield Run("scp", (str(merged), f"{args.host}:system.dtb"), "copy the device tree")
+        yield Note(f"on {args.host}: put ~/system.dtb where the boot loader takes the device "
                    "tree from, add uio_pdrv_genirq.of_id=generic-uio to the arguments of Linux, "
                    "and restart it, once")
     yield Run("scp", (str(image), f"{args.host}:{FIRMWARE}/{image.name}"), "copy the image")

@@ -10,8 +10,8 @@ import pytest
 from boards import flash
 from boards.linux.bitstream import Bitstream, firmware
 from boards.linux.device_tree import COMPILE
+from boards.testing.bitstream import bitstream
 from boards.tools import TOOLS
-from sim.testing.bitstream import bitstream
 
 NAME = "softmax_e2_b8"
 PARTS = {"arty-z7-20": "7z020clg400", "adrv9361-z7035": "7z035ifbg676",
@@ -70,7 +70,7 @@ CASES = {
     "linux": (["arty-z7-20", "--host", "root@zynq", "--base", "my.dtb"],
               [["dtc", *COMPILE, "-o", "F/overlay.dtbo", "F/overlay.dts"],
                ["fdtoverlay", "-i", "my.dtb", "-o", "F/system.dtb", "F/overlay.dtbo"],
-               ["scp", "F/system.dtb", "root@zynq:/tmp/system.dtb"],
+               ["scp", "F/system.dtb", "root@zynq:system.dtb"],
                ["scp", f"F/{NAME}.bit.bin", f"root@zynq:/lib/firmware/{NAME}.bit.bin"],
                ["ssh", "root@zynq", flash._load(f"{NAME}.bit.bin")]]),
     "boot": (["adrv9361-z7035", "--way", "boot", "--loader", "fsbl.elf", "--program", "u.elf"],
