@@ -173,7 +173,7 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("octave", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "

@@ -25,7 +25,7 @@ Attention = rtl.unit("attention")
     ({"select": "predict", "lanes": 2},
      'Parameter lanes must be 1 for select "predict", not 2'),
     ({"predictor": "leading_one"},
-     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, octave, not "
+     "Parameter predictor must be one of octave, prefix, leading-one, 4-bit, sign, not "
      "'leading_one'"),
     ({"select": "predict", "predictor": "prefix", "dim": 8},
      "Parameter prefix_dims must be less than dim (8), not 8"),
