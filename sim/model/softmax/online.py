@@ -65,28 +65,29 @@ class OnlinePass:
         if live is not None:
             terms *= live
         beats = folded(np.add, terms) >> self._dropped_bits
-        return codes, reference, self._total(beats, self._all_rises(bucket))
+        return codes, reference, self._total(beats, bucket)
 
-    def _all_rises(self, bucket):
-        """Shifts of the sum before each beat but the first."""
-        rises = np.zeros((len(bucket), bucket.shape[1] - 1), np.int64)
-        place = np.flatnonzero(bucket[:, 1:] != bucket[:, :-1])
-        row, beat = np.divmod(place, max(rises.shape[1], 1))
-        octaves = self._octaves[bucket[row, beat + 1]] - self._octaves[bucket[row, beat]]
-        rises.ravel()[place] = octaves if self._rises is None else self._rises(octaves)
-        return rises
-
-    def _total(self, beats, rises):
-        """Sums of the rows, shifted by each beat's rise."""
-        if self._partial == 1:
-            return _shifted_sum(beats, rises)
-        # Two sums of every other beat, each shifted by what has risen since its last one.
+    def _total(self, beats, bucket):
+        """Sums of the rows, shifted by what the reference rises by before a beat."""
         number = beats.shape[1]
         if number == 1:
             return beats[:, 0].astype(np.int64)
-        pairs = rises[:, 1:] + rises[:, :-1]
-        sums = [_shifted_sum(beats[:, first::2], pairs[:, first::2]) for first in (0, 1)]
-        return sums[(number - 1) % 2] + (sums[number % 2] >> np.minimum(rises[:, -1], 62))
+        place = np.flatnonzero(bucket[:, 1:] != bucket[:, :-1])
+        row, beat = np.divmod(place, number - 1)
+        rises = self._octaves[bucket[row, beat + 1]] - self._octaves[bucket[row, beat]]
+        if self._rises is not None:
+            rises = self._rises(rises)
+        if self._partial == 1:
+            return _shifted_sum(beats, row, beat + 1, rises)
+        # Two sums of every other beat, each shifted by what has risen since its last one.
+        every = np.zeros((len(beats), number - 1), np.int64)
+        every[row, beat] = rises
+        pairs, sums = every[:, 1:] + every[:, :-1], []
+        for first in (0, 1):
+            row, beat = np.nonzero(own := pairs[:, first::2])
+            sums.append(_shifted_sum(beats[:, first::2], row, beat + 1, own[row, beat]))
+        latest, before = sums[(number - 1) % 2], sums[number % 2]
+        return latest + (before >> np.minimum(every[:, -1], 62))
 
 
 def folded(function: Callable, x: np.ndarray) -> np.ndarray:
@@ -111,25 +112,26 @@ def _running_maximum(x):
     return x
 
 
-def _shifted_sum(beats, rises):
-    """Sums of rows (rows, beats); what is there is shifted right by ``rises`` before each beat.
+def _shifted_sum(beats, row, beat, shifts):
+    """Sums of rows (rows, beats); what is there is shifted right before some beats.
 
-    A sum between two rises is a plain one, and most beats do not rise: the steps are as many as the
-    most rises of a row.
+    ``row``, ``beat`` and ``shifts`` are where and by how much, in the order of the rows. A sum
+    between two shifts is a plain one, and most beats have none: the steps are as many as the most
+    shifts of a row.
     """
     rows, number = beats.shape
-    row, beat = np.divmod(np.flatnonzero(rises), max(number - 1, 1))
     spans = 1 + np.bincount(row, minlength=rows)
     first = spans.cumsum() - spans
-    starts, shifts = np.empty(spans.sum(), np.int64), np.zeros(spans.sum(), np.int64)
-    later = np.ones(len(starts), bool)
-    later[first] = False
+    # A span begins with a row, or with a shift, of which those of earlier rows come before it.
+    starts = np.empty(rows + len(row), np.int64)
     starts[first] = np.arange(rows) * number
-    starts[later], shifts[later] = row * number + beat + 1, rises[row, beat]
+    starts[np.arange(len(row)) + row + 1] = row * number + beat
     sums = np.add.reduceat(beats.ravel(), starts, dtype=np.int64)
     total, shifts = sums[first], np.minimum(shifts, 62)
-    for step in range(1, int(spans.max(initial=1))):
-        some = np.flatnonzero(spans > step)
+    some, step = np.flatnonzero(spans > 1), 1
+    while len(some):
         place = first[some] + step
-        total[some] = (total[some] >> shifts[place]) + sums[place]
+        total[some] = (total[some] >> shifts[place - some - 1]) + sums[place]
+        step += 1
+        some = some[spans[some] > step]
     return total
