@@ -223,8 +223,8 @@ def _logits(config, q, k, mask, logit, **options):
     """Logits, and which keys have no weight: None, if all have one."""
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    if config.select == "none" and mask is None and not config.causal:
-        return x, None
+    if config.select == "none" and not config.causal:
+        return x, None if mask is None else np.broadcast_to(mask[..., None, :], x.shape)
     return x, ~kept(config, q, k, mask, x=x, **options)
 
 

@@ -33,8 +33,6 @@ Attention = rtl.unit("attention")
     ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
     ({"datapath": "online", "reuse": True},
      'Parameter reuse must be false for datapath "online", not true'),
-    ({"datapath": "online", "scales": "run-time"},
-     "Parameter scales must be fixed for datapath \"online\", not 'run-time'"),
     ({"datapath": "online", "logit_scale": 32.0},
      'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
     ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),
