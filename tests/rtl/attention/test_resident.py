@@ -10,6 +10,7 @@ import pytest
 
 import rtl
 from rtl import ConfigError
+from rtl.attention.resident.arrival import TOKEN_CYCLES
 from sim import runner
 from sim.jobs import make_job
 from sim.stimuli.resident import decode_script, random_script
@@ -101,5 +102,4 @@ def test_refusals(text, parameters):
 def test_latency_of_a_token(lanes, datapath, passes):
     """At 320 keys of 64 elements: so many passes over the keys and 60 cycles, and no loads."""
     config = resident(lanes=lanes, causal=True, datapath=datapath)
-    # A decoded token comes a cycle later than a query whose key and value are there.
-    assert config.query_latency(320) + 1 <= passes * 320 // lanes + 60
+    assert config.query_latency(320) + TOKEN_CYCLES <= passes * 320 // lanes + 60
