@@ -185,7 +185,7 @@ class Device:
         ----------
         q : array of integers, shape (..., m, dim)
             Queries.
-        k, v : arrays of integers, shape (..., n, dim)
+        k, v : arrays of integers, shapes (..., n, dim) and (..., n, value_dim)
             Keys and values.
         mask : array of booleans, broadcastable to (..., n)
             True: the key takes no part. As in :meth:`softmax`.
@@ -196,7 +196,7 @@ class Device:
 
         Returns
         -------
-        array of integers, shape of ``q``
+        array of integers, shape (..., m, value_dim)
             Weighted sums of the values.
         """
         self._require("attention")
@@ -219,9 +219,9 @@ class Device:
             beats = k.shape[-1] // self.streams["k"].lanes
             users["k"] = np.repeat(mask.reshape(-1, k.shape[-2]), beats, axis=1).astype(np.uint8)
         output = self.streams["o"]
-        size = q.shape[-2] * q.shape[-1]
+        size = q.shape[-2] * v.shape[-1]
         y = self._transfer(inputs, users, size * output.size)
-        y = output.elements(y, size).reshape(q.shape)
+        y = output.elements(y, size).reshape(*q.shape[:-1], v.shape[-1])
         # The model takes a set at a time.
         expected = self._model(verify, q, k, v, mask)
         return self._compared(y, expected)
@@ -247,11 +247,12 @@ class Device:
 
     def _check_sets(self, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
         parameters = self.manifest["parameters"]
-        if min(q.ndim, k.ndim) < 2 or k.shape != v.shape or q.shape[:-2] != k.shape[:-2] or \
-                q.shape[-1] != k.shape[-1] or q.shape[-1] != parameters["dim"]:
-            raise ValueError(f"Shapes of q, k and v must be (..., m, {parameters['dim']}), "
-                             f"(..., n, {parameters['dim']}) and as k, not {q.shape}, {k.shape} "
-                             f"and {v.shape}")
+        dim, value_dim = parameters["dim"], parameters["value_dim"]
+        if min(q.ndim, k.ndim) < 2 or q.shape[:-2] != k.shape[:-2] or \
+                (q.shape[-1], k.shape[-1]) != (dim, dim) or \
+                v.shape != (*k.shape[:-1], value_dim):
+            raise ValueError(f"Shapes of q, k and v must be (..., m, {dim}), (..., n, {dim}) and "
+                             f"(..., n, {value_dim}), not {q.shape}, {k.shape} and {v.shape}")
         if not 1 <= k.shape[-2] <= parameters["max_keys"]:
             raise ValueError(f"Keys of a set must be 1..{parameters['max_keys']}, "
                              f"not {k.shape[-2]}")
@@ -309,12 +310,12 @@ class Device:
                mask: np.ndarray | None) -> np.ndarray | None:
         if not verify:
             return None
-        run, shape = _model_of(self.manifest, {}), q.shape
+        run = _model_of(self.manifest, {})
         masks = [None] * (q.size // (q.shape[-1] * q.shape[-2])) if mask is None else \
             mask.reshape(-1, mask.shape[-1])
         sets = zip(*(each.reshape(-1, *each.shape[-2:]) for each in (q, k, v)), masks, strict=True)
         return np.stack([run(*arrays, **({} if m is None else {"mask": m}))
-                         for *arrays, m in sets]).reshape(shape)
+                         for *arrays, m in sets]).reshape(*q.shape[:-1], v.shape[-1])
 
     def _compared(self, y: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
         if expected is not None and not np.array_equal(y, expected):
