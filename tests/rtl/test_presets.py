@@ -108,7 +108,8 @@ LITERALS = {
     },
     "attention": {
         "dense": {"bits": 8, "query_scale": 0.0625, "key_scale": 0.0625, "value_scale": 0.0625,
-            "max_keys": 320, "dim": 64, "lanes": 1, "io_lanes": 8, "logit_bits": 10,
+            "max_keys": 320, "dim": 64, "value_dim": 64,
+            "lanes": 1, "io_lanes": 8, "logit_bits": 10,
             "logit_scale": 0.03125, "softmax": "softmax-e2:plus", "weight_bits": 12, "out_bits": 8,
             "output_scale": 0.0625, "causal": False, "memory": "auto", "select": "none",
             "predictor": "octave", "prefix_dims": 8, "predict_lanes": 8, "rule": "mean",
@@ -119,7 +120,8 @@ LITERALS = {
             "scales": "fixed", "store": "sets", "sets": 1, "heads": 1, "window": 0, "sinks": 0,
             "chunk": 1, "position_bits": 16},
         "predict": {"bits": 8, "query_scale": 0.0625, "key_scale": 0.0625, "value_scale": 0.0625,
-            "max_keys": 320, "dim": 64, "lanes": 1, "io_lanes": 8, "logit_bits": 10,
+            "max_keys": 320, "dim": 64, "value_dim": 64,
+            "lanes": 1, "io_lanes": 8, "logit_bits": 10,
             "logit_scale": 0.03125, "softmax": "softmax-e2:plus", "weight_bits": 12, "out_bits": 8,
             "output_scale": 0.0625, "causal": False, "memory": "auto", "select": "predict",
             "predictor": "octave", "prefix_dims": 8, "predict_lanes": 8, "rule": "mean",
@@ -130,7 +132,8 @@ LITERALS = {
             "scales": "fixed", "store": "sets", "sets": 1, "heads": 1, "window": 0, "sinks": 0,
             "chunk": 1, "position_bits": 16},
         "conservative": {"bits": 8, "query_scale": 0.0625, "key_scale": 0.0625,
-            "value_scale": 0.0625, "max_keys": 320, "dim": 64, "lanes": 1, "io_lanes": 8,
+            "value_scale": 0.0625, "max_keys": 320, "dim": 64, "value_dim": 64,
+            "lanes": 1, "io_lanes": 8,
             "logit_bits": 10, "logit_scale": 0.03125, "softmax": "softmax-e2:plus",
             "weight_bits": 12, "out_bits": 8, "output_scale": 0.0625, "causal": False,
             "memory": "auto", "select": "greedy", "predictor": "octave", "prefix_dims": 8,
@@ -142,7 +145,8 @@ LITERALS = {
             "scales": "fixed", "store": "sets", "sets": 1, "heads": 1, "window": 0, "sinks": 0,
             "chunk": 1, "position_bits": 16},
         "aggressive": {"bits": 8, "query_scale": 0.0625, "key_scale": 0.0625, "value_scale": 0.0625,
-            "max_keys": 320, "dim": 64, "lanes": 1, "io_lanes": 8, "logit_bits": 10,
+            "max_keys": 320, "dim": 64, "value_dim": 64,
+            "lanes": 1, "io_lanes": 8, "logit_bits": 10,
             "logit_scale": 0.03125, "softmax": "softmax-e2:plus", "weight_bits": 12, "out_bits": 8,
             "output_scale": 0.0625, "causal": False, "memory": "auto", "select": "greedy",
             "predictor": "octave", "prefix_dims": 8, "predict_lanes": 8, "rule": "mean",
@@ -153,7 +157,8 @@ LITERALS = {
             "scales": "fixed", "store": "sets", "sets": 1, "heads": 1, "window": 0, "sinks": 0,
             "chunk": 1, "position_bits": 16},
         "reuse": {"bits": 8, "query_scale": 0.0625, "key_scale": 0.0625, "value_scale": 0.0625,
-            "max_keys": 320, "dim": 64, "lanes": 1, "io_lanes": 8, "logit_bits": 10,
+            "max_keys": 320, "dim": 64, "value_dim": 64,
+            "lanes": 1, "io_lanes": 8, "logit_bits": 10,
             "logit_scale": 0.03125, "softmax": "softmax-e2:plus", "weight_bits": 12, "out_bits": 8,
             "output_scale": 0.0625, "causal": False, "memory": "auto", "select": "none",
             "predictor": "octave", "prefix_dims": 8, "predict_lanes": 8, "rule": "mean",
@@ -313,7 +318,8 @@ def sized(unit, parameters):
     if unit == "svd-softmax":
         parameters = {**parameters, "dim": 8, "max_preview": 8, "max_vocab": 24, "max_count": 24}
     if unit == "attention":
-        parameters = {**parameters, "max_keys": 24, "dim": 8, "io_lanes": 4}
+        parameters = {**parameters, "max_keys": 24, "dim": 8, "value_dim": 8,
+                      "io_lanes": 4}
         parameters["prefix_dims"] = min(parameters.get("prefix_dims", 8), 7)
     return rtl.unit(unit)(**parameters)
 
