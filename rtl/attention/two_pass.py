@@ -1,6 +1,6 @@
 """Tail of the engine in two passes over a row: softmax, then the weighted sum of the values."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -131,16 +131,17 @@ class TwoPassTail(wiring.Component):
 
     def _address(self, m, transfer, accept, last):
         """Word of values that the weights at hand belong to."""
-        if len(self.i.payload.word):
+        address = Value.cast(self.i.payload.word)
+        if len(address):
             softmax = self.config.softmax_config
             # Each pass stores as many beats as the longest row has, or a few more.
             store = 1 << max(softmax.max_beats - 1, 1).bit_length()
             m.submodules.words = words = self._notes(
-                len(self.word), softmax.passes * (store + softmax.max_beats))
-            m.d.comb += [words.i.eq(self.i.payload.word), words.push.eq(transfer),
+                len(address), softmax.passes * (store + softmax.max_beats))
+            m.d.comb += [words.i.eq(address), words.push.eq(transfer),
                          words.pop.eq(accept), self.word.eq(words.o)]
         else:
-            word = Signal.like(self.word)
+            word = Signal(len(Value.cast(self.word)))
             m.d.comb += self.word.eq(word)
             with m.If(accept):
                 m.d.sync += word.eq(Mux(last, 0, word + 1))
