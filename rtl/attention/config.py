@@ -228,8 +228,6 @@ class AttentionConfig(UnitConfig):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
-        self._require("lanes", self.select == "none" or self.lanes == 1,
-                      f"1 for select \"{self.select}\"")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
         for name in ("dim", "value_dim"):
@@ -597,8 +595,10 @@ class AttentionConfig(UnitConfig):
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
 
-        With ``select`` the keys that a query keeps on average count, and all for their prediction;
-        with a greedy search its candidates, its iterations and what surrounds them.
+        With ``select`` the cycles count that the keys which a query keeps take on average,
+        ``kept`` (``sim.model.attention.places.beats``; with one lane their number), and all for
+        their prediction; with a greedy search its candidates, its iterations and what surrounds
+        them.
         """
         return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.stream_beats)
 

@@ -73,10 +73,10 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
     if config.reuse:
         return {"maps": 2}, {"maps": 4, "map_queries": 5, "causal": True}
     if config.select == "predict":
-        return {"predict_lanes": 4}, {"predict_lanes": 2, "rule": "top-k", "top_k": 5,
-                                      "causal": True}
+        return ({"predict_lanes": 4, "lanes": 2},
+                {"predict_lanes": 2, "rule": "top-k", "top_k": 5, "causal": True, "lanes": 3})
     if config.select == "greedy":
-        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
+        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first", "lanes": 2}
     return {"lanes": 2}, {"lanes": 3, "causal": True, "scales": "run-time"}
 
 
@@ -94,7 +94,7 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only(False)
     if name == "store" and (values["reuse"] or values["select"] != "none"):
         return draw.Only("sets")
-    if name == "lanes" and (values["reuse"] or values["select"] != "none"):
+    if name == "lanes" and values["reuse"]:
         return draw.Only(1)
     if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")

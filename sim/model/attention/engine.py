@@ -13,8 +13,9 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from . import online, resident, reuse
+from .places import places
 from .products import products
-from .selection import kept, logits
+from .selection import kept, logits, selected
 
 __all__ = ["SCALES", "run", "run_heads", "weights"]
 
@@ -147,13 +148,14 @@ def _run(config, logit, output, limits, q, k, v, mask, *, start):
         hidden = None if mask is None else mask[some]
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
-            x, gone = _logits(config, q[part], k[some], hidden, _of(logit, some),
-                              start=start + first,
-                              **{name: _of(limit, some) for name, limit in limits.items()})
+            x, gone, place = _logits(config, q[part], k[some], hidden, _of(logit, some),
+                                     start=start + first,
+                                     **{name: _of(limit, some) for name, limit in limits.items()})
             if config.datapath == "online":
-                result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some))
+                result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some),
+                                              places=place)
                 continue
-            w = _weights(config, x, gone)
+            w = _weights(config, x, gone, place)
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
@@ -220,36 +222,42 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
 
 
 def _logits(config, q, k, mask, logit, **options):
-    """Logits, and which keys have no weight: None, if all have one."""
+    """Logits, which keys have no weight (None, if all have one), and the places of selected ones.
+
+    Places are None where the keys of a row are in their order, a word a beat.
+    """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    if config.select == "none" and not config.causal:
-        return x, None if mask is None else np.broadcast_to(mask[..., None, :], x.shape)
-    return x, ~kept(config, q, k, mask, x=x, **options)
+    if config.select == "none":
+        if config.causal:
+            return x, ~kept(config, q, k, mask, x=x, **options), None
+        return x, None if mask is None else np.broadcast_to(mask[..., None, :], x.shape), None
+    met, live = selected(config, q, k, mask, x=x, **options)
+    return x, ~live, places(config.lanes, met, live)
 
 
-def _weights(config, x, hidden):
+def _weights(config, x, hidden, place):
     """Weights of logits (..., keys)."""
     if config.reuse:
         return reuse.codes(config, x, np.zeros(x.shape, bool) if hidden is None else hidden)
     if config.select == "none":
         return run_unit(config.softmax_config, x, *(() if hidden is None else (hidden,)))
-    return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1])
+    flat = (-1, x.shape[-1])
+    return _weights_of_kept(config, x.reshape(flat), ~hidden.reshape(flat), place.reshape(flat)
                             ).reshape(x.shape)
 
 
-def _weights_of_kept(config, x, live):
-    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, in their order.
+def _weights_of_kept(config, x, live, place):
+    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, at their places.
 
     A masked element takes a beat, which some units' sums show.
     """
-    number = live.sum(axis=1)
     row, key = np.nonzero(live)
-    place = np.arange(len(row)) - np.repeat(number.cumsum() - number, number)
-    shape = (len(x), max(number.max(initial=0), 1))
-    short = np.zeros(shape, x.dtype)
-    short[row, place] = x[row, key]
-    y = run_unit(config.softmax_config, short, np.arange(shape[1]) >= number[:, None])
+    place = place[row, key]
+    shape = (len(x), place.max(initial=0) + 1)
+    short, absent = np.zeros(shape, x.dtype), np.ones(shape, bool)
+    short[row, place], absent[row, place] = x[row, key], False
+    y = run_unit(config.softmax_config, short, absent)
     w = np.zeros(x.shape, np.int32)
     w[row, key] = y[row, place]
     return w
