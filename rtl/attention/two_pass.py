@@ -8,6 +8,7 @@ from ..blocks.pipeline import delays
 from ..stream.fifo import FifoStorage
 from .output_rows import OutputRows
 from .parameters import ScalingLayout
+from .sink import sink_members, sink_of
 from .value_sums import ValueSums
 
 __all__ = ["TwoPassTail"]
@@ -44,6 +45,8 @@ class TwoPassTail(wiring.Component):
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
         with scales at run time.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         The softmax unit found an error. Sticky until reset.
     """
@@ -57,6 +60,7 @@ class TwoPassTail(wiring.Component):
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
             **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
+            **sink_members(config),
         })
 
     @staticmethod
@@ -90,6 +94,9 @@ class TwoPassTail(wiring.Component):
             beat.data.eq(logit.data), beat.keep.eq(logit.keep), beat.mask.eq(logit.mask),
             beat.last.eq(logit.last), self.error.eq(softmax.error),
         ]
+        if config.sink:
+            sink = sink_of(m, config, self, transfer & logit.last & logit.row.set_end)
+            m.d.comb += [beat.row.sink.eq(sink.logit), beat.row.sink_valid.eq(sink.valid)]
 
         # A row may end when its sums find the output free, and its outputs the queue.
         accept, end = Signal(), Signal()

@@ -118,6 +118,9 @@ class OnlineNumbers:
         From sums to outputs.
     run_time : bool
         Multiplier and shift of the scale come with each set; the scale's own stand for none.
+    sink : bool
+        A row may have a sink ``s`` in its first beat: it enters the reference, and ``t(d_s) 2**G``
+        enters ``S`` alone.
     """
 
     bits: int
@@ -130,6 +133,7 @@ class OnlineNumbers:
     max_keys: int
     scale: RowScale
     run_time: bool = False
+    sink: bool = False
 
     @functools.cached_property
     def grid(self):
@@ -138,8 +142,8 @@ class OnlineNumbers:
 
     @property
     def summands(self):
-        """Logits of a beat, as the stages of the softmax units call them."""
-        return self.lanes
+        """Logits of a beat that enter maximum and sum, a sink among them."""
+        return self.lanes + self.sink
 
     @functools.cached_property
     def terms(self):
@@ -157,7 +161,7 @@ class OnlineNumbers:
     @property
     def largest_sum(self):
         """Largest sum of the terms of a row, guard bits included."""
-        return (self.max_keys * self.largest_term) << self.guard_bits
+        return ((self.max_keys + self.sink) * self.largest_term) << self.guard_bits
 
     @functools.cached_property
     def least_sum(self):

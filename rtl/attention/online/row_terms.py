@@ -38,15 +38,15 @@ class RowTerms(wiring.Component):
 
     Members
     -------
-    i : In(ArrayLayout(signed(bits), lanes))
-        Logits of a beat.
-    live : In(lanes)
+    i : In(ArrayLayout(signed(bits), summands))
+        Logits of a beat; the sink, if rows may have one, is the last.
+    live : In(summands)
         The logit takes part.
     valid : In(1)
         There is a beat.
     first : In(1)
         The beat starts a row.
-    o : Out(ArrayLayout(unsigned(term_bits), lanes))
+    o : Out(ArrayLayout(unsigned(term_bits), summands))
         Terms.
     o_valid, o_first : Out(1)
         ``valid`` and ``first``, with the terms.
@@ -58,11 +58,11 @@ class RowTerms(wiring.Component):
 
     def __init__(self, numbers):
         self.numbers = numbers
-        lanes = numbers.lanes
+        summands = numbers.summands
         super().__init__({
-            "i": In(data.ArrayLayout(signed(numbers.bits), lanes)), "live": In(lanes),
+            "i": In(data.ArrayLayout(signed(numbers.bits), summands)), "live": In(summands),
             "valid": In(1), "first": In(1),
-            "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), lanes)),
+            "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), summands)),
             "o_valid": Out(1), "o_first": Out(1), "rise": Out(self.rise_bits(numbers)),
             "octave": Out(range(self.octaves(numbers)))})
 
@@ -79,7 +79,7 @@ class RowTerms(wiring.Component):
     @staticmethod
     def stages(numbers):
         """Latency, in cycles."""
-        maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.lanes)
+        maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.summands)
         return POSITION_CYCLES + maximum + 1 + 1 + _table_cycles(numbers) + 1
 
     @property
@@ -90,8 +90,7 @@ class RowTerms(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         numbers, grid = self.numbers, self.numbers.grid
-        lanes = numbers.lanes
-        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, lanes)
+        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, numbers.summands)
         # The reference is registered behind the maximum, then the distance, the term, its shift.
         looked_up = found + 2 + _table_cycles(numbers)
         valids = delays(m, self.valid, looked_up + 1, "valid")
@@ -100,7 +99,7 @@ class RowTerms(wiring.Component):
 
         position = Positions(numbers, POSITION_CYCLES)
         positions, waiting = position(m, self.i, found + 1 - position.latency)
-        m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, lanes)
+        m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, numbers.summands)
         m.d.comb += [
             *(word.eq(x[grid.bucket_shift:]) for word, x in
               zip(maximum.data, positions, strict=True)),

@@ -8,6 +8,7 @@ from ...blocks.adder_tree import AdderTree
 from ...blocks.pipeline import delays
 from ..output_rows import OutputRows
 from ..parameters import ScalingLayout
+from ..sink import sink_members, sink_of
 from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
@@ -54,6 +55,8 @@ class OnlineTail(wiring.Component):
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, taken as the first row of the set ends, and valid by then.
         Only with scales at run time.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         Never set: nothing can go wrong here.
     """
@@ -67,6 +70,7 @@ class OnlineTail(wiring.Component):
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
             **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
+            **sink_members(config),
         })
 
     # Cycles ------------------------------------------------------------------------------------
@@ -79,7 +83,7 @@ class OnlineTail(wiring.Component):
     @staticmethod
     def _total_cycles(numbers):
         """From a beat to the sum of the terms up to it; codes are decoded beside the adders."""
-        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.lanes), 1) + 1
+        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.summands), 1) + 1
 
     @classmethod
     def _wait(cls, numbers):
@@ -116,9 +120,13 @@ class OnlineTail(wiring.Component):
         m.d.comb += [
             # A row may end when its sums find the output free, and its outputs the queue.
             self.i.ready.eq(~beat.last | rows.may_end), accept.eq(self.i.valid & self.i.ready),
-            terms.i.eq(beat.data), terms.live.eq(beat.keep & ~beat.mask),
             terms.valid.eq(accept), terms.first.eq(starts),
         ]
+        logits, live = beat.data.as_value(), beat.keep & ~beat.mask
+        if numbers.sink:
+            sink = sink_of(m, config, self, accept & beat.last & beat.row.set_end)
+            logits, live = Cat(logits, sink.logit), Cat(live, starts & sink.valid)
+        m.d.comb += [terms.i.eq(logits), terms.live.eq(live)]
         wait, spare = self._wait(numbers)
         self._values(m, accept, ends, set_ends, wait)
         known = self._total_cycles(numbers) + 2
@@ -158,7 +166,7 @@ class OnlineTail(wiring.Component):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
-            numbers.term_bits, numbers.lanes, largest=numbers.largest_term << (BLOCK - 1))
+            numbers.term_bits, numbers.summands, largest=numbers.largest_term << (BLOCK - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
         # The codes take a cycle, and so does a sum of one lane.
         wait = max(tree.latency, 1)
@@ -181,7 +189,8 @@ class OnlineTail(wiring.Component):
         numbers = self.config.online
         m.submodules.sums = sums = ValueShiftSums(numbers, self.config.dim)
         m.submodules.sum_codes = codes = self._codes(numbers.held_width, terms)
-        m.d.comb += [sums.terms.eq(delays(m, terms.o, wait, "terms")[-1]),
+        of_keys = Cat(terms.o[k] for k in range(numbers.lanes))
+        m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]
         self._follow(m, terms, codes, sums, wait + ValueShiftSums.latency_of(numbers) - 2, "sums")
         return sums.o

@@ -33,19 +33,19 @@ class RowSums:
 
 
 def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
-            requantise: object | None = None) -> np.ndarray:
-    """Return the outputs (sets, queries, dim); arguments as of :func:`row_sums`.
+            requantise: object | None = None, sink: object | None = None) -> np.ndarray:
+    """Return the outputs (sets, queries, dim); other arguments as of :func:`row_sums`.
 
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
     scale = numbers.scale if requantise is None else dataclasses.replace(
         numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
-    return scaled(numbers, row_sums(numbers, x, hidden, v), scale)
+    return scaled(numbers, row_sums(numbers, x, hidden, v, sink), scale)
 
 
-def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
-             v: np.ndarray) -> RowSums:
+def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
+             sink: object | None = None) -> RowSums:
     """Return the sums of rows of logits.
 
     Parameters
@@ -58,8 +58,10 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
         True: the key takes no part.
     v : int array, shape (sets, keys, dim)
         Values.
+    sink : Sinks or None
+        Sinks of the rows, of one logit for all of a set's.
     """
-    rises, terms = _terms(numbers, x, hidden)
+    rises, terms, of_sink = _terms(numbers, x, hidden, sink)
     # Between two rises of a row's reference its sums are plain ones. All rows take their spans
     # between rises side by side; one that has no more of them adds nothing and is not shifted.
     span = (rises > 0).cumsum(axis=-1)
@@ -69,7 +71,8 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
     shifts[(*row[:-1], span[row])] = rises[row]
     span = np.repeat(span, numbers.lanes, axis=-1)[..., :terms.shape[-1]]
     most = int(terms.sum(axis=-1, dtype=np.int64).max(initial=0)) << (numbers.value_bits - 1)
-    total = np.zeros(terms.shape[:-1], np.int64)
+    # The first span, that of the sink, is not shifted.
+    total = np.broadcast_to(of_sink, terms.shape[:-1])
     weighted = np.zeros((*terms.shape[:-1], v.shape[-1]), np.int64)
     for number in range(spans):
         shift = np.minimum(shifts[..., number], ALL)
@@ -79,8 +82,8 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
     return RowSums(total, weighted)
 
 
-def _terms(numbers, x, hidden):
-    """Octaves by which each beat raises the reference of its row, and terms of the keys."""
+def _terms(numbers, x, hidden, sink):
+    """Octaves by which each beat raises the reference, terms of the keys, and term of the sink."""
     grid, lanes = numbers.grid, numbers.lanes
     low, high = signed_range(numbers.bits)
     positions = grid.position(np.arange(low, high + 1, dtype=np.int64))[x.astype(np.int64) - low]
@@ -92,7 +95,11 @@ def _terms(numbers, x, hidden):
     if keys % lanes:
         padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
         padded[..., :keys] = positions
-    largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1) >> grid.bucket_shift
+    largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1)
+    if sink is not None:
+        sunk = np.where(sink.valid, grid.position(sink.logit), 0)
+        largest[..., 0] = np.maximum(largest[..., 0], sunk)
+    largest >>= grid.bucket_shift
     largest = np.maximum.accumulate(largest, axis=-1)
     octave = grid.octave(largest)
     distance = np.repeat(grid.reference(largest), lanes, axis=-1)[..., :keys] - positions
@@ -100,8 +107,12 @@ def _terms(numbers, x, hidden):
     terms = words[np.minimum(distance, len(words) - 1)]
     if hidden is not None:
         terms[hidden] = 0
+    of_sink = 0
+    if sink is not None:
+        distance = grid.reference(largest[..., 0]) - sunk
+        of_sink = np.where(sink.valid, words[np.minimum(distance, len(words) - 1)], 0)
     # The reference starts at the first beat's octave.
-    return np.diff(octave, axis=-1, prepend=octave[..., :1]), terms
+    return np.diff(octave, axis=-1, prepend=octave[..., :1]), terms, of_sink
 
 
 def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
