@@ -48,6 +48,7 @@ def directed_rows(numbers: OnlineNumbers, random: np.random.Generator
     yield "any", some, none
     yield "rising", np.sort(some), none
     yield "an octave a key", np.clip(low + step * np.arange(len(some)), low, high), none
+    yield "twelve octaves a key", np.clip(low + 12 * step * np.arange(len(some)), low, high), none
     yield "falling", -np.sort(-some), none
     yield "equal", np.full(len(some), some[0]), none
     yield "largest rise last", np.r_[np.full(len(some) - 1, low), high], none
@@ -77,15 +78,20 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
     for start in range(0, len(x), lanes):
         beat = range(start, min(start + lanes, len(x)))
         bucket = max(bucket, *(position[k] >> grid.bucket_shift for k in beat))
-        rise, octave = (0 if octave is None else grid.octave(bucket) - octave), grid.octave(bucket)
-        total, sums = total >> rise, [each >> rise for each in sums]
+        rise = 0 if octave is None else grid.octave(bucket) // 8 - octave // 8
+        octave = grid.octave(bucket)
+        if rise:
+            cut = numbers.value_bits - 1
+            total = total >> 8 * rise if rise < 3 else 0
+            sums = [each >> 8 * rise + cut << cut if rise < 3 else 0 for each in sums]
         if sink is not None and not start:
             distance = grid.reference(bucket) - place
-            total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << numbers.guard_bits
+            total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << (
+                numbers.guard_bits + octave % 8)
         for k in beat:
             distance = grid.reference(bucket) - position[k]
             if not hidden[k] and distance < len(numbers.terms):
-                term = numbers.terms[distance] << numbers.guard_bits
+                term = numbers.terms[distance] << numbers.guard_bits + octave % 8
                 total += term
                 sums = [each + term * int(value) for each, value in zip(sums, v[k], strict=True)]
     if not total:

@@ -12,7 +12,7 @@ from ..sink import sink_members, sink_of
 from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
-from .shift_sum import ShiftCodes, ShiftSum
+from .shift_sum import ShiftSum
 from .value_shift_sums import ValueShiftSums
 
 __all__ = ["OnlineTail"]
@@ -173,9 +173,8 @@ class OnlineTail(wiring.Component):
         beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
         width = numbers.held_sum.bit_length() + 1
         guarded = Cat(Const(0, numbers.guard_bits), beat_sum, Const(0, 1))
-        m.submodules.total = total = ShiftSum(width, len(guarded), BLOCK)
-        m.submodules.total_codes = codes = self._codes(width, terms)
-        self._follow(m, terms, codes, total, wait - 1, "total")
+        m.submodules.total = total = ShiftSum(width, len(guarded))
+        self._follow(m, terms, total, wait, "total")
         m.submodules.factor = factor = RowFactor(numbers)
         m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]
         if scale is None:
@@ -188,22 +187,14 @@ class OnlineTail(wiring.Component):
         """Weighted sums of the values."""
         numbers = self.config.online
         m.submodules.sums = sums = ValueShiftSums(numbers, self.config.dim)
-        m.submodules.sum_codes = codes = self._codes(numbers.held_width, terms)
         of_keys = Cat(terms.o[k] for k in range(numbers.lanes))
         m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]
-        self._follow(m, terms, codes, sums, wait + ValueShiftSums.latency_of(numbers) - 2, "sums")
+        self._follow(m, terms, sums, wait + ValueShiftSums.latency_of(numbers) - 1, "sums")
         return sums.o
 
-    def _codes(self, width, terms):
-        return ShiftCodes(width, BLOCK, len(terms.rise), RowTerms.octaves(self.config.online))
-
     @staticmethod
-    def _follow(m, terms, codes, sums, wait, prefix):
-        """Have ``codes`` decode what moves ``sums``, so many cycles after the terms."""
-        valid, first, rise, octave = (
-            delays(m, getattr(terms, name), cycles, f"{prefix}_{name}")[-1]
-            for name, cycles in (("o_valid", wait + 1), ("o_first", wait), ("rise", wait),
-                                 ("octave", wait)))
-        m.d.comb += [codes.first.eq(first), codes.rise.eq(rise), codes.octave.eq(octave),
-                     sums.valid.eq(valid), sums.codes.eq(codes.o)]
+    def _follow(m, terms, sums, wait, prefix):
+        """Move ``sums`` so many cycles after the terms."""
+        m.d.comb += [sums.valid.eq(delays(m, terms.o_valid, wait, f"{prefix}_valid")[-1]),
+                     sums.move.eq(delays(m, terms.move, wait, f"{prefix}_move")[-1])]

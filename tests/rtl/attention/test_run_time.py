@@ -112,11 +112,13 @@ def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
     assert outputs == [one.expected(config) for one in sets]
 
 
-@pytest.mark.parametrize("rule", ["mean", "top-k"])
-def test_lint(verilator, rule, tmp_path):
+@pytest.mark.parametrize("config", [
+    *(Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
+                       scales="run-time") for rule in ("mean", "top-k")),
+    Attention(datapath="online", dim=2, io_lanes=2, max_keys=9, scales="run-time", sink=True)],
+    ids=lambda config: config.name)
+def test_lint(verilator, config, tmp_path):
     """Shifts and numbers that are no constants have the widths that they need."""
-    config = Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
-                              scales="run-time")
     source = tmp_path / "design.v"
     source.write_text(verilog.of_unit(config))
     done = subprocess.run(

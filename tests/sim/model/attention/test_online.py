@@ -50,7 +50,7 @@ def test_sink(sink):
         found = online.row_sums(own, x[None, None], hidden[None, None], v[None], given)
         y = online.outputs(own, x[None, None], hidden[None, None], v[None], sink=given)
         assert (found.total.item(), found.weighted[0, 0].tolist(), y[0, 0].tolist()) == want, case
-        assert found.total <= own.largest_sum, case
+        assert found.total <= own.held_sum, case
         assert y.any() <= (~hidden).any(), case
 
 
@@ -65,9 +65,9 @@ def test_ranges(name):
                       random.choice([low, high], len(x))], axis=1)
         found = online.row_sums(own, x[None, None], hidden[None, None], v[None])
         total, sums = found.total.item(), found.weighted[0, 0]
-        assert own.sum_range[0] <= sums.min() and sums.max() <= own.sum_range[1], case
+        assert own.held_range[0] <= sums.min() and sums.max() <= own.held_range[1], case
         if total:
-            assert own.least_sum <= total <= own.largest_sum, case
+            assert own.least_sum <= total <= own.held_sum, case
             least, most = own.result_range
             exact = [int(a) * own.scale.ratio / total for a in sums]
             assert least < min(exact) and max(exact) < most, case
