@@ -158,7 +158,7 @@ class Device(Link):
         ----------
         q : array of integers, shape (..., m, dim)
             Queries.
-        k, v : arrays of integers, shape (..., n, dim)
+        k, v : arrays of integers, shapes (..., n, dim) and (..., n, value_dim)
             Keys and values.
         mask : array of booleans, broadcastable to (..., n)
             True: the key takes no part. As in :meth:`softmax`.
@@ -172,7 +172,7 @@ class Device(Link):
 
         Returns
         -------
-        array of integers, shape of ``q``
+        array of integers, shape (..., m, value_dim)
             Weighted sums of the values.
         """
         self._require("attention")
@@ -202,9 +202,9 @@ class Device(Link):
             beats = k.shape[-1] // self.streams["k"].lanes
             users["k"] = np.repeat(mask.reshape(-1, k.shape[-2]), beats, axis=1).astype(np.uint8)
         output = self.streams["o"]
-        size = q.shape[-2] * q.shape[-1]
+        size = q.shape[-2] * v.shape[-1]
         y = self._transfer(inputs, users, size * output.size)
-        y = output.elements(y, size).reshape(q.shape)
+        y = output.elements(y, size).reshape(*q.shape[:-1], v.shape[-1])
         # The model takes a set at a time.
         expected = self._model(verify, q, k, v, mask, parameters)
         return compared(y, expected)
@@ -248,11 +248,12 @@ class Device(Link):
 
     def _check_sets(self, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
         parameters = self.manifest["parameters"]
-        if min(q.ndim, k.ndim) < 2 or k.shape != v.shape or q.shape[:-2] != k.shape[:-2] or \
-                q.shape[-1] != k.shape[-1] or q.shape[-1] != parameters["dim"]:
-            raise ValueError(f"Shapes of q, k and v must be (..., m, {parameters['dim']}), "
-                             f"(..., n, {parameters['dim']}) and as k, not {q.shape}, {k.shape} "
-                             f"and {v.shape}")
+        dim, value_dim = parameters["dim"], parameters["value_dim"]
+        if min(q.ndim, k.ndim) < 2 or q.shape[:-2] != k.shape[:-2] or \
+                (q.shape[-1], k.shape[-1]) != (dim, dim) or \
+                v.shape != (*k.shape[:-1], value_dim):
+            raise ValueError(f"Shapes of q, k and v must be (..., m, {dim}), (..., n, {dim}) and "
+                             f"(..., n, {value_dim}), not {q.shape}, {k.shape} and {v.shape}")
         if not 1 <= k.shape[-2] <= parameters["max_keys"]:
             raise ValueError(f"Keys of a set must be 1..{parameters['max_keys']}, "
                              f"not {k.shape[-2]}")
@@ -289,7 +290,7 @@ class Device(Link):
                mask: np.ndarray | None, parameters: np.ndarray | None) -> np.ndarray | None:
         if not verify:
             return None
-        run, shape = model_of(self.manifest, {}), q.shape
+        run, shape = model_of(self.manifest, {}), (*q.shape[:-1], v.shape[-1])
         sets = q.size // (q.shape[-1] * q.shape[-2])
         options: list[dict[str, Any]] = [{} for _ in range(sets)]
         if mask is not None:
