@@ -12,6 +12,7 @@ import numpy as np
 
 from .packing import Stream, checked_mask, loaded_parameters, packed_mask
 from .registers import Registers
+from .svd import SvdHead, SvdOutput
 from .transfer import Rows, TransferError, TransferTimeout, dma, exchange
 from .transport import MemoryTransport, StreamTransport, Transport
 
@@ -65,6 +66,8 @@ class Device:
         self._users = {each["stream"]: -(-widths[each["stream"]] // 8)
                        for each in manifest.get("channels", ()) if each["user"]}
         self._check()
+        self._head = SvdHead(transport, self.registers, manifest, self.streams) \
+            if manifest["unit"] == "svd-softmax" else None
 
     def _check(self) -> None:
         """Compare the registers that never change with the manifest."""
@@ -226,6 +229,66 @@ class Device:
         expected = self._model(verify, q, k, v, mask)
         return self._compared(y, expected)
 
+    def load_image(self, image: bytes | str | os.PathLike[str]) -> None:
+        """Load the image of an output matrix, for a unit of SVD-softmax.
+
+        It stays until another one comes, at the end of the memory for DMA.
+
+        Parameters
+        ----------
+        image : bytes or path
+            The image: ``image.bin`` of ``python -m sim.svd``.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, was made for another configuration, or does not fit the memory.
+        """
+        self._require("svd")
+        self._head.load(image)
+
+    def svd_softmax(self, x: np.ndarray, *, vocabulary: int | None = None,
+                    count: int | None = None, verify: bool = False) -> SvdOutput:
+        """SVD-softmax of hidden vectors over the words of the loaded image.
+
+        Parameters
+        ----------
+        x : array of integers, shape (..., dim)
+            Hidden vectors: before the transform, or behind it with ``transform="supplied"``.
+        vocabulary : int or None
+            Words V, the first ones of the image; None: all.
+        count : int or None
+            Words N of the full view; None: as the image recommends.
+        verify : bool
+            As in :meth:`softmax`.
+
+        Returns
+        -------
+        SvdOutput
+            Words of the full view with probability and logit, and the log-partition.
+
+        Raises
+        ------
+        DeviceError, TypeError, ValueError
+            If the device holds another unit, no image is loaded, or numbers do not suit it.
+        TransferError, TransferTimeout
+            As in :meth:`softmax`.
+        """
+        self._require("svd")
+        try:
+            y = self._head.run(x, vocabulary, count, self.timeout)
+        except TransferError:
+            self.reset()
+            raise
+        if verify:
+            run = _model_of(self.manifest, {})
+            expected = run(np.asarray(x), self._head.image.arrays(self.manifest), whole=True,
+                           vocabulary=vocabulary, count=y.index.shape[-1])
+            for name, value in y._asdict().items():
+                if value is not None:
+                    self._compared(value, getattr(expected, name))
+        return y
+
     def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
         """Send packets into a stream, and wait until the unit has taken them.
 
@@ -240,6 +303,9 @@ class Device:
         axes : int
             Axes of a packet.
         """
+        if self._head:
+            raise DeviceError("Device must hold another unit than svd-softmax to be sent packets: "
+                              "load_image() and svd_softmax() send its own")
         inputs = [name for name in self.streams if name != "o"]
         if stream not in inputs:
             raise ValueError(f"Stream must be one of {', '.join(inputs)}, not {stream!r}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .registers import Registers
 from .transport import MemoryTransport, StreamTransport, Transport, TransportError
 
-__all__ = ["Rows", "TransferError", "TransferTimeout", "dma", "exchange"]
+__all__ = ["ALIGNMENT", "MOST_BYTES", "MOST_ROWS", "Rows", "TransferError", "TransferTimeout",
+           "arm", "dma", "exchange", "start_rows", "wait"]
 
-# Of a descriptor.
+#: Limits of a descriptor: rows, bytes of a row, and what its address is a multiple of.
 MOST_ROWS = (1 << 16) - 1
 MOST_BYTES = (1 << 24) - 1
 ALIGNMENT = 8
@@ -136,24 +137,36 @@ def _pass(transport: MemoryTransport, registers: Registers, areas: Sequence[_Are
     if received is None:
         # A channel is done before the unit has taken everything: a row must not overtake a load.
         counters |= {f"{each.stream.upper()}_PACKETS": rows for each in inputs}
-    wanted = {name: registers.read(name) + count for name, count in counters.items()}
-    registers.write("IRQ_PENDING", 0xFFFFFFFF)
-    registers.set("IRQ_ENABLE", **({"ERROR": 1, "WRITTEN": 1} if transport.interrupts else {}))
+    wanted = arm(transport, registers, counters)
     # The output first, so that no row waits for its place.
     for area in reversed(areas):
-        address = transport.memory.address + area.offset * rows
-        for what, value in (("ADDRESS", address), ("BYTES", area.bytes), ("ROWS", rows),
-                            ("STRIDE", area.stride)):
-            registers.write(f"{area.channel}_{what}", value)
-        registers.set(f"{area.channel}_START", START=1)
-    _wait(transport, registers, wanted, received is not None, timeout)
+        start_rows(registers, area.channel, transport.memory.address + area.offset * rows,
+                   area.bytes, rows, area.stride)
+    wait(transport, registers, wanted, received is not None, timeout)
     if received is not None:
         transport.invalidate(0, used)
         received[start:start + rows] = views["DMA_O"]
 
 
-def _wait(transport: Transport, registers: Registers, wanted: dict[str, int], writes: bool,
-          timeout: float) -> None:
+def arm(transport: Transport, registers: Registers, counters: Mapping[str, int]) -> dict[str, int]:
+    """Counters that a transfer is to raise by so much, as they are to be then; interrupts on."""
+    wanted = {name: registers.read(name) + count for name, count in counters.items()}
+    registers.write("IRQ_PENDING", 0xFFFFFFFF)
+    registers.set("IRQ_ENABLE", **({"ERROR": 1, "WRITTEN": 1} if transport.interrupts else {}))
+    return wanted
+
+
+def start_rows(registers: Registers, channel: str, address: int, size: int, rows: int,
+               stride: int) -> None:
+    """Start a descriptor of a channel: so many rows of ``size`` bytes, ``stride`` bytes apart."""
+    for what, value in (("ADDRESS", address), ("BYTES", size), ("ROWS", rows),
+                        ("STRIDE", stride)):
+        registers.write(f"{channel}_{what}", value)
+    registers.set(f"{channel}_START", START=1)
+
+
+def wait(transport: Transport, registers: Registers, wanted: dict[str, int], writes: bool,
+         timeout: float) -> None:
     """Wait until each counter has come to what is wanted, or errors are found."""
     start, silent = transport.now(), False
     # There is an event for what is written only.

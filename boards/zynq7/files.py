@@ -18,6 +18,9 @@ __all__ = ["DRIVER", "sources", "top", "zynq_files", "zynq_verilog"]
 #: Header of the driver in C.
 DRIVER = "transformer_rtl.h"
 
+# Headers beside it, of units with calls of their own.
+_FURTHER = {"svd-softmax": ("transformer_rtl_svd.h",)}
+
 # A cell without a reader in the logic is not to be removed; its name is for constraints.
 _CELL = "  PS7 ps7 ("
 
@@ -60,18 +63,14 @@ def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
         Configuration of the unit.
     user : str
         Where TUSER comes from: one of :data:`rtl.bus.dma_unit.USERS`.
-
-    Raises
-    ------
-    ConfigError
-        If the unit has several streams out.
     """
     found = files.unit_files(config, "axi-dma", user)
     values = json.loads(found.pop("manifest.json"))
     found[f"{top(config)}.v"] = zynq_verilog(config, user)
     found[f"{top(config)}.f"] = "".join(f"{name}\n" for name in sources(config))
-    driver = pathlib.Path(__file__).parents[1] / "driver" / DRIVER
-    found[DRIVER] = driver.read_text(encoding="utf-8")
+    folder = pathlib.Path(__file__).parents[1] / "driver"
+    for name in (DRIVER, *_FURTHER.get(config.UNIT, ())):
+        found[name] = (folder / name).read_text(encoding="utf-8")
     values["zynq7"] = {"top": top(config), "registers": BASE, "sources": sources(config)}
     values["files"] = {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()}
                        for name, text in sorted(found.items())}

@@ -1,5 +1,6 @@
 """The whole system in a simulator: the emitted top, and software in Python and as ARM code."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import rtl
 from boards.zynq7 import sources, top, zynq_files
 from boards.zynq7.ps7 import ps7_ports
 from sim import model
+from sim.stimuli.svd import random_image, random_vectors
+from sim.testing.small import small
 
 HERE = pathlib.Path(__file__).parent
 
@@ -38,7 +41,7 @@ def cell():
 
 def compile_arm(folder, config):
     """The driver and its program as ARM code."""
-    flags = ["-DATTENTION_UNIT"] if config.UNIT == "attention" else []
+    flags = {"attention": ["-DATTENTION_UNIT"], "svd-softmax": ["-DSVD_UNIT"]}.get(config.UNIT, [])
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", "arm-freestanding-eabihf",
          "-mcpu=cortex_a9", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-nostdlib",
@@ -57,7 +60,7 @@ def prepare(folder, config, arrays):
     np.savez(folder / "arrays.npz", **arrays)
 
 
-def simulate(folder, config, monkeypatch, **environment):
+def simulate(folder, config, monkeypatch, module="system_bench", **environment):
     """Tests that ran and failed in the simulator."""
     from cocotb_tools.runner import get_results, get_runner
     # Under pytest, cocotb's runner would end the process on a failure.
@@ -68,7 +71,7 @@ def simulate(folder, config, monkeypatch, **environment):
     runner.build(sources=[folder / name for name in (*sources(config), "cells.v")],
                  hdl_toplevel=top(config), build_dir=folder, timescale=("1ns", "1ps"),
                  log_file=folder / "build.log")
-    results = runner.test(hdl_toplevel=top(config), test_module="system_bench", build_dir=folder,
+    results = runner.test(hdl_toplevel=top(config), test_module=module, build_dir=folder,
                           test_dir=folder, extra_env={"FOLDER": str(folder), **environment},
                           log_file=folder / "test.log")
     return get_results(results), (folder / "test.log").read_text()
@@ -108,6 +111,22 @@ def test_system(unit, tmp_path, monkeypatch, icarus):
         # The bench finds one that is wrong.
         assert simulate(tmp_path, config, monkeypatch, FAULT="1",
                         COCOTB_TEST_FILTER="python_driver")[0] == (1, 1)
+
+
+@pytest.mark.slow
+def test_svd_softmax(tmp_path, monkeypatch, icarus):
+    """The unit that reads memory by itself: an image loaded, vectors in batches, faults."""
+    config = small("svd-softmax", "plus", dim=5, port_bits=128)
+    random = np.random.default_rng(1)
+    image = dataclasses.replace(random_image(config, random, words=9, columns=3), count=4)
+    x = random_vectors(config, random, 3)
+    y = model.run(config, x, image)
+    prepare(tmp_path, config, {"image": np.frombuffer(image.pack(config), np.uint8), "x": x,
+                               **{name: value for name, value in y._asdict().items()
+                                  if value is not None}})
+    compile_arm(tmp_path, config)
+    results, log = simulate(tmp_path, config, monkeypatch, "svd_bench")
+    assert results == (2, 0), log[-4000:]
 
 
 @pytest.mark.slow
