@@ -12,18 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import TransferError, TransferTimeout
 from .packing import Stream
 from .registers import Registers
-from .transfer import (
-    ALIGNMENT,
-    MOST_BYTES,
-    MOST_ROWS,
-    TransferError,
-    TransferTimeout,
-    arm,
-    start_rows,
-    wait,
-)
+from .transfer import ALIGNMENT, MOST_BYTES, MOST_ROWS, Rows, batch
 from .transport import MemoryTransport, StreamTransport, Transport, TransportError
 
 __all__ = ["SvdHead", "SvdImageFile", "SvdOutput"]
@@ -128,13 +120,6 @@ class SvdImageFile:
                 raise ValueError(f"Number {name} of the image must be in 1..{bound} ({most}), "
                                  f"not {header[name]}")
         return cls(content, *(header[name] for name in ("vocabulary", "columns", "count")))
-
-    def arrays(self, manifest: Mapping[str, Any]) -> Any:
-        """The image as the model takes it; needs ``rtl`` and ``sim``."""
-        from rtl import UnitConfig
-        from sim.data.svd_image import SvdImage
-        config = UnitConfig.from_dict({"unit": manifest["unit"], **manifest["parameters"]})
-        return SvdImage.unpack(config, self.content)
 
 
 class SvdHead:
@@ -249,31 +234,15 @@ class SvdHead:
         if most < 1:
             raise ValueError(f"DMA memory must have at least {share + SETUP.size + ALIGNMENT} "
                              f"bytes before the image for a vector, not {self._start}")
+        words = SETUP.pack(self._transport.memory.address + self._start, *setup)
+        setups = Rows("setup", np.frombuffer(words, np.uint8)[None])
         found = np.empty((len(rows), size), np.uint8)
         for first in range(0, len(rows), most):
-            batch = rows[first:first + most]
-            found[first:first + len(batch)] = self._batch(batch, setup, size, timeout)
+            some = rows[first:first + most]
+            found[first:first + len(some)] = batch(
+                self._transport, self._registers, [setups, Rows("h", some.reshape(1, -1))],
+                (len(some), size), timeout)
         return found
-
-    def _batch(self, rows: np.ndarray, setup: tuple[int, int, int], size: int,
-               timeout: float) -> np.ndarray:
-        """One setup and its vectors: into memory, through the unit, and back."""
-        transport, registers = self._transport, self._registers
-        base, memory = transport.memory.address, np.frombuffer(transport.memory.data, np.uint8)
-        vectors = SETUP.size
-        outputs = vectors + -(-rows.size // ALIGNMENT) * ALIGNMENT
-        used = outputs + len(rows) * size
-        memory[:SETUP.size] = np.frombuffer(SETUP.pack(base + self._start, *setup), np.uint8)
-        memory[vectors:vectors + rows.size] = rows.reshape(-1)
-        transport.flush(0, used)
-        wanted = arm(transport, registers, {"DMA_O_DONE": 1, "DMA_H_DONE": 1, "DMA_SETUP_DONE": 1})
-        # The output first, so that no vector waits for its place.
-        start_rows(registers, "DMA_O", base + outputs, size, len(rows), size)
-        start_rows(registers, "DMA_H", base + vectors, rows.size, 1, 0)
-        start_rows(registers, "DMA_SETUP", base, SETUP.size, 1, 0)
-        wait(transport, registers, wanted, True, timeout)
-        transport.invalidate(0, used)
-        return memory[outputs:used].reshape(len(rows), size)
 
     # Streams -----------------------------------------------------------------------------------
 

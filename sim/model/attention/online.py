@@ -24,7 +24,7 @@ class RowSums:
     ----------
     total : int64 array, shape (sets, queries)
         Sums of the terms.
-    weighted : int64 array, shape (sets, queries, dim)
+    weighted : int64 array, shape (sets, queries, value_dim)
         Sums of the values, weighted by the terms.
     """
 
@@ -33,18 +33,19 @@ class RowSums:
 
 
 def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
-            requantise: object | None = None) -> np.ndarray:
-    """Return the outputs (sets, queries, dim); arguments as of :func:`row_sums`.
+            requantise: object | None = None, places: np.ndarray | None = None) -> np.ndarray:
+    """Return the outputs (sets, queries, value_dim); arguments as of :func:`row_sums`.
 
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
-    scale = numbers.scale if requantise is None else _scale(numbers.scale, requantise)
-    return scaled(numbers, row_sums(numbers, x, hidden, v), scale)
+    scale = numbers.scale if requantise is None else dataclasses.replace(
+        numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
+    return scaled(numbers, row_sums(numbers, x, hidden, v, places), scale)
 
 
-def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
-             v: np.ndarray) -> RowSums:
+def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
+             places: np.ndarray | None = None) -> RowSums:
     """Return the sums of rows of logits.
 
     Parameters
@@ -55,10 +56,13 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
         Logits.
     hidden : boolean array of that shape, or None
         True: the key takes no part.
-    v : int array, shape (sets, keys, dim)
+    v : int array, shape (sets, keys, value_dim)
         Values.
+    places : int array of the shape of ``x``, or None
+        Place of each key in its row, if not that in its set: the beat times ``lanes``, and the
+        lane. Those of hidden keys do not count.
     """
-    rises, terms = _terms(numbers, x, hidden)
+    rises, terms = _terms(numbers, x, hidden, places)
     # Between two rises of a row's reference its sums are plain ones. All rows take their spans
     # between rises side by side; one that has no more of them adds nothing and is not shifted.
     span = (rises > 0).cumsum(axis=-1)
@@ -66,7 +70,7 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
     shifts = np.zeros((*span.shape[:-1], spans), np.int64)
     row = np.nonzero(rises)
     shifts[(*row[:-1], span[row])] = rises[row]
-    span = np.repeat(span, numbers.lanes, axis=-1)[..., :terms.shape[-1]]
+    span = _of_keys(numbers, span, terms.shape[-1], places)
     most = int(terms.sum(axis=-1, dtype=np.int64).max(initial=0)) << (numbers.value_bits - 1)
     total = np.zeros(terms.shape[:-1], np.int64)
     weighted = np.zeros((*terms.shape[:-1], v.shape[-1]), np.int64)
@@ -78,7 +82,14 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
     return RowSums(total, weighted)
 
 
-def _terms(numbers, x, hidden):
+def _of_keys(numbers, beats, keys, places):
+    """What beats (..., beats) have, for each key of theirs."""
+    if places is None:
+        return np.repeat(beats, numbers.lanes, axis=-1)[..., :keys]
+    return np.take_along_axis(beats, places // numbers.lanes, axis=-1)
+
+
+def _terms(numbers, x, hidden, places):
     """Octaves by which each beat raises the reference of its row, and terms of the keys."""
     grid, lanes = numbers.grid, numbers.lanes
     low, high = signed_range(numbers.bits)
@@ -88,13 +99,17 @@ def _terms(numbers, x, hidden):
     keys = x.shape[-1]
     beats = -(-keys // lanes)
     padded = positions
-    if keys % lanes:
+    if places is not None:
+        padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
+        row = np.nonzero(~hidden)
+        padded[(*row[:-1], places[row])] = positions[row]
+    elif keys % lanes:
         padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
         padded[..., :keys] = positions
     largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1) >> grid.bucket_shift
     largest = np.maximum.accumulate(largest, axis=-1)
     octave = grid.octave(largest)
-    distance = np.repeat(grid.reference(largest), lanes, axis=-1)[..., :keys] - positions
+    distance = _of_keys(numbers, grid.reference(largest), keys, places) - positions
     words = np.array([*numbers.terms, 0], np.int64) << numbers.guard_bits
     terms = words[np.minimum(distance, len(words) - 1)]
     if hidden is not None:
@@ -104,7 +119,7 @@ def _terms(numbers, x, hidden):
 
 
 def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
-    """Return the outputs (sets, queries, dim) of sums: ``saturate(round(A T / S))``."""
+    """Return the outputs (sets, queries, value_dim) of sums: ``saturate(round(A T / S))``."""
     bits, total = scale.MANTISSA_BITS, sums.total[..., None]
     # A sum has less bits than a float holds exactly.
     place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1,
@@ -115,12 +130,3 @@ def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
     shift = np.minimum(scale.exponent(place), 62)
     result = clip((sums.weighted * factor + half(shift)) >> shift, *signed_range(scale.bits))
     return np.where(total > 0, result, 0)
-
-
-def _scale(scale, requantise):
-    """The scale of the multipliers and shifts of a requantiser, the multipliers' top bits set."""
-    multiplier = np.asarray(requantise.multiplier, np.int64)
-    up = scale.MULTIPLIER_BITS - np.frexp(multiplier.astype(np.float64))[1].astype(np.int64)
-    return dataclasses.replace(
-        scale, multiplier=multiplier << np.maximum(up, 0) >> np.maximum(-up, 0),
-        shift=requantise.shift + up)

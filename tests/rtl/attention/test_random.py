@@ -33,6 +33,9 @@ def test_every_kind_is_drawn():
     assert {config.predictor for config in configs if config.select == "predict"} == {*PREDICTORS}
     assert {config.sort for config in configs if config.select == "greedy"} == {
         "hardware", "host"}
+    assert {config.select for config in configs if config.lanes > 1} == {
+        "none", "predict", "greedy"}
+    assert {config.lanes for config in configs if config.select == "predict"} >= {1, 2, 3, 4}
     assert sum(config.reuse for config in configs) > 4
     assert sum(config.datapath == "online" for config in configs) > 4
     assert {config.window > 0 for config in configs if config.store == "resident"} == {True, False}
