@@ -92,7 +92,8 @@ class AttentionConfig(UnitConfig):
 
     With ``datapath="online"`` the weights are terms relative to a running reference, and
     ``y_j = sat(round(A_j (value_scale / output_scale) / S))``
-    (:class:`~rtl.attention.online.numbers.OnlineNumbers`).
+    (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
+    set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
@@ -172,7 +173,7 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("octave", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
@@ -243,7 +244,7 @@ class AttentionConfig(UnitConfig):
             self._check_ratio("output_scale", self._output_square)
         if self.run_time:
             for name, rule in ("logit_scale", self.logit), ("output_scale", self.output):
-                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS,
+                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS and rule.shift >= 0,
                               "2^-16 times the step of what is requantised, at least, for "
                               "scales \"run-time\"")
 
@@ -261,7 +262,6 @@ class AttentionConfig(UnitConfig):
 
     def _check_online(self):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
-        self._require("scales", not self.run_time, "fixed for datapath \"online\"")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
 
@@ -344,7 +344,8 @@ class AttentionConfig(UnitConfig):
         return OnlineNumbers(
             bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
             fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
-            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output))
+            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
+            run_time=self.run_time)
 
     @property
     def sum_range(self):
@@ -379,7 +380,7 @@ class AttentionConfig(UnitConfig):
 
     @property
     def sum_window(self):
-        """Width that a weighted sum saturates to before it is scaled, signed.
+        """Width that a weighted sum saturates to before it is scaled, signed; not in one pass.
 
         With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
         in all, far above the 1 that they are worth, so that a DSP block takes a sum.
@@ -391,7 +392,9 @@ class AttentionConfig(UnitConfig):
     @functools.cached_property
     def output(self):
         """Requantiser of weighted sums to outputs; in one pass, of sums over the row's weight."""
-        return Requantiser.of_square(self._output_square, self.out_bits)
+        rule = Requantiser.of_square(self._output_square, self.out_bits)
+        # The factor of a row is rounded to the bits that the multiplier has.
+        return rule.normalised if self.datapath == "online" else rule
 
     @property
     def _output_square(self):

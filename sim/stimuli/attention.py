@@ -94,8 +94,7 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only("sets")
     if name == "lanes" and values["reuse"]:
         return draw.Only(1)
-    if name == "datapath" and (values["reuse"] or values["scales"] != "fixed"
-                               or values["logit_scale"] > 16):
+    if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")
     if values.get("store") == "resident":
         return _of_resident(name, kind, values)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.adder_tree import AdderTree
 from ...blocks.pipeline import delays
 from ..output_rows import OutputRows
+from ..parameters import ScalingLayout
 from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
@@ -50,6 +51,9 @@ class OnlineTail(wiring.Component):
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
         One vector per row, ``last`` in the last beat of a set's last one.
+    scaling : In(stream.Signature(ScalingLayout()))
+        Scale of the next set's outputs, taken as the first row of the set ends, and valid by then.
+        Only with scales at run time.
     error : Out(1)
         Never set: nothing can go wrong here.
     """
@@ -62,6 +66,7 @@ class OnlineTail(wiring.Component):
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
+            **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
         })
 
     # Cycles ------------------------------------------------------------------------------------
@@ -116,7 +121,8 @@ class OnlineTail(wiring.Component):
         ]
         wait, spare = self._wait(numbers)
         self._values(m, accept, ends, set_ends, wait)
-        factor = self._factor(m, terms)
+        known = self._total_cycles(numbers) + 2
+        factor = self._factor(m, terms, self._scale(m, ends[known], set_ends[known]))
         m.d.comb += [
             rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
             rows.done.eq(ends[-1]), rows.set_end.eq(set_ends[-1]),
@@ -136,7 +142,19 @@ class OnlineTail(wiring.Component):
         with m.If(delays(m, accept, read, "reads")[-1]):
             m.d.sync += word.eq(Mux(ends[read], 0, word + 1))
 
-    def _factor(self, m, terms):
+    def _scale(self, m, end, set_end):
+        """Scale of the set of the row at hand, a cycle after ``end`` of each row."""
+        if not self.config.run_time:
+            return None
+        now, fresh = Signal.like(self.scaling.payload, name="scale"), Signal(init=1)
+        m.d.comb += self.scaling.ready.eq(end & fresh)
+        with m.If(end):
+            m.d.sync += fresh.eq(set_end)
+            with m.If(fresh):
+                m.d.sync += now.eq(self.scaling.payload)
+        return now
+
+    def _factor(self, m, terms, scale):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
@@ -151,8 +169,11 @@ class OnlineTail(wiring.Component):
         m.submodules.total_codes = codes = self._codes(width, terms)
         self._follow(m, terms, codes, total, wait - 1, "total")
         m.submodules.factor = factor = RowFactor(numbers)
-        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1]),
-                     factor.multiplier.eq(numbers.scale.multiplier)]
+        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]
+        if scale is None:
+            m.d.comb += factor.multiplier.eq(numbers.scale.multiplier)
+        else:
+            m.d.comb += [factor.multiplier.eq(scale.multiplier), factor.shift.eq(scale.shift)]
         return factor.o
 
     def _sums(self, m, terms, wait):

@@ -228,8 +228,9 @@ def _logits(config, q, k, mask, logit, **options):
     """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    if config.select == "none" and mask is None and not config.causal:
-        return x, None, None
+    if config.select == "none" and not config.causal:
+        gone = None if mask is None else np.broadcast_to(mask[..., None, :], x.shape)
+        return x, gone, None
     if config.select == "none":
         return x, ~kept(config, q, k, mask, **options), None
     met, live = selected(config, q, k, mask, x=x, **options)

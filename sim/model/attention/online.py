@@ -39,7 +39,8 @@ def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.nda
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
-    scale = numbers.scale if requantise is None else _scale(numbers.scale, requantise)
+    scale = numbers.scale if requantise is None else dataclasses.replace(
+        numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
     return scaled(numbers, row_sums(numbers, x, hidden, v, places), scale)
 
 
@@ -129,12 +130,3 @@ def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
     shift = np.minimum(scale.exponent(place), 62)
     result = clip((sums.weighted * factor + half(shift)) >> shift, *signed_range(scale.bits))
     return np.where(total > 0, result, 0)
-
-
-def _scale(scale, requantise):
-    """The scale of the multipliers and shifts of a requantiser, the multipliers' top bits set."""
-    multiplier = np.asarray(requantise.multiplier, np.int64)
-    up = scale.MULTIPLIER_BITS - np.frexp(multiplier.astype(np.float64))[1].astype(np.int64)
-    return dataclasses.replace(
-        scale, multiplier=multiplier << np.maximum(up, 0) >> np.maximum(-up, 0),
-        shift=requantise.shift + up)

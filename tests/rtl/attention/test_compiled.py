@@ -52,7 +52,7 @@ SLOW = [
     (Attention.preset("predict", dim=3, io_lanes=1, max_keys=13, predict_lanes=2, causal=True,
                       lanes=4, predictor="sign", rule="top-k", top_k=3), "core"),
     (Attention.preset("predict", dim=11, io_lanes=1, max_keys=21, predict_lanes=4,
-                      predictor="octave", mean_shift=1), "core"),
+                      predictor="leading-one", mean_shift=1), "core"),
     (Attention.preset("predict", dim=9, io_lanes=9, max_keys=13, predict_lanes=1, causal=True,
                       predictor="prefix", prefix_dims=8, rule="top-k", top_k=3, bits=6), "core"),
     (Attention.preset("predict", dim=10, io_lanes=2, max_keys=70, predict_lanes=2, memory="block",
