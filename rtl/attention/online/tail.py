@@ -46,7 +46,7 @@ class OnlineTail(wiring.Component):
         Rows of logits.
     word : Out(word)
         Word of the values' store to read.
-    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), lanes))
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), value_dim)}), lanes))
         Word that was read, a cycle later.
     release : Out(1)
         The last values of a set are read.
@@ -64,7 +64,8 @@ class OnlineTail(wiring.Component):
     def __init__(self, config, layout, word):
         self.config = config
         self.layout = layout
-        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.value_dim)})
         super().__init__({
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
@@ -186,7 +187,7 @@ class OnlineTail(wiring.Component):
     def _sums(self, m, terms, wait):
         """Weighted sums of the values, as they are read."""
         numbers = self.config.online
-        m.submodules.sums = sums = ValueShiftSums(numbers, self.config.dim)
+        m.submodules.sums = sums = ValueShiftSums(numbers, self.config.value_dim)
         of_keys = Cat(terms.o[k] for k in range(numbers.lanes))
         m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]

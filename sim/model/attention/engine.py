@@ -13,8 +13,9 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from . import online, resident, reuse
+from .places import places
 from .products import products
-from .selection import kept, logits
+from .selection import kept, logits, selected
 from .sinks import Sinks
 
 __all__ = ["SCALES", "run", "run_heads", "weights"]
@@ -40,7 +41,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
         Queries; a set's are in the order in which they come, which counts if ``config.causal``.
-    k, v : arrays of integers, shape (..., keys, dim)
+    k, v : arrays of integers, shapes (..., keys, dim) and (..., keys, value_dim)
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
         True: the key takes no part.
@@ -56,7 +57,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
 
     Returns
     -------
-    array of int32, shape of ``q``
+    array of int32, shape (..., queries, value_dim)
         Outputs, each worth ``config.output_scale``.
 
     Raises
@@ -93,7 +94,7 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
         only.
     q, k, v, mask, start
         As of :func:`run`, with the heads on the third axis from the end: (..., heads, queries,
-        dim), (..., heads, keys, dim) and (..., heads, keys).
+        dim), (..., heads, keys, dim or value_dim) and (..., heads, keys).
 
     Raises
     ------
@@ -139,7 +140,7 @@ def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
-    result = np.empty(q.shape, np.int32)
+    result = np.empty((*q.shape[:-1], config.value_dim), np.int32)
     chunk = GREEDY_CHUNK if config.select == "greedy" else CHUNK
     # Some sets at a time, or some queries of one.
     step = min(max(1, chunk // keys), queries) or 1
@@ -149,15 +150,15 @@ def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
         hidden = None if mask is None else mask[some]
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
-            x, gone = _logits(config, q[part], k[some], hidden, _of(logit, some),
-                              start=start + first,
-                              **{name: _of(limit, some) for name, limit in limits.items()})
+            x, gone, place = _logits(config, q[part], k[some], hidden, _of(logit, some),
+                                     start=start + first,
+                                     **{name: _of(limit, some) for name, limit in limits.items()})
             own = None if sink is None else sink[some]
             if config.datapath == "online":
                 result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some),
-                                              own)
+                                              own, place)
                 continue
-            w = _weights(config, x, gone, own)
+            w = _weights(config, x, gone, place, own)
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
@@ -165,7 +166,7 @@ def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
                 if config.run_time:
                     sums = clip(sums, *signed_range(config.sum_window))
                 result[part] = _of(output, some)(sums)
-    return result.reshape(shape)
+    return result.reshape(*shape[:-1], config.value_dim)
 
 
 def _of(requantiser, some):
@@ -206,7 +207,7 @@ class Requantisers:
 
 
 def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the sums of values (..., keys, dim) with weights (..., queries, keys), exactly."""
+    """Return the sums of values (..., keys, value_dim) by weights (..., queries, keys), exactly."""
     largest = int(w.sum(axis=-1, dtype=np.int64).max(initial=0))
     return products(w, v, largest * -config.element_range[0])
 
@@ -225,38 +226,44 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
 
 
 def _logits(config, q, k, mask, logit, **options):
-    """Logits, and which keys have no weight: None, if all have one."""
+    """Logits, which keys have no weight (None, if all have one), and the places of selected ones.
+
+    Places are None where the keys of a row are in their order, a word a beat.
+    """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    if config.select == "none" and mask is None and not config.causal:
-        return x, None
-    return x, ~kept(config, q, k, mask, x=x, **options)
+    if config.select == "none":
+        if config.causal:
+            return x, ~kept(config, q, k, mask, x=x, **options), None
+        return x, None if mask is None else np.broadcast_to(mask[..., None, :], x.shape), None
+    met, live = selected(config, q, k, mask, x=x, **options)
+    return x, ~live, places(config.lanes, met, live)
 
 
-def _weights(config, x, hidden, sink):
+def _weights(config, x, hidden, place, sink):
     """Weights of logits (..., keys)."""
     if config.reuse:
         return reuse.codes(config, x, np.zeros(x.shape, bool) if hidden is None else hidden)
     row = {} if sink is None else sink.rows(x.shape[:-1])
     if config.select == "none":
         return run_unit(config.softmax_config, x, *(() if hidden is None else (hidden,)), **row)
+    flat = (-1, x.shape[-1])
     row = {name: values.reshape(-1) for name, values in row.items()}
-    return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1]),
+    return _weights_of_kept(config, x.reshape(flat), ~hidden.reshape(flat), place.reshape(flat),
                             row).reshape(x.shape)
 
 
-def _weights_of_kept(config, x, live, own):
-    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, in their order.
+def _weights_of_kept(config, x, live, place, own):
+    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, at their places.
 
     A masked element takes a beat, which some units' sums show.
     """
-    number = live.sum(axis=1)
     row, key = np.nonzero(live)
-    place = np.arange(len(row)) - np.repeat(number.cumsum() - number, number)
-    shape = (len(x), max(number.max(initial=0), 1))
-    short = np.zeros(shape, x.dtype)
-    short[row, place] = x[row, key]
-    y = run_unit(config.softmax_config, short, np.arange(shape[1]) >= number[:, None], **own)
+    place = place[row, key]
+    shape = (len(x), place.max(initial=0) + 1)
+    short, absent = np.zeros(shape, x.dtype), np.ones(shape, bool)
+    short[row, place], absent[row, place] = x[row, key], False
+    y = run_unit(config.softmax_config, short, absent, **own)
     w = np.zeros(x.shape, np.int32)
     w[row, key] = y[row, place]
     return w
@@ -265,16 +272,18 @@ def _weights_of_kept(config, x, live, own):
 def _check(config, q, k, v, mask):
     low, high = config.element_range
     q, k, v = map(np.asarray, (q, k, v))
-    for name, x in ("Queries", q), ("Keys", k), ("Values", v):
+    for name, x, dim in (("Queries", q, config.dim), ("Keys", k, config.dim),
+                         ("Values", v, config.value_dim)):
         if x.dtype.kind not in "iu":
             raise TypeError(f"{name} must be integers, not {x.dtype}")
-        if x.ndim < 2 or x.shape[-1] != config.dim:
-            raise ValueError(f"{name} must have the shape (..., {config.dim}), not {x.shape}")
+        if x.ndim < 2 or x.shape[-1] != dim:
+            raise ValueError(f"{name} must have the shape (..., {dim}), not {x.shape}")
         if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
             raise ValueError(f"{name} must be in {low}..{high}, "
                              f"not {int(x.min())}..{int(x.max())}")
-    if k.shape != v.shape:
-        raise ValueError(f"Values must have the shape of the keys {k.shape}, not {v.shape}")
+    if k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(f"Values must have the shape {(*k.shape[:-1], config.value_dim)}, as the "
+                         f"keys, not {v.shape}")
     if not 1 <= k.shape[-2] <= config.max_keys:
         raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
     if q.shape[:-2] != k.shape[:-2]:

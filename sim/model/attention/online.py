@@ -24,7 +24,7 @@ class RowSums:
     ----------
     total : int64 array, shape (sets, queries)
         Sums of the terms, relative to the least octave of the block of the row's reference.
-    weighted : int64 array, shape (sets, queries, dim)
+    weighted : int64 array, shape (sets, queries, value_dim)
         Sums of the values, weighted by the terms, likewise.
     """
 
@@ -33,19 +33,20 @@ class RowSums:
 
 
 def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
-            requantise: object | None = None, sink: object | None = None) -> np.ndarray:
-    """Return the outputs (sets, queries, dim); other arguments as of :func:`row_sums`.
+            requantise: object | None = None, sink: object | None = None,
+            places: np.ndarray | None = None) -> np.ndarray:
+    """Return the outputs (sets, queries, value_dim); other arguments as of :func:`row_sums`.
 
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
     scale = numbers.scale if requantise is None else dataclasses.replace(
         numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
-    return scaled(numbers, row_sums(numbers, x, hidden, v, sink), scale)
+    return scaled(numbers, row_sums(numbers, x, hidden, v, sink, places), scale)
 
 
 def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
-             sink: object | None = None) -> RowSums:
+             sink: object | None = None, places: np.ndarray | None = None) -> RowSums:
     """Return the sums of rows of logits.
 
     Parameters
@@ -56,12 +57,15 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.nd
         Logits.
     hidden : boolean array of that shape, or None
         True: the key takes no part.
-    v : int array, shape (sets, keys, dim)
+    v : int array, shape (sets, keys, value_dim)
         Values.
     sink : Sinks or None
         Sinks of the rows, of one logit for all of a set's.
+    places : int array of the shape of ``x``, or None
+        Place of each key in its row, if not that in its set: the beat times ``lanes``, and the
+        lane. Those of hidden keys do not count.
     """
-    rises, terms, of_sink = _terms(numbers, x, hidden, sink)
+    rises, terms, of_sink = _terms(numbers, x, hidden, sink, places)
     # Between two moves of a row its sums are plain ones. All rows take their spans between moves
     # side by side; one that has no more of them adds nothing and is not moved.
     span = (rises > 0).cumsum(axis=-1)
@@ -69,7 +73,7 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.nd
     moves = np.zeros((*span.shape[:-1], spans), np.int64)
     row = np.nonzero(rises)
     moves[(*row[:-1], span[row])] = rises[row]
-    span = np.repeat(span, numbers.lanes, axis=-1)[..., :terms.shape[-1]]
+    span = _of_keys(numbers, span, terms.shape[-1], places)
     most = int(terms.sum(axis=-1, dtype=np.int64).max(initial=0)) << (numbers.value_bits - 1)
     # Before the first span, that of the sink, nothing moves.
     total = np.broadcast_to(of_sink, terms.shape[:-1])
@@ -90,7 +94,14 @@ def _moved(numbers, x, blocks, cut):
     return np.where(blocks > numbers.reach, 0, moved)
 
 
-def _terms(numbers, x, hidden, sink):
+def _of_keys(numbers, beats, keys, places):
+    """What beats (..., beats) have, for each key of theirs."""
+    if places is None:
+        return np.repeat(beats, numbers.lanes, axis=-1)[..., :keys]
+    return np.take_along_axis(beats, places // numbers.lanes, axis=-1)
+
+
+def _terms(numbers, x, hidden, sink, places):
     """Blocks by which each beat raises the reference, terms of keys, and term of the sink."""
     grid, lanes = numbers.grid, numbers.lanes
     low, high = signed_range(numbers.bits)
@@ -100,7 +111,11 @@ def _terms(numbers, x, hidden, sink):
     keys = x.shape[-1]
     beats = -(-keys // lanes)
     padded = positions
-    if keys % lanes:
+    if places is not None:
+        padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
+        row = np.nonzero(~hidden)
+        padded[(*row[:-1], places[row])] = positions[row]
+    elif keys % lanes:
         padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
         padded[..., :keys] = positions
     largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1)
@@ -110,25 +125,25 @@ def _terms(numbers, x, hidden, sink):
     largest >>= grid.bucket_shift
     largest = np.maximum.accumulate(largest, axis=-1)
     octave = grid.octave(largest)
-    place = octave % numbers.block
-    distance = np.repeat(grid.reference(largest), lanes, axis=-1)[..., :keys] - positions
+    octave_in_block = octave % numbers.block
+    distance = _of_keys(numbers, grid.reference(largest), keys, places) - positions
     words = np.array([*numbers.terms, 0], np.int64) << numbers.guard_bits
     terms = words[np.minimum(distance, len(words) - 1)]
-    terms <<= np.repeat(place, lanes, axis=-1)[..., :keys]
+    terms <<= _of_keys(numbers, octave_in_block, keys, places)
     if hidden is not None:
         terms[hidden] = 0
     of_sink = 0
     if sink is not None:
         distance = grid.reference(largest[..., 0]) - sunk
         of_sink = np.where(sink.valid, words[np.minimum(distance, len(words) - 1)], 0)
-        of_sink <<= place[..., 0]
+        of_sink <<= octave_in_block[..., 0]
     # The reference starts at the first beat's octave.
     block = octave // numbers.block
     return np.diff(block, axis=-1, prepend=block[..., :1]), terms, of_sink
 
 
 def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
-    """Return the outputs (sets, queries, dim) of sums: ``saturate(round(A T / S))``."""
+    """Return the outputs (sets, queries, value_dim) of sums: ``saturate(round(A T / S))``."""
     bits, total = scale.MANTISSA_BITS, sums.total[..., None]
     # A sum has less bits than a float holds exactly.
     place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1,
