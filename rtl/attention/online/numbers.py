@@ -100,10 +100,10 @@ class OnlineNumbers:
         move_c(x, 0) = x,   move_c(x, r) = (x >> (8 r + c)) << c,   0 from r >= 3
 
     Shifts truncate towards minus infinity. ``c`` is :attr:`cut`, ``f - 5``: a move takes no more
-    than an eighth of a value's step from ``A / S``, and so does reading. Keys before a rise by three
-    blocks are at least 17 octaves below the reference, where later ones have the term 0 as well, up
-    to 16 fraction bits. A key that takes no part has the position 0 and the term 0. The outputs are
-    ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
+    than an eighth of a value's step from ``A / S``, and so does reading. Keys before a rise by
+    three blocks are at least 17 octaves below the reference, where later ones have the term 0 as
+    well, up to 16 fraction bits. A key that takes no part has the position 0 and the term 0. The
+    outputs are ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
 
     Attributes
     ----------
