@@ -192,7 +192,7 @@ class OnlineTail(wiring.Component):
         m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]
         self._follow(m, terms, sums, wait + ValueShiftSums.latency_of(numbers) - 1, "sums")
-        return Cat(sums.o[j][numbers.cut:] for j in range(self.config.dim))
+        return Cat(sums.o[j][numbers.cut:] for j in range(self.config.value_dim))
 
     @staticmethod
     def _follow(m, terms, sums, wait, prefix):
