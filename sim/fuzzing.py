@@ -223,7 +223,8 @@ def _sets(config: UnitConfig, random: np.random.Generator):
     for keys in {1, min(config.max_keys, KEYS)}:
         for draw in (lambda shape: random.integers(low, high, shape, endpoint=True),
                      lambda shape: random.choice([low, high], shape)):
-            q, k, v = (draw((n, config.dim)) for n in (3, keys, keys))
+            q, k, v = (draw(size) for size in ((3, config.dim), (keys, config.dim),
+                                               (keys, config.value_dim)))
             yield (q, k, v), random.random(keys) < 0.2
 
 

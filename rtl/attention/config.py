@@ -14,26 +14,26 @@ from amaranth import signed, unsigned
 from amaranth.lib import data
 
 from ..config import UnitConfig, register
-from ..data_sheet import DataSheet, Format
 from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
-from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
+from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .online.numbers import OnlineNumbers, RowScale
-from .parameters import ParameterIntake, SetParameters, parameter_format
+from .parameters import ParameterIntake, SetParameters
 from .predict.predictors import PREDICTORS, predictor
 from .resident.engine import ResidentAttention
 from .resident.layouts import CommandLayout
 from .resident.regions import Regions
-from .resident.sheet import sheet_of
+from .resident.sheet import sheet_of as resident_sheet
 from .resident.store import LOADS
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
 from .selections import SELECTIONS
+from .sheet import sheet_of
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -92,7 +92,8 @@ class AttentionConfig(UnitConfig):
 
     With ``datapath="online"`` the weights are terms relative to a running reference, and
     ``y_j = sat(round(A_j (value_scale / output_scale) / S))``
-    (:class:`~rtl.attention.online.numbers.OnlineNumbers`).
+    (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
+    set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
@@ -114,10 +115,13 @@ class AttentionConfig(UnitConfig):
     value_scale: float = parameter(0.0625, PositiveReal(), tag="vs",
                                    help="real value of one step of V")
     max_keys: int = parameter(320, Integer(1, 4096), tag="n", help="keys of a set at most")
-    dim: int = parameter(64, Integer(1, 256), tag="d", help="elements of a vector")
+    dim: int = parameter(64, Integer(1, 512), tag="d", help="elements of a vector of Q and K")
+    value_dim: int = parameter(Derived(lambda config: config.dim, "dim"), Integer(1, 512), tag="vd",
+                               help="elements of a vector of V, and of an output")
     lanes: int = parameter(1, Integer(1, 64), tag="l", help="keys per cycle")
     io_lanes: int = parameter(8, Integer(1, 256), tag="i",
-                              help="elements per beat of every stream; must divide dim")
+                              help="elements per beat of every stream; must divide dim and "
+                                   "value_dim")
     logit_bits: int = parameter(10, Integer(4, 16), tag="xb",
                                 help="width of a logit, signed")
     logit_scale: float = parameter(0.03125, PositiveReal(), tag="xs",
@@ -172,9 +176,9 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("octave", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
-    prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
+    prefix_dims: int = parameter(8, Integer(1, 511), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
                                       "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
@@ -228,7 +232,9 @@ class AttentionConfig(UnitConfig):
                       f"1 for select \"{self.select}\"")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
-        self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
+        for name in ("dim", "value_dim"):
+            size = getattr(self, name)
+            self._require("io_lanes", size % self.io_lanes == 0, f"a divisor of {name} ({size})")
         if self.select == "greedy":
             self._check_greedy()
         if self.datapath == "online":
@@ -245,7 +251,7 @@ class AttentionConfig(UnitConfig):
             self._check_ratio("output_scale", self._output_square)
         if self.run_time:
             for name, rule in ("logit_scale", self.logit), ("output_scale", self.output):
-                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS,
+                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS and rule.shift >= 0,
                               "2^-16 times the step of what is requantised, at least, for "
                               "scales \"run-time\"")
 
@@ -263,7 +269,6 @@ class AttentionConfig(UnitConfig):
 
     def _check_online(self):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
-        self._require("scales", not self.run_time, "fixed for datapath \"online\"")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
 
@@ -346,7 +351,8 @@ class AttentionConfig(UnitConfig):
         return OnlineNumbers(
             bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
             fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
-            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output))
+            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
+            run_time=self.run_time)
 
     @property
     def sum_range(self):
@@ -381,7 +387,7 @@ class AttentionConfig(UnitConfig):
 
     @property
     def sum_window(self):
-        """Width that a weighted sum saturates to before it is scaled, signed.
+        """Width that a weighted sum saturates to before it is scaled, signed; not in one pass.
 
         With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
         in all, far above the 1 that they are worth, so that a DSP block takes a sum.
@@ -393,7 +399,9 @@ class AttentionConfig(UnitConfig):
     @functools.cached_property
     def output(self):
         """Requantiser of weighted sums to outputs; in one pass, of sums over the row's weight."""
-        return Requantiser.of_square(self._output_square, self.out_bits)
+        rule = Requantiser.of_square(self._output_square, self.out_bits)
+        # The factor of a row is rounded to the bits that the multiplier has.
+        return rule.normalised if self.datapath == "online" else rule
 
     @property
     def _output_square(self):
@@ -476,8 +484,27 @@ class AttentionConfig(UnitConfig):
 
     @property
     def vector_beats(self):
-        """Beats of a vector on a stream."""
+        """Beats of a query or key on its stream."""
         return self.dim // self.io_lanes
+
+    @property
+    def value_beats(self):
+        """Beats of a value or output on its stream."""
+        return self.value_dim // self.io_lanes
+
+    @property
+    def stream_beats(self):
+        """Beats of a vector on the stream that has most of them."""
+        return max(self.vector_beats, self.value_beats)
+
+    @property
+    def array_size(self):
+        """Products of a lane of the array of dot products, which reuse adds up values with."""
+        return max(self.dim, self.value_dim) if self.reuse else self.dim - self.known_dims
+
+    def beats_of(self, stream):
+        """Beats of a vector on a stream, by the stream's name."""
+        return self.value_beats if stream in ("v", "o") else self.vector_beats
 
     @property
     def vector_layout(self):
@@ -558,42 +585,8 @@ class AttentionConfig(UnitConfig):
     @property
     def data_sheet(self):
         """Formats, framing and timing, as the emitted file says them."""
-        if self.store == "resident":
-            return sheet_of(self)
-        whole = self.vector_beats * self.io_lanes
-        vectors = {"packet": "set", "least": whole, "step": whole}
-        keys = {**vectors, "most": self.max_keys * whole}
-        # With scales at run time a step is worth what the set says.
-        scales = {name: None if self.run_time else getattr(self, f"{name}_scale")
-                  for name in ("query", "key", "value", "output")}
-        formats = {"q": Format("element of a query", scales["query"], **vectors),
-                   "k": Format("element of a key", scales["key"], **keys),
-                   "v": Format("element of a value", scales["value"], **keys),
-                   "p": parameter_format(self),
-                   "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
-                               "from bit 8 on", self.key_scale, "set"),
-                   "o": Format("element of an output", scales["output"], **vectors)}
-        which = {"none": "", "predict": ", if the prediction keeps all of them",
-                 "greedy": ", if all of them are candidates"}[self.select]
-        return DataSheet(
-            formats={name: formats[name] for name in self.streams},
-            framing=f"A vector is {self.dim} elements in {self.vector_beats} beats, element 0 in "
-                    "lane 0 of the first one. TLAST is high in the last beat of a set's last "
-                    f"vector. A set is 1 to {self.max_keys} keys, as many values, and any number "
-                    "of queries; outputs come in the order of the queries."
-                    + (" Each set has one beat of parameters, in the order of the sets."
-                       if self.run_time else ""),
-            latency=f"from a query's last beat accepted to its output's first beat valid, in an "
-                    f"idle engine with no more than {self.lanes} keys",
-            throughput=f"one query in {self.query_cycles(self.max_keys)} cycles with "
-                       f"{self.max_keys} keys{which}",
-            ports={"error": "sticky until reset: a set was too long, last was within a vector, or "
-                            "keys and values were not as many",
-                   "adjust": "take iterations and distance for the queries whose last beat is "
-                             "accepted after this cycle",
-                   "iterations": f"iterations of the search; {self.iterations} after reset",
-                   "distance": f"distance of a candidate from the best logit, in logit steps; "
-                               f"{self.distance} after reset"})
+        sheet = resident_sheet if self.store == "resident" else sheet_of
+        return sheet(self)
 
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""
@@ -607,7 +600,7 @@ class AttentionConfig(UnitConfig):
         With ``select`` the keys that a query keeps on average count, and all for their prediction;
         with a greedy search its candidates, its iterations and what surrounds them.
         """
-        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.vector_beats)
+        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.stream_beats)
 
     def sort_cycles(self, keys):
         """Cycles until a greedy search's columns of a set are there, from set to set."""
@@ -622,7 +615,7 @@ class AttentionConfig(UnitConfig):
 
     def reuse_cycles(self, keys):
         """Cycles per query of values that reuse a map: two queries at a time."""
-        return max(keys, ReuseTail.pair_gap(self) + self.vector_beats + 2) / 2
+        return max(keys, ReuseTail.pair_gap(self) + self.value_beats + 2) / 2
 
     def create(self):
         """Create the unit's hardware."""

@@ -85,12 +85,12 @@ class Attention(wiring.Component):
         m = Module()
         config, selection = self.config, self.selection
         optional = selection.signature.members
-        sizes = (config.vector_beats, config.lanes, config.max_keys)
+        sizes = config.lanes, config.max_keys
         m.submodules.keys = keys = VectorStore(
-            config.key_layout, *sizes, memory=config.memory, first=config.known_dims,
-            preview="preview" in optional)
+            config.key_layout, config.vector_beats, *sizes, memory=config.memory,
+            first=config.known_dims, preview="preview" in optional)
         m.submodules.values = values = VectorStore(
-            config.value_layout, *sizes, memory=config.memory)
+            config.value_layout, config.value_beats, *sizes, memory=config.memory)
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.gate = gate = SetGate(ahead=selection.ahead, values=not config.reuse)
         m.submodules.selection = selection

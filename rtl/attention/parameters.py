@@ -75,7 +75,8 @@ class SetParameters:
     logit : Scaling
         ``R`` as multiplier and shift, and the offset ``o`` in logit steps.
     output : Scaling
-        ``T`` as multiplier and shift; its offset is 0.
+        ``T`` as multiplier and shift; its offset is 0. In one pass the top bit of the multiplier is
+        set, or the row's factor has as many bits less.
     limits : tuple of int
         What the selection goes by, as ``config.limits`` names it.
     """
@@ -148,9 +149,10 @@ class SetParameters:
 
 def parameter_format(config) -> Format:
     """Return what the words of a beat are."""
+    whole = ", its top bit set" if config.datapath == "online" else ""
     meaning = ("parameter of a set: multiplier of its logits; their offset, in two's complement; "
-               "multiplier of its outputs; shift of the logits in bits 5..0, of the outputs in "
-               "bits 13..8")
+               f"multiplier of its outputs{whole}; shift of the logits in bits 5..0, of the "
+               "outputs in bits 13..8")
     if config.limits:
         meaning += f"; {'; '.join(config.limits)}; what is left is 0"
     words = ParameterIntake.layout(config).lanes

@@ -35,7 +35,7 @@ class TwoPassTail(wiring.Component):
         Rows of logits.
     word : Out(word)
         Word of the values' store to read.
-    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), lanes))
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), value_dim)}), lanes))
         Word that was read, a cycle later.
     release : Out(1)
         The last values of a set are read.
@@ -51,7 +51,8 @@ class TwoPassTail(wiring.Component):
     def __init__(self, config, layout, word):
         self.config = config
         self.layout = layout
-        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.value_dim)})
         super().__init__({
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),

@@ -44,10 +44,10 @@ class ControlledUnit(wiring.Component):
     The streams pass through unchanged, and are watched on their way: no latency is added, and
     nothing in their path. Of the unit's ports that are no streams, ``config.controls`` become
     registers; outputs stay, and can be read. Its ``error`` sets bit UNIT of ERRORS when it rises,
-    and the monitors of the inputs the bits of its causes, for each packet anew. What a row's first
-    beat brings comes from registers or from TUSER (:class:`~rtl.bus.row_parameters.RowParameters`);
-    a row that is inside keeps what it came with. A reset by CONTROL
-    does to the unit what ``aresetn`` does, and leaves the registers as they are.
+    and the monitors of the inputs the bits of its causes, for each packet anew; a marked vector at
+    an output sets its bit, too. What a row's first beat brings comes from registers or from TUSER
+    (:class:`~rtl.bus.row_parameters.RowParameters`); a row that is inside keeps what it came with.
+    A reset by CONTROL does to the unit what ``aresetn`` does, and leaves the registers as they are.
 
     Reset is as that of the shell: synchronous, registered, with all handshakes low from the cycle
     after ``aresetn`` was sampled low.
@@ -243,6 +243,8 @@ class ControlledUnit(wiring.Component):
         found = {"unit": self.error & ~before}
         for name, check, field in checks(self._inputs, self._monitors):
             found[field.lower()] = getattr(self._monitors[name], check)
+        for name in self._config.data_sheet.marks:
+            found[f"{name}_marked"] = self._of_bus(name, "tuser")[0] & self._monitors[name].transfer
         for field, pulse in found.items():
             m.d.comb += [getattr(registers, f"errors_{field}_set").eq(pulse),
                          getattr(registers, f"errors_{field}_clear").eq(

@@ -38,8 +38,8 @@ def script_of(config: AttentionConfig, random: np.random.Generator, commands: li
     keys, queries = (sum(count for operation, _, count, _ in commands if operation == kind)
                      for kind in (Operation.APPEND, Operation.QUERY))
     low, high = config.element_range
-    q, k, v = (random.integers(low, high + 1, (count, config.dim))
-               for count in (queries, keys, keys))
+    q, k, v = (random.integers(low, high + 1, (count, dim)) for count, dim in
+               ((queries, config.dim), (keys, config.dim), (keys, config.value_dim)))
     return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
                   random.random(keys) < random.choice([0, 0.2, 0.9]),
                   np.array(p, np.int64).reshape(-1, WORDS))

@@ -32,6 +32,9 @@ class RowScale:
 
     The relative error of ``F`` is at most ``2**-11 + 2**-16``.
 
+    A scale at run time has any multiplier of 16 bits and a shift of 6; one whose top bit is not
+    set leaves the factor as many bits less.
+
     Attributes
     ----------
     multiplier : int
@@ -56,11 +59,8 @@ class RowScale:
     @classmethod
     def of(cls, requantiser: Requantiser):
         """Return the scale whose ``T`` is the ratio of a requantiser, its leading one on top."""
-        number = requantiser.multiplier
-        # A multiplier that is wider ends in zeros: it stands for a power of two.
-        up = cls.MULTIPLIER_BITS - number.bit_length()
-        number = number << up if up >= 0 else number >> -up
-        return cls(number, requantiser.shift + up, requantiser.bits)
+        whole = requantiser.normalised
+        return cls(whole.multiplier, whole.shift, whole.bits)
 
     @property
     def ratio(self):
@@ -116,6 +116,8 @@ class OnlineNumbers:
         Keys of a beat and of a row.
     scale : RowScale
         From sums to outputs.
+    run_time : bool
+        Multiplier and shift of the scale come with each set; the scale's own stand for none.
     """
 
     bits: int
@@ -127,6 +129,7 @@ class OnlineNumbers:
     lanes: int
     max_keys: int
     scale: RowScale
+    run_time: bool = False
 
     @functools.cached_property
     def grid(self):

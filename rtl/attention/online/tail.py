@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.adder_tree import AdderTree
 from ...blocks.pipeline import delays
 from ..output_rows import OutputRows
+from ..parameters import ScalingLayout
 from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
@@ -44,12 +45,15 @@ class OnlineTail(wiring.Component):
         Rows of logits.
     word : Out(word)
         Word of the values' store to read.
-    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), lanes))
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), value_dim)}), lanes))
         Word that was read, a cycle later.
     release : Out(1)
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
         One vector per row, ``last`` in the last beat of a set's last one.
+    scaling : In(stream.Signature(ScalingLayout()))
+        Scale of the next set's outputs, taken as the first row of the set ends, and valid by then.
+        Only with scales at run time.
     error : Out(1)
         Never set: nothing can go wrong here.
     """
@@ -57,11 +61,13 @@ class OnlineTail(wiring.Component):
     def __init__(self, config, layout, word):
         self.config = config
         self.layout = layout
-        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.value_dim)})
         super().__init__({
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
+            **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
         })
 
     # Cycles ------------------------------------------------------------------------------------
@@ -116,7 +122,8 @@ class OnlineTail(wiring.Component):
         ]
         wait, spare = self._wait(numbers)
         self._values(m, accept, ends, set_ends, wait)
-        factor = self._factor(m, terms)
+        known = self._total_cycles(numbers) + 2
+        factor = self._factor(m, terms, self._scale(m, ends[known], set_ends[known]))
         m.d.comb += [
             rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
             rows.done.eq(ends[-1]), rows.set_end.eq(set_ends[-1]),
@@ -136,7 +143,19 @@ class OnlineTail(wiring.Component):
         with m.If(delays(m, accept, read, "reads")[-1]):
             m.d.sync += word.eq(Mux(ends[read], 0, word + 1))
 
-    def _factor(self, m, terms):
+    def _scale(self, m, end, set_end):
+        """Scale of the set of the row at hand, a cycle after ``end`` of each row."""
+        if not self.config.run_time:
+            return None
+        now, fresh = Signal.like(self.scaling.payload, name="scale"), Signal(init=1)
+        m.d.comb += self.scaling.ready.eq(end & fresh)
+        with m.If(end):
+            m.d.sync += fresh.eq(set_end)
+            with m.If(fresh):
+                m.d.sync += now.eq(self.scaling.payload)
+        return now
+
+    def _factor(self, m, terms, scale):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
@@ -151,14 +170,17 @@ class OnlineTail(wiring.Component):
         m.submodules.total_codes = codes = self._codes(width, terms)
         self._follow(m, terms, codes, total, wait - 1, "total")
         m.submodules.factor = factor = RowFactor(numbers)
-        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1]),
-                     factor.multiplier.eq(numbers.scale.multiplier)]
+        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]
+        if scale is None:
+            m.d.comb += factor.multiplier.eq(numbers.scale.multiplier)
+        else:
+            m.d.comb += [factor.multiplier.eq(scale.multiplier), factor.shift.eq(scale.shift)]
         return factor.o
 
     def _sums(self, m, terms, wait):
         """Weighted sums of the values."""
         numbers = self.config.online
-        m.submodules.sums = sums = ValueShiftSums(numbers, self.config.dim)
+        m.submodules.sums = sums = ValueShiftSums(numbers, self.config.value_dim)
         m.submodules.sum_codes = codes = self._codes(numbers.held_width, terms)
         m.d.comb += [sums.terms.eq(delays(m, terms.o, wait, "terms")[-1]),
                      sums.values.eq(self.values)]

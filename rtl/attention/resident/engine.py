@@ -2,11 +2,12 @@
 
 ::
 
-    c -> commands -> packets -> visible rows -> visible words -> dot array -> tail -> marks -> o
-            |                                   ^        |           |          |
-            |                        q -> intake'        '-----------)----------)-> marks
-            '-> loads -> keys' store <- k ---------------------------'          |
-            '-> loads -> values' store <- v ------------------------------------'
+    c -> commands -> packets -> visible rows -> arrived rows
+            |                                     |
+            |                      q -> intake -> visible words -> dot array -> tail -> marks -> o
+            |                                                       |            |
+            '-> loads -> keys' store <- k --------------------------'            |
+            '-> loads -> values' store <- v -------------------------------------'
 """
 
 from amaranth import Cat, Module, Signal
@@ -17,6 +18,7 @@ from ...stream.fifo import Fifo
 from ..dot_array import DotArray
 from ..engine import tail_of
 from ..query_intake import QueryIntake
+from .arrival import ArrivedRows
 from .commands import CommandSequencer
 from .heads import HeadParameters
 from .layouts import PacketLayout
@@ -39,9 +41,9 @@ class ResidentAttention(wiring.Component):
     command's vectors. Outputs come in the order of the queries.
 
     Throughput: one query in as many cycles as it sees words of keys, and no fewer than
-    ``vector_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
+    ``stream_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
     accepted to its output's first beat valid in an idle engine whose keys and values are there;
-    they are a cycle after their last beat. Empty after reset, which takes a cycle a set.
+    they are 3 cycles after their last beat. Empty after reset, which takes a cycle a set.
 
     Parameters
     ----------
@@ -85,20 +87,21 @@ class ResidentAttention(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, regions = self.config, self.config.regions
-        beats = config.vector_beats
         m.submodules.commands = commands = CommandSequencer(regions, config.heads, config.run_time)
-        m.submodules.keys = keys = ResidentStore(config.key_layout, beats, regions,
+        m.submodules.keys = keys = ResidentStore(config.key_layout, config.vector_beats, regions,
                                                  memory=config.memory)
-        m.submodules.values = values = ResidentStore(config.value_layout, beats, regions,
-                                                     memory=config.memory, cut=True)
+        m.submodules.values = values = ResidentStore(
+            config.value_layout, config.value_beats, regions, memory=config.memory, cut=True)
         m.submodules.packets = packets = Fifo(PacketLayout(regions), PACKETS)
         m.submodules.rows = rows = VisibleRows(regions)
+        m.submodules.arrived = arrived = ArrivedRows(regions)
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
         m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout, beats)
+        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout,
+                                                  config.value_beats)
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (marks.o, self.o)):
@@ -106,7 +109,8 @@ class ResidentAttention(wiring.Component):
         connect(m, commands.keys, keys.load)
         connect(m, commands.values, values.load)
         connect(m, packets.o, rows.i)
-        connect(m, rows.o, words.i)
+        connect(m, rows.o, arrived.i)
+        connect(m, arrived.o, words.i)
         connect(m, intake.o, words.query)
         connect(m, dots.o, tail.i)
         connect(m, tail.o, marks.i)
@@ -125,9 +129,10 @@ class ResidentAttention(wiring.Component):
             marks.start.eq(dots.i.valid & dots.i.ready & word.first), marks.mark.eq(word.row.mark),
             keys.word.eq(dots.word), dots.keys.eq(keys.o),
             values.word.eq(tail.word), tail.values.eq(values.o),
-            keys.set.eq(words.set), values.set.eq(words.set), commands.asking.eq(words.set),
-            words.keys.eq(keys.complete), words.values.eq(values.complete),
-            words.left.eq(commands.left), words.aborted.eq(commands.aborted),
+            keys.set.eq(arrived.set), values.set.eq(arrived.set),
+            commands.asking.eq(arrived.set),
+            arrived.keys.eq(keys.complete), arrived.values.eq(values.complete),
+            arrived.left.eq(commands.left), arrived.aborted.eq(commands.aborted),
             commands.loading.eq(values.loading), values.limit.eq(commands.limit),
             values.aborted.eq(commands.cut),
             commands.idle.eq(keys.idle & values.idle),

@@ -50,7 +50,7 @@ class ReuseTail(wiring.Component):
         Rows of logits.
     word : Out(word)
         Word of the values' store to read.
-    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), 1))
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), value_dim)}), 1))
         Word that was read, a cycle later.
     complete : In(2)
         Complete sets of values.
@@ -67,7 +67,7 @@ class ReuseTail(wiring.Component):
         The sums start.
     code : Out(code_bits)
         Code of a key.
-    sums : In(ArrayLayout(signed(sum_bits), dim))
+    sums : In(ArrayLayout(signed(sum_bits), value_dim))
         Running sums.
     o : Out(stream.Signature(config.output_layout))
         One vector per row, ``last`` in the last beat of a set's last one.
@@ -79,20 +79,21 @@ class ReuseTail(wiring.Component):
     def __init__(self, config, layout, word):
         self.config = config
         self.layout = layout
-        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.value_dim)})
         super().__init__({
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, 1)), "complete": In(2),
             "value_end": In(PlaceLayout(config.max_keys, 1)), "use": In(MapUse(config.maps)),
             "release": Out(1), "borrow": Out(1), "start": Out(1), "code": Out(config.code_bits),
-            "sums": In(data.ArrayLayout(signed(config.sum_bits), config.dim)),
+            "sums": In(data.ArrayLayout(signed(config.sum_bits), config.value_dim)),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
         })
 
     @staticmethod
     def pair_gap(config):
         """Cycles from the sums of the first query of a pair to those of the second."""
-        return max(config.vector_beats, min(config.dim, CHAIN))
+        return max(config.value_beats, min(config.array_size, CHAIN))
 
     @staticmethod
     def passes_of(config):
@@ -208,7 +209,7 @@ class ReuseTail(wiring.Component):
             self.start.eq(first), self.code.eq(maps.codes[1]), own_sums.first.eq(first),
             own_sums.weights[0].eq(held | maps.codes[0]), own_sums.values.eq(self.values),
         ]
-        stages = [DualArray.stages_of_sum(config.dim, j) for j in range(config.dim)]
+        stages = [DualArray.stages_of_sum(config.array_size, j) for j in range(config.value_dim)]
         paired = delays(m, reuse.pair, 1 + max(stages), "paired")
         turn = delays(m, second, cycles, "second")
         for j, one in enumerate(own_sums.o):

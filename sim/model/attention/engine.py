@@ -39,7 +39,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
         Queries; a set's are in the order in which they come, which counts if ``config.causal``.
-    k, v : arrays of integers, shape (..., keys, dim)
+    k, v : arrays of integers, shapes (..., keys, dim) and (..., keys, value_dim)
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
         True: the key takes no part.
@@ -55,7 +55,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
 
     Returns
     -------
-    array of int32, shape of ``q``
+    array of int32, shape (..., queries, value_dim)
         Outputs, each worth ``config.output_scale``.
 
     Raises
@@ -92,7 +92,7 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
         only.
     q, k, v, mask, start
         As of :func:`run`, with the heads on the third axis from the end: (..., heads, queries,
-        dim), (..., heads, keys, dim) and (..., heads, keys).
+        dim), (..., heads, keys, dim or value_dim) and (..., heads, keys).
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _run(config, logit, output, limits, q, k, v, mask, *, start):
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
-    result = np.empty(q.shape, np.int32)
+    result = np.empty((*q.shape[:-1], config.value_dim), np.int32)
     chunk = GREEDY_CHUNK if config.select == "greedy" else CHUNK
     # Some sets at a time, or some queries of one.
     step = min(max(1, chunk // keys), queries) or 1
@@ -161,7 +161,7 @@ def _run(config, logit, output, limits, q, k, v, mask, *, start):
                 if config.run_time:
                     sums = clip(sums, *signed_range(config.sum_window))
                 result[part] = _of(output, some)(sums)
-    return result.reshape(shape)
+    return result.reshape(*shape[:-1], config.value_dim)
 
 
 def _of(requantiser, some):
@@ -202,7 +202,7 @@ class Requantisers:
 
 
 def weighted_sums(config: UnitConfig, w: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the sums of values (..., keys, dim) with weights (..., queries, keys), exactly."""
+    """Return the sums of values (..., keys, value_dim) by weights (..., queries, keys), exactly."""
     largest = int(w.sum(axis=-1, dtype=np.int64).max(initial=0))
     return products(w, v, largest * -config.element_range[0])
 
@@ -258,16 +258,18 @@ def _weights_of_kept(config, x, live):
 def _check(config, q, k, v, mask):
     low, high = config.element_range
     q, k, v = map(np.asarray, (q, k, v))
-    for name, x in ("Queries", q), ("Keys", k), ("Values", v):
+    for name, x, dim in (("Queries", q, config.dim), ("Keys", k, config.dim),
+                         ("Values", v, config.value_dim)):
         if x.dtype.kind not in "iu":
             raise TypeError(f"{name} must be integers, not {x.dtype}")
-        if x.ndim < 2 or x.shape[-1] != config.dim:
-            raise ValueError(f"{name} must have the shape (..., {config.dim}), not {x.shape}")
+        if x.ndim < 2 or x.shape[-1] != dim:
+            raise ValueError(f"{name} must have the shape (..., {dim}), not {x.shape}")
         if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
             raise ValueError(f"{name} must be in {low}..{high}, "
                              f"not {int(x.min())}..{int(x.max())}")
-    if k.shape != v.shape:
-        raise ValueError(f"Values must have the shape of the keys {k.shape}, not {v.shape}")
+    if k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(f"Values must have the shape {(*k.shape[:-1], config.value_dim)}, as the "
+                         f"keys, not {v.shape}")
     if not 1 <= k.shape[-2] <= config.max_keys:
         raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
     if q.shape[:-2] != k.shape[:-2]:

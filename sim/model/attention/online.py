@@ -24,7 +24,7 @@ class RowSums:
     ----------
     total : int64 array, shape (sets, queries)
         Sums of the terms.
-    weighted : int64 array, shape (sets, queries, dim)
+    weighted : int64 array, shape (sets, queries, value_dim)
         Sums of the values, weighted by the terms.
     """
 
@@ -34,12 +34,13 @@ class RowSums:
 
 def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
             requantise: object | None = None) -> np.ndarray:
-    """Return the outputs (sets, queries, dim); arguments as of :func:`row_sums`.
+    """Return the outputs (sets, queries, value_dim); arguments as of :func:`row_sums`.
 
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
-    scale = numbers.scale if requantise is None else _scale(numbers.scale, requantise)
+    scale = numbers.scale if requantise is None else dataclasses.replace(
+        numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
     return scaled(numbers, row_sums(numbers, x, hidden, v), scale)
 
 
@@ -55,7 +56,7 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
         Logits.
     hidden : boolean array of that shape, or None
         True: the key takes no part.
-    v : int array, shape (sets, keys, dim)
+    v : int array, shape (sets, keys, value_dim)
         Values.
     """
     rises, terms = _terms(numbers, x, hidden)
@@ -104,7 +105,7 @@ def _terms(numbers, x, hidden):
 
 
 def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
-    """Return the outputs (sets, queries, dim) of sums: ``saturate(round(A T / S))``."""
+    """Return the outputs (sets, queries, value_dim) of sums: ``saturate(round(A T / S))``."""
     bits, total = scale.MANTISSA_BITS, sums.total[..., None]
     # A sum has less bits than a float holds exactly.
     place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1,
@@ -115,12 +116,3 @@ def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
     shift = np.minimum(scale.exponent(place), 62)
     result = clip((sums.weighted * factor + half(shift)) >> shift, *signed_range(scale.bits))
     return np.where(total > 0, result, 0)
-
-
-def _scale(scale, requantise):
-    """The scale of the multipliers and shifts of a requantiser, the multipliers' top bits set."""
-    multiplier = np.asarray(requantise.multiplier, np.int64)
-    up = scale.MULTIPLIER_BITS - np.frexp(multiplier.astype(np.float64))[1].astype(np.int64)
-    return dataclasses.replace(
-        scale, multiplier=multiplier << np.maximum(up, 0) >> np.maximum(-up, 0),
-        shift=requantise.shift + up)

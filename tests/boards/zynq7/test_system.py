@@ -12,7 +12,9 @@ import pytest
 import rtl
 from boards.zynq7 import sources, top, zynq_files
 from boards.zynq7.ps7 import ps7_ports
+from rtl.attention.parameters import SetParameters
 from sim import model
+from sim.model.attention.resident import Append, Head, Query, ResidentSets, Truncate
 
 HERE = pathlib.Path(__file__).parent
 
@@ -38,7 +40,9 @@ def cell():
 
 def compile_arm(folder, config):
     """The driver and its program as ARM code."""
-    flags = ["-DATTENTION_UNIT"] if config.UNIT == "attention" else []
+    flags = []
+    if config.UNIT == "attention":
+        flags = ["-DSETS_UNIT" if config.store == "resident" else "-DATTENTION_UNIT"]
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", "arm-freestanding-eabihf",
          "-mcpu=cortex_a9", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-nostdlib",
@@ -86,24 +90,57 @@ def layernorm():
     return config, {"x": x, "y": model.run(config, x)}
 
 
+def scales(config, count):
+    """Parameters of sets or heads."""
+    return [SetParameters.of(config, query_scale=0.002 + 0.01 * n, offset=5 * n)
+            for n in range(count)]
+
+
 def attention():
-    config = rtl.unit("attention")(max_keys=8, dim=4, io_lanes=2)
+    config = rtl.unit("attention")(max_keys=8, dim=4, io_lanes=2, scales="run-time")
     random = np.random.default_rng(1)
     q, k, v = (random.integers(-128, 128, (2, n, 4)) for n in (3, 7, 7))
-    y = [model.run(config, *arrays) for arrays in zip(q, k, v, strict=True)]
-    return config, {"q": q, "k": k, "v": v, "y": np.stack(y)}
+    own = scales(config, 2)
+    return config, {"q": q, "k": k, "v": v, "p": np.array([each.words for each in own]),
+                    "y": model.run(config, q, k, v, parameters=own)}
+
+
+def decoding():
+    """Tokens of two heads that share a ring, longer than it: a prompt, then one by one."""
+    config = rtl.unit("attention")(
+        store="resident", scales="run-time", causal=True, max_keys=6, dim=8, io_lanes=4, lanes=2,
+        window=3, sinks=1, sets=2, heads=2)
+    random = np.random.default_rng(1)
+    k, v, q = (random.integers(-128, 128, (7, *shape, 8)) for shape in ((), (), (2,)))
+    own = scales(config, 2)
+    sets = ResidentSets(config, config.regions, [Head(each.logit, each.output) for each in own])
+    sets.execute(Append(0, k[:3], v[:3]))
+    for n in range(3, 7):
+        sets.execute(Append(0, k[n:n + 1], v[n:n + 1]))
+        for head in range(2):
+            sets.execute(Query(0, q[n, head][None], n, head))
+    y = np.zeros(q.shape, int)
+    y[3:] = np.reshape([each.y for each in sets.answers], (4, 2, 8))
+    assert not any(each.marked.any() for each in sets.answers)
+    sets.execute(Truncate(0, 6))
+    sets.execute(Query(0, q[0, :1], 5, 1))
+    y[0, 0] = sets.answers[-1].y[0]
+    return config, {"k": k, "v": v, "q": q, "p": np.array([each.words for each in own]), "y": y}
 
 
 @pytest.mark.parametrize("unit", [softmax, pytest.param(layernorm, marks=pytest.mark.slow),
-                                  pytest.param(attention, marks=pytest.mark.slow)],
+                                  pytest.param(attention, marks=pytest.mark.slow),
+                                  pytest.param(decoding, marks=pytest.mark.slow)],
                          ids=lambda unit: unit.__name__)
 def test_system(unit, tmp_path, monkeypatch, icarus):
     """Python and ARM code get what the model says, GP0 takes any burst, faults are survived."""
     config, arrays = unit()
     prepare(tmp_path, config, arrays)
     compile_arm(tmp_path, config)
-    results, log = simulate(tmp_path, config, monkeypatch)
-    assert results == (5, 0), log[-4000:]
+    # What does not depend on the unit is tested with the first one.
+    tests = "" if unit is softmax else "python_driver|arm_program"
+    results, log = simulate(tmp_path, config, monkeypatch, COCOTB_TEST_FILTER=tests)
+    assert results == ((5 if unit is softmax else 2), 0), log[-4000:]
     if unit is softmax:
         # The bench finds one that is wrong.
         assert simulate(tmp_path, config, monkeypatch, FAULT="1",

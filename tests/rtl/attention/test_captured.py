@@ -24,7 +24,8 @@ BASIS = SAMPLE.with_name("minilm_basis.npz")
 PRESETS = unit("attention").PRESETS
 ENGINES = {
     "dense": {}, "mean": {"select": "predict"},
-    "top-k": {"select": "predict", "rule": "top-k", "top_k": 45, "memory": "distributed"},
+    "top-k": {"select": "predict", "predictor": "leading-one", "rule": "top-k", "top_k": 45,
+              "memory": "distributed"},
     "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
     "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
     "reuse": {"reuse": True, "maps": 2, "map_queries": 8}, "online": {"datapath": "online"},

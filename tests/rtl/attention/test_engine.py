@@ -89,7 +89,7 @@ def test_causal_queries_take_the_cycles_of_the_keys_that_they_see():
     assert np.diff(cycles["o"]).tolist() == (beats[1:] + np.diff(beats)).tolist()
 
 
-@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign", "prefix"])
+@pytest.mark.parametrize("predictor", ["octave", "leading-one", "4-bit", "sign", "prefix"])
 def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=4,
                               predictor=predictor, prefix_dims=3)

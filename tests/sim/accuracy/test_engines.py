@@ -34,7 +34,7 @@ from sim.testing.tiny_models import (  # noqa: E402
 
 ENGINES = {
     "dense": "attention:dense,max_keys=32,lanes=4",
-    "leading-one": "attention:predict,max_keys=32",
+    "leading-one": "attention:predict,max_keys=32,predictor=leading-one",
     "4-bit": "attention:predict,max_keys=32,predictor=4-bit,rule=threshold",
     "sign": "attention:predict,max_keys=32,predictor=sign,rule=top-k,top_k=3",
     "prefix": "attention:predict,max_keys=32,predictor=prefix,prefix_dims=3,rule=top-k,top_k=4",
@@ -350,7 +350,7 @@ def test_what_no_engine_computes():
     for inputs, message in (((q, q, q, torch.ones(6, 6).tril().bool()), "must be not causal, as"),
                             ((q[..., :4], q[..., :4], q[..., :4]), "must be of dim 8"),
                             ((q * math.nan, q, q), "must be numbers, not NaN"),
-                            ((q, q, q[..., :4]), "values as wide as its queries")):
+                            ((q, q, q[..., :4]), "must be of dim 8, value_dim 8 ")):
         with pytest.raises(accuracy.AccuracyError, match=message):
             built(*inputs)
     hw.restore()
