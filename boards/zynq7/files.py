@@ -16,7 +16,8 @@ from .top import BASE, ClockBuffer, ZynqTop
 __all__ = ["DRIVERS", "sources", "top", "zynq_files", "zynq_verilog"]
 
 #: Headers of the driver in C.
-DRIVERS = "transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_uio.h"
+DRIVERS = ("transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_svd.h",
+           "transformer_rtl_uio.h")
 
 # A cell without a reader in the logic is not to be removed; its name is for constraints.
 _CELL = "  PS7 ps7 ("
@@ -63,11 +64,6 @@ def zynq_files(config: UnitConfig, *, user: str = "constant",
         Where TUSER comes from: one of :data:`rtl.bus.dma_unit.USERS`.
     leds : bool
         Whether the top has LEDs, as :class:`~boards.zynq7.top.ZynqTop` says.
-
-    Raises
-    ------
-    ConfigError
-        If the unit has several streams out.
     """
     found = files.unit_files(config, "axi-dma", user)
     values = json.loads(found.pop("manifest.json"))

@@ -374,9 +374,9 @@ class AttentionConfig(UnitConfig):
 
     @property
     def sum_range(self):
-        """Least and largest weighted sum; for the datapath in one pass, as it is held."""
+        """Least and largest weighted sum; for the datapath in one pass, as it is read."""
         if self.datapath == "online":
-            return self.online.held_range
+            return self.online.read_range
         low, high = self.element_range
         most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high

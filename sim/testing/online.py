@@ -81,9 +81,9 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
         rise = 0 if octave is None else grid.octave(bucket) // 8 - octave // 8
         octave = grid.octave(bucket)
         if rise:
-            cut = numbers.value_bits - 1
             total = total >> 8 * rise if rise < 3 else 0
-            sums = [each >> 8 * rise + cut << cut if rise < 3 else 0 for each in sums]
+            sums = [each >> 8 * rise + numbers.cut << numbers.cut if rise < 3 else 0
+                    for each in sums]
         if sink is not None and not start:
             distance = grid.reference(bucket) - place
             total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << (
@@ -99,5 +99,6 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
     scale, place = numbers.scale, total.bit_length() - 1
     mantissa = ((total << 10) >> place) & 1023
     factor = (scale.reciprocals[mantissa] * scale.multiplier + (1 << 15)) >> 16
-    return total, sums, [clip(round_shift(each * factor, scale.shift + 1 + place),
+    cut = numbers.cut
+    return total, sums, [clip(round_shift((each >> cut) * factor, scale.shift + 1 + place - cut),
                               *signed_range(scale.bits)) for each in sums]

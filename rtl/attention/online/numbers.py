@@ -17,6 +17,8 @@ __all__ = ["OnlineNumbers", "RowScale"]
 
 # Octaves between two moves of the sums; terms are shifted to the octave within them instead.
 BLOCK = 8
+# ``2**(f - 5)`` is at most an eighth of the least sum of a row, which is above ``0.25 * 2**f``.
+CUT = 5
 # Blocks that a sum moves at most: what is left beyond is below the least term.
 REACH = 2
 
@@ -97,11 +99,11 @@ class OnlineNumbers:
         t(0) = 2**f - 1,   t(d) = round(2**f 2**(-d / g)),   0 from d >= (f + 1) g
         move_c(x, 0) = x,   move_c(x, r) = (x >> (8 r + c)) << c,   0 from r >= 3
 
-    Shifts truncate towards minus infinity. ``c`` is :attr:`cut`: a move takes less from ``A`` than
-    a whole step of one term may weigh. Keys before a rise by three blocks are at least 17 octaves
-    below the reference, where later ones have the term 0 as well, up to 16 fraction bits. A key
-    that takes no part has the position 0 and the term 0. The outputs are
-    ``y_j = saturate(round(A_j T / S))`` by :class:`RowScale`.
+    Shifts truncate towards minus infinity. ``c`` is :attr:`cut`, ``f - 5``: a move takes no more
+    than an eighth of a value's step from ``A / S``, and so does reading. Keys before a rise by
+    three blocks are at least 17 octaves below the reference, where later ones have the term 0 as
+    well, up to 16 fraction bits. A key that takes no part has the position 0 and the term 0. The
+    outputs are ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
 
     Attributes
     ----------
@@ -193,18 +195,19 @@ class OnlineNumbers:
 
     @property
     def cut(self):
-        """Low bits of a weighted sum that a move clears: those of a value's magnitude."""
-        return self.value_bits - 1
+        """Low bits of a weighted sum that moves and reading take from it."""
+        return self.fraction_bits - CUT
 
     @functools.cached_property
     def result_range(self):
         """Bounds of a result before it saturates.
 
-        ``A`` is within ``V (S + 3)`` for values of at most ``V``: a move takes less than one from
-        ``S`` and adds less than ``2**cut``, which is ``V``, to ``-A``; the next one divides both.
+        What is read of ``A`` is within ``V (S + 2) + 3 2**cut`` for values of at most ``V``: a move
+        takes less than one from ``S`` and adds less than ``2**cut`` to ``-A``, the next one divides
+        both, and reading adds ``2**cut`` again.
         """
         largest = 1 << (self.value_bits - 1)
-        over = largest + Fraction(3 * largest, self.least_sum)
+        over = largest + Fraction(2 * largest + (3 << self.cut), self.least_sum)
         bound = half_up(over * self.scale.ratio * (1 + Fraction(1, 1 << 10))) + 1
         return -bound, bound
 
@@ -234,3 +237,13 @@ class OnlineNumbers:
     def held_width(self):
         """Width of a weighted sum as it is held, signed."""
         return signed_width(*self.held_range)
+
+    @property
+    def read_range(self):
+        """Least and largest of what is read of a weighted sum, its low bits cut off."""
+        return tuple(bound >> self.cut for bound in self.held_range)
+
+    @property
+    def read_width(self):
+        """Width of that, signed."""
+        return signed_width(*self.read_range)

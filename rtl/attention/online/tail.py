@@ -185,14 +185,14 @@ class OnlineTail(wiring.Component):
         return factor.o
 
     def _sums(self, m, terms, wait):
-        """Weighted sums of the values."""
+        """Weighted sums of the values, as they are read."""
         numbers = self.config.online
         m.submodules.sums = sums = ValueShiftSums(numbers, self.config.value_dim)
         of_keys = Cat(terms.o[k] for k in range(numbers.lanes))
         m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]
         self._follow(m, terms, sums, wait + ValueShiftSums.latency_of(numbers) - 1, "sums")
-        return sums.o
+        return Cat(sums.o[j][numbers.cut:] for j in range(self.config.value_dim))
 
     @staticmethod
     def _follow(m, terms, sums, wait, prefix):

@@ -152,6 +152,6 @@ def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
     factor = scale.factor(np.array(scale.reciprocals, np.int64)[mantissa])
     # A product has up to 64 bits, so the rounding bit takes the place of half a step. What is
     # shifted further is below half a step.
-    shift = scale.exponent(place)
-    rounded = ((sums.weighted * factor >> np.minimum(shift - 1, LAST)) + 1) >> 1
+    shift = scale.exponent(place) - numbers.cut
+    rounded = (((sums.weighted >> numbers.cut) * factor >> np.minimum(shift - 1, LAST)) + 1) >> 1
     return np.where((total > 0) & (shift <= LAST + 1), clip(rounded, *signed_range(scale.bits)), 0)

@@ -131,9 +131,10 @@ def test_scale(name):
     pipeline.latency = pipeline.LATENCY
 
     def drive_sum(ctx, case):
-        ctx.set(pipeline.i, case[0])
+        ctx.set(pipeline.i, case[0] >> own.cut)
         ctx.set(pipeline.factor, factors[case[1]])
 
     got = pipelined(pipeline, cases, drive_sum, lambda ctx: ctx.get(pipeline.o))
-    assert got == [clip(round_shift(a * words[number], scale.exponent(places[number])),
+    assert got == [clip(round_shift((a >> own.cut) * words[number],
+                                    scale.exponent(places[number]) - own.cut),
                         *signed_range(scale.bits)) for a, number in cases]
