@@ -10,8 +10,9 @@ import numpy as np
 
 from .errors import DeviceError, TransferError
 from .link import Link
-from .packing import checked_mask, loaded_parameters, packed_mask, scale_words
+from .packing import checked_mask, loaded_parameters, packed_users, scale_words
 from .resident import ResidentSets
+from .row_parameters import RowParameters
 from .svd import SvdHead, SvdOutput
 from .transport import MemoryTransport, StreamTransport, Transport
 from .verification import ModelledSets, compared, image_of, model_of, set_parameters
@@ -56,18 +57,23 @@ class Device(Link):
     # Units -------------------------------------------------------------------------------------
 
     def softmax(self, x: np.ndarray, mask: np.ndarray | None = None, *,
-                verify: bool = False) -> np.ndarray:
+                verify: bool = False, **row: Any) -> np.ndarray:
         """Softmax of each row.
 
         Parameters
         ----------
         x : array of integers, shape (..., length)
-            Logits.
+            Logits; with ``accumulator_bits`` accumulators.
         mask : array of booleans, broadcastable to ``x``
             True: the element takes no part. Needs a device with masks from memory
             (``--user memory``), or one with streams.
         verify : bool
             Whether to compare the result with :func:`sim.model.run`.
+        row : integers, or arrays of them broadcastable to the shape of ``x`` less its last axis
+            ``multiplier``, ``shift`` and ``offset`` of a unit with ``accumulator_bits``, ``sink``
+            and ``sink_valid`` of one with a ``sink``, as :func:`sim.model.run` has them. Rows that
+            share all of them get them by registers; others beside their elements, or where there
+            is no way for that, one transfer for each set of values.
 
         Returns
         -------
@@ -84,13 +90,34 @@ class Device(Link):
         self._require("softmax")
         x = np.asarray(x)
         rows = self.streams["i"].rows(x)
-        users = {}
+        fields = RowParameters.fields(self.registers)
+        given = RowParameters(fields, row, x.shape[:-1])
         if mask is not None:
             self._require_user("i")
             mask = checked_mask(mask, x.shape)
-            users["i"] = packed_mask(mask.reshape(rows.shape[0], -1), self.streams["i"].lanes)
-        y = self._rows(rows, users).reshape(x.shape)
-        return self._verified(y, verify, x, **({} if mask is None else {"mask": mask}))
+        y = self._softmax(rows, mask, x.shape[-1], given, sum(fields.values())).reshape(x.shape)
+        return self._verified(y, verify, x, **row, **({} if mask is None else {"mask": mask}))
+
+    def _softmax(self, rows: np.ndarray, mask: np.ndarray | None, length: int,
+                 row: RowParameters, bits: int) -> np.ndarray:
+        """Rows of bytes, with a mask and so many bits of parameters."""
+        beside = isinstance(self.transport, StreamTransport) or "i" in self._users
+        first = None
+        if bits and beside and not row.uniform:
+            self.registers.set("ROW", REGISTERS=0)
+            first = row.bits()
+        users = {}
+        if mask is not None or first is not None:
+            hidden = np.zeros((len(rows), length), bool) if mask is None else \
+                mask.reshape(len(rows), length)
+            users["i"] = packed_users(hidden, self.streams["i"].lanes, bits, first)
+        if not bits or first is not None:
+            return self._rows(rows, users)
+        y = np.empty((len(rows), length), np.int32)
+        for values, some in row.groups():
+            row.apply(self.registers, values)
+            y[some] = self._rows(rows[some], {name: each[some] for name, each in users.items()})
+        return y
 
     def layernorm(self, x: np.ndarray, gamma: Iterable[int] | None = None,
                   beta: Iterable[int] | None = None, alpha: Iterable[int] | None = None, *,

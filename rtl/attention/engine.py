@@ -128,6 +128,8 @@ class Attention(wiring.Component):
             wiring.connect(m, wiring.flipped(self.p), parameters.i)
             wiring.connect(m, parameters.logit, dots.scaling)
             wiring.connect(m, parameters.output, tail.scaling)
+            if config.sink:
+                wiring.connect(m, parameters.sink, tail.sink)
             m.d.comb += parameters.over.eq(selection.over)
             ready = ready & parameters.there
             if "limits" in optional:

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..stream.fifo import FifoStorage
+from .sink import sink_members, sink_of
 
 __all__ = ["RowWeights"]
 
@@ -27,6 +28,8 @@ class RowWeights(wiring.Component):
         Rows of logits.
     o : Out(stream.Signature(RowWeights.layout(config, layout)))
         Their ``weights``, the ``word`` of the beat, and ``last``; ``row`` is read with ``last``.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         The unit found an error. Sticky until reset.
     """
@@ -35,7 +38,8 @@ class RowWeights(wiring.Component):
         self.config = config
         super().__init__({
             "i": In(stream.Signature(layout)),
-            "o": Out(stream.Signature(self.layout(config, layout))), "error": Out(1)})
+            "o": Out(stream.Signature(self.layout(config, layout))), "error": Out(1),
+            **sink_members(config)})
 
     @staticmethod
     def layout(config, logits):
@@ -59,6 +63,10 @@ class RowWeights(wiring.Component):
             beat.weights.eq(softmax.o.payload.data), beat.last.eq(softmax.o.payload.last),
             self.error.eq(softmax.error),
         ]
+        if self.config.sink:
+            sink = sink_of(m, self.config, self, transfer & logit.last & logit.row.set_end)
+            own = softmax.i.payload.row
+            m.d.comb += [own.sink.eq(sink.logit), own.sink_valid.eq(sink.valid)]
         # Each pass stores as many beats as the longest row has, or a few more.
         store = 1 << max(config.max_beats - 1, 1).bit_length()
         for name, value, entries, push, pop in (

@@ -8,6 +8,7 @@ from ..blocks.pipeline import delays
 from .output_rows import OutputRows
 from .parameters import ScalingLayout
 from .row_weights import RowWeights
+from .sink import sink_members
 from .value_sums import ValueSums
 
 __all__ = ["TwoPassTail"]
@@ -44,6 +45,8 @@ class TwoPassTail(wiring.Component):
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
         with scales at run time.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         The softmax unit found an error. Sticky until reset.
     """
@@ -58,6 +61,7 @@ class TwoPassTail(wiring.Component):
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
             **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
+            **sink_members(config),
         })
 
     @staticmethod
@@ -84,6 +88,8 @@ class TwoPassTail(wiring.Component):
         m.submodules.rows = rows = OutputRows(config, cycles)
         m.submodules.sums = sums = ValueSums(config)
         wiring.connect(m, wiring.flipped(self.i), rated.i)
+        if config.sink and config.run_time:
+            wiring.connect(m, wiring.flipped(self.sink), rated.sink)
 
         # A row may end when its sums find the output free, and its outputs the queue.
         accept, end, set_end = Signal(), Signal(), Signal()
