@@ -74,7 +74,8 @@ class ModelledSets:
     def head(self, head: int, words: Sequence[int]) -> None:
         """Give a head the scales of words of the stream ``p``."""
         own = set_parameters(self._manifest, words)
-        self._sets.execute(self._model.SetHead(head, self._model.Head(own.logit, own.output)))
+        numbers = self._model.Head(own.logit, own.output, own.sink)
+        self._sets.execute(self._model.SetHead(head, numbers))
 
     def append(self, number: int, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) -> None:
         """Append keys and values, shapes (n, dim), to a set."""

@@ -31,7 +31,7 @@ from sim.model.attention.resident import (
 )
 
 RING = dict(store="resident", causal=True, dim=4, io_lanes=2, lanes=2, max_keys=10, window=5,
-            sinks=2, chunk=3, sets=2, heads=2, scales="run-time", position_bits=7)
+            sinks=2, chunk=3, sets=2, heads=2, scales="run-time", sink=True, position_bits=7)
 
 
 def scales(config, n):
@@ -107,7 +107,7 @@ class Unit(Transport, StreamTransport):
              for name, packet in self.packets.items() if name in "qkv"}
         if operation is Operation.HEAD:
             own = SetParameters.from_words(self.config, np.frombuffer(self.packets["p"], "<u2"))
-            self.sets.execute(SetHead(head, Head(own.logit, own.output)))
+            self.sets.execute(SetHead(head, Head(own.logit, own.output, own.sink)))
         elif operation is Operation.APPEND:
             assert len(x["k"]) == len(x["v"]) == count
             beats, user = self.config.vector_beats, self.packets["mask"]
@@ -213,7 +213,7 @@ def test_transfer_that_does_not_end(ring):
     (lambda s: s.query(0, vectors(1, 1, 4), offset=64), ValueError,
      "Offset of queries to set 0 must be 0..63, not 64"),
     (lambda s: s.truncate(0, 3), ValueError, "Keys that stay in set 0 must be 0, not 3"),
-    (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 4 words, or as many for "),
+    (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 8 words, or as many for "),
 ])
 def test_calls_that_do_not_suit(ring, call, kind, message):
     """Refused before anything is sent."""
