@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import DeviceError
 
-__all__ = ["ModelledSets", "compared", "model_of", "set_parameters"]
+__all__ = ["ModelledSets", "compared", "image_of", "model_of", "set_parameters"]
 
 
 def _config(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Any:
@@ -33,6 +33,13 @@ def set_parameters(manifest: Mapping[str, Any], words: Sequence[int]) -> Any:
     config = _config(manifest, {})
     from rtl.attention.parameters import SetParameters
     return SetParameters.from_words(config, words)
+
+
+def image_of(manifest: Mapping[str, Any], content: bytes) -> Any:
+    """:class:`sim.data.svd_image.SvdImage` that the bytes of an image are."""
+    config = _config(manifest, {})
+    from sim.data.svd_image import SvdImage
+    return SvdImage.unpack(config, content)
 
 
 def compared(y: np.ndarray, expected: np.ndarray | None) -> np.ndarray:

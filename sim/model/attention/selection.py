@@ -40,7 +40,7 @@ def predicted(config: UnitConfig, q: np.ndarray, k: np.ndarray) -> np.ndarray:
         return part + most
     terms, ones = _terms(config)
     # A key has a one for each dimension's code, and a query the terms with all codes there.
-    rows, ones = (table[x[..., :rule.dims].astype(np.int64) - low]
+    rows, ones = (table.take(x[..., :rule.dims].astype(np.int64) - low, axis=0, mode="clip")
                   for table, x in ((terms, q), (ones, k)))
     ones, rows = (x.reshape(*x.shape[:-2], -1) for x in (ones, rows))
     return products(rows, ones.swapaxes(-1, -2), rule.largest * rule.dims)
@@ -128,15 +128,17 @@ def _predicted(config, scores, live, limit):
     """Which of the ``live`` keys a prediction keeps."""
     if config.rule == "top-k":
         return _largest(np.where(live, scores, -1), limit["top_k"]) & live
-    largest = np.where(live, scores, 0).max(axis=-1, keepdims=True)
+    masked = scores * live
+    largest = masked.max(axis=-1, keepdims=True)
     if config.rule == "threshold":
         return live & (scores >= largest - limit["threshold"])
-    # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
-    number = live.sum(axis=-1, keepdims=True)
-    total = np.where(live, scores, 0).sum(axis=-1, keepdims=True)
+    # A key is kept that reaches mean + 2**-shift * (largest - mean), rounded up: a division for
+    # each query, not a product for each key.
+    number = np.maximum(live.sum(axis=-1, keepdims=True), 1)
+    total = masked.sum(axis=-1, keepdims=True)
     shift = limit["mean_shift"]
     least = number * largest + (total << shift) - total
-    return live & ((number * scores << shift) >= least)
+    return live & (scores >= -(-least // (number << shift)))
 
 
 def _largest(scores: np.ndarray, number: int | np.ndarray) -> np.ndarray:
