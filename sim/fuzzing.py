@@ -166,8 +166,10 @@ def _wrong_outputs(config: UnitConfig) -> str:
         if getattr(config, "row_fields", {}):
             row = random_fields(config, len(inputs[0]), np.random.default_rng(1))
         y = model.run(config, *inputs, **row, **({} if mask is None else {"mask": mask}))
-        if y.shape != inputs[0].shape:
-            return f"outputs have the shape {y.shape} instead of {inputs[0].shape}"
+        # Of an engine as many outputs as queries, of the size of a value.
+        shape = (*inputs[0].shape[:-1], inputs[-1].shape[-1])
+        if y.shape != shape:
+            return f"outputs have the shape {y.shape} instead of {shape}"
         if (y < low).any() or (y > high).any():
             return f"an output is {y.min()} or {y.max()}, out of {low}..{high}"
     return ""
@@ -223,7 +225,8 @@ def _sets(config: UnitConfig, random: np.random.Generator):
     for keys in {1, min(config.max_keys, KEYS)}:
         for draw in (lambda shape: random.integers(low, high, shape, endpoint=True),
                      lambda shape: random.choice([low, high], shape)):
-            q, k, v = (draw((n, config.dim)) for n in (3, keys, keys))
+            q, k, v = (draw(size) for size in ((3, config.dim), (keys, config.dim),
+                                               (keys, config.value_dim)))
             yield (q, k, v), random.random(keys) < 0.2
 
 

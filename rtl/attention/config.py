@@ -14,26 +14,27 @@ from amaranth import signed, unsigned
 from amaranth.lib import data
 
 from ..config import UnitConfig, register
-from ..data_sheet import DataSheet, Format
 from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
-from ..parameter import Choice, Flag, Integer, PositiveReal, parameter
+from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
 from .online.numbers import OnlineNumbers, RowScale
-from .parameters import ParameterIntake, SetParameters, parameter_format
+from .parameters import ParameterIntake, SetParameters
 from .predict.predictors import PREDICTORS, predictor
 from .resident.engine import ResidentAttention
 from .resident.layouts import CommandLayout
 from .resident.regions import Regions
-from .resident.sheet import sheet_of
+from .resident.sheet import sheet_of as resident_sheet
 from .resident.store import LOADS
 from .reuse.map_store import MapUse
 from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
 from .selections import SELECTIONS
+from .sheet import sheet_of
+from .sink import Sink
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -80,6 +81,10 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.attention.parameters.SetParameters`): ``x_i = sat(round(s_i R) + o)``, and
     ``y_j = sat(round(sat(a_j) T))`` with sums of :attr:`sum_window` bits.
 
+    With ``sink`` each row has one more logit, which enters its maximum and the sum of its weights
+    and has no value: ``sink_logit``, or with scales "run-time" the set's own, or none
+    (:class:`~rtl.attention.sink.Sink`).
+
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
 
@@ -115,10 +120,13 @@ class AttentionConfig(UnitConfig):
     value_scale: float = parameter(0.0625, PositiveReal(), tag="vs",
                                    help="real value of one step of V")
     max_keys: int = parameter(320, Integer(1, 4096), tag="n", help="keys of a set at most")
-    dim: int = parameter(64, Integer(1, 256), tag="d", help="elements of a vector")
+    dim: int = parameter(64, Integer(1, 512), tag="d", help="elements of a vector of Q and K")
+    value_dim: int = parameter(Derived(lambda config: config.dim, "dim"), Integer(1, 512), tag="vd",
+                               help="elements of a vector of V, and of an output")
     lanes: int = parameter(1, Integer(1, 64), tag="l", help="keys per cycle")
     io_lanes: int = parameter(8, Integer(1, 256), tag="i",
-                              help="elements per beat of every stream; must divide dim")
+                              help="elements per beat of every stream; must divide dim and "
+                                   "value_dim")
     logit_bits: int = parameter(10, Integer(4, 16), tag="xb",
                                 help="width of a logit, signed")
     logit_scale: float = parameter(0.03125, PositiveReal(), tag="xs",
@@ -133,6 +141,12 @@ class AttentionConfig(UnitConfig):
     scales: str = parameter("fixed", Choice(("fixed", "run-time")), tag="",
                             help="scales of logits and outputs: those of the steps above, or a "
                                  "set's own, which come as a stream of parameters")
+    sink: bool = parameter(False, Flag(), tag="si",
+                           help="whether rows have a sink logit, which takes weight and has no "
+                                "value")
+    sink_logit: int = parameter(0, Integer(-32768, 32767), tag="sv",
+                                help="sink: its logit, in logit steps; with scales at run time a "
+                                     "set brings its own")
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
@@ -175,7 +189,7 @@ class AttentionConfig(UnitConfig):
                                  "those that a greedy search over sorted columns finds")
     predictor: str = parameter("octave", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
-    prefix_dims: int = parameter(8, Integer(1, 255), tag="pd",
+    prefix_dims: int = parameter(8, Integer(1, 511), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
                                       "predicts it; less than dim")
     predict_lanes: int = parameter(8, Choice((1, 2, 4, 8, 16, 32)), tag="pl",
@@ -225,11 +239,15 @@ class AttentionConfig(UnitConfig):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
-        self._require("lanes", self.select == "none" or self.lanes == 1,
-                      f"1 for select \"{self.select}\"")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
+        self._require("sink", not (self.reuse and self.sink), "false for reuse", "true")
+        low, high = signed_range(self.logit_bits)
+        self._require("sink_logit", low <= self.sink_logit <= high,
+                      f"in {low}..{high} for logit_bits {self.logit_bits}")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
-        self._require("io_lanes", self.dim % self.io_lanes == 0, f"a divisor of dim ({self.dim})")
+        for name in ("dim", "value_dim"):
+            size = getattr(self, name)
+            self._require("io_lanes", size % self.io_lanes == 0, f"a divisor of {name} ({size})")
         if self.select == "greedy":
             self._check_greedy()
         if self.datapath == "online":
@@ -298,7 +316,7 @@ class AttentionConfig(UnitConfig):
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes,
+            out_bits=self.weight_bits, lanes=self.lanes, sink=self.sink,
             max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
 
     @functools.cached_property
@@ -347,13 +365,18 @@ class AttentionConfig(UnitConfig):
             bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
             fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
             lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
-            run_time=self.run_time)
+            run_time=self.run_time, sink=self.sink)
+
+    @property
+    def fixed_sink(self):
+        """Sink of the rows that bring none of their own; None without ``sink``."""
+        return Sink(self.sink_logit) if self.sink else None
 
     @property
     def sum_range(self):
-        """Least and largest weighted sum; for the datapath in one pass, as it is held."""
+        """Least and largest weighted sum; for the datapath in one pass, as it is read."""
         if self.datapath == "online":
-            return self.online.held_range
+            return self.online.read_range
         low, high = self.element_range
         most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high
@@ -479,8 +502,27 @@ class AttentionConfig(UnitConfig):
 
     @property
     def vector_beats(self):
-        """Beats of a vector on a stream."""
+        """Beats of a query or key on its stream."""
         return self.dim // self.io_lanes
+
+    @property
+    def value_beats(self):
+        """Beats of a value or output on its stream."""
+        return self.value_dim // self.io_lanes
+
+    @property
+    def stream_beats(self):
+        """Beats of a vector on the stream that has most of them."""
+        return max(self.vector_beats, self.value_beats)
+
+    @property
+    def array_size(self):
+        """Products of a lane of the array of dot products, which reuse adds up values with."""
+        return max(self.dim, self.value_dim) if self.reuse else self.dim - self.known_dims
+
+    def beats_of(self, stream):
+        """Beats of a vector on a stream, by the stream's name."""
+        return self.value_beats if stream in ("v", "o") else self.vector_beats
 
     @property
     def vector_layout(self):
@@ -561,42 +603,8 @@ class AttentionConfig(UnitConfig):
     @property
     def data_sheet(self):
         """Formats, framing and timing, as the emitted file says them."""
-        if self.store == "resident":
-            return sheet_of(self)
-        whole = self.vector_beats * self.io_lanes
-        vectors = {"packet": "set", "least": whole, "step": whole}
-        keys = {**vectors, "most": self.max_keys * whole}
-        # With scales at run time a step is worth what the set says.
-        scales = {name: None if self.run_time else getattr(self, f"{name}_scale")
-                  for name in ("query", "key", "value", "output")}
-        formats = {"q": Format("element of a query", scales["query"], **vectors),
-                   "k": Format("element of a key", scales["key"], **keys),
-                   "v": Format("element of a value", scales["value"], **keys),
-                   "p": parameter_format(self),
-                   "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
-                               "from bit 8 on", self.key_scale, "set"),
-                   "o": Format("element of an output", scales["output"], **vectors)}
-        which = {"none": "", "predict": ", if the prediction keeps all of them",
-                 "greedy": ", if all of them are candidates"}[self.select]
-        return DataSheet(
-            formats={name: formats[name] for name in self.streams},
-            framing=f"A vector is {self.dim} elements in {self.vector_beats} beats, element 0 in "
-                    "lane 0 of the first one. TLAST is high in the last beat of a set's last "
-                    f"vector. A set is 1 to {self.max_keys} keys, as many values, and any number "
-                    "of queries; outputs come in the order of the queries."
-                    + (" Each set has one beat of parameters, in the order of the sets."
-                       if self.run_time else ""),
-            latency=f"from a query's last beat accepted to its output's first beat valid, in an "
-                    f"idle engine with no more than {self.lanes} keys",
-            throughput=f"one query in {self.query_cycles(self.max_keys)} cycles with "
-                       f"{self.max_keys} keys{which}",
-            ports={"error": "sticky until reset: a set was too long, last was within a vector, or "
-                            "keys and values were not as many",
-                   "adjust": "take iterations and distance for the queries whose last beat is "
-                             "accepted after this cycle",
-                   "iterations": f"iterations of the search; {self.iterations} after reset",
-                   "distance": f"distance of a candidate from the best logit, in logit steps; "
-                               f"{self.distance} after reset"})
+        sheet = resident_sheet if self.store == "resident" else sheet_of
+        return sheet(self)
 
     def query_latency(self, keys):
         """:attr:`latency` with so many keys."""
@@ -607,10 +615,12 @@ class AttentionConfig(UnitConfig):
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
 
-        With ``select`` the keys that a query keeps on average count, and all for their prediction;
-        with a greedy search its candidates, its iterations and what surrounds them.
+        With ``select`` the cycles count that the keys which a query keeps take on average,
+        ``kept`` (``sim.model.attention.places.beats``; with one lane their number), and all for
+        their prediction; with a greedy search its candidates, its iterations and what surrounds
+        them.
         """
-        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.vector_beats)
+        return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.stream_beats)
 
     def sort_cycles(self, keys):
         """Cycles until a greedy search's columns of a set are there, from set to set."""
@@ -625,7 +635,7 @@ class AttentionConfig(UnitConfig):
 
     def reuse_cycles(self, keys):
         """Cycles per query of values that reuse a map: two queries at a time."""
-        return max(keys, ReuseTail.pair_gap(self) + self.vector_beats + 2) / 2
+        return max(keys, ReuseTail.pair_gap(self) + self.value_beats + 2) / 2
 
     def create(self):
         """Create the unit's hardware."""

@@ -60,9 +60,9 @@ class DotArray(wiring.Component):
         The sums start with these products.
     code : In(code_bits)
         Code of a key.
-    value : In(ArrayLayout(signed(bits), dim))
+    value : In(ArrayLayout(signed(bits), value_dim))
         Value of that key.
-    sums : Out(ArrayLayout(signed(sum_bits), dim))
+    sums : Out(ArrayLayout(signed(sum_bits), value_dim))
         Running sums: each holds a product so many cycles after it came as
         :meth:`~rtl.attention.reuse.dual_array.DualArray.stages_of_sum` says.
     """
@@ -75,10 +75,10 @@ class DotArray(wiring.Component):
         vector = data.StructLayout({
             "data": data.ArrayLayout(signed(config.bits), config.dim - config.known_dims),
             "mask": unsigned(1)})
-        element = data.ArrayLayout(signed(config.bits), config.dim)
+        element = data.ArrayLayout(signed(config.bits), config.value_dim)
         second = {"borrow": In(1), "start": In(1), "code": In(config.code_bits),
                   "value": In(element),
-                  "sums": Out(data.ArrayLayout(signed(config.sum_bits), config.dim))}
+                  "sums": Out(data.ArrayLayout(signed(config.sum_bits), config.value_dim))}
         super().__init__({
             "i": In(stream.Signature(layout)), "word": Out(word),
             "keys": In(data.ArrayLayout(vector, config.lanes)),
@@ -92,8 +92,7 @@ class DotArray(wiring.Component):
     @staticmethod
     def _dot_stages(config):
         """Cycles from a word to its dot products."""
-        known = config.known_dims
-        return 1 + DotProduct.stages(config.dim - known, known > 0)
+        return 1 + DotProduct.stages(config.array_size, config.known_dims > 0)
 
     @classmethod
     def stages_of(cls, config):
@@ -167,9 +166,9 @@ class DotArray(wiring.Component):
         if config.reuse:
             # A code has no sign.
             wide = signed(max(config.bits, config.code_bits + 1))
-            dot = DualArray(wide, element, config.dim, *config.sum_range)
+            dot = DualArray(wide, element, config.array_size, *config.sum_range)
         else:
-            dot = DotProduct(element, element, config.dim - known, config.known_bits)
+            dot = DotProduct(element, element, config.array_size, config.known_bits)
         m.submodules[f"dot_{lane}"] = dot
         m.d.comb += dot.addend.eq(self.known[lane])
         offset = dot.offset + config.known_offset
@@ -192,8 +191,13 @@ class DotArray(wiring.Component):
             return logit
         turned = delays(m, self.borrow, 1, "turned")[-1]
         m.d.comb += [dot.accumulate.eq(turned), dot.first.eq(self.start)]
-        for j in range(config.dim):
-            m.d.comb += [dot.a[j].eq(Mux(turned, self.code, query[j])),
-                         dot.b[j].eq(Mux(turned, self.value[j], key.data[j])),
-                         self.sums[j].eq(dot.sums[j])]
+        # Of an array as long as the longer of the two vectors the rest multiplies zeros.
+        for j in range(config.array_size):
+            held, borrowed = j < config.dim, j < config.value_dim
+            m.d.comb += [
+                dot.a[j].eq(Mux(turned, self.code if borrowed else 0, query[j] if held else 0)),
+                dot.b[j].eq(Mux(turned, self.value[j] if borrowed else 0,
+                                key.data[j] if held else 0))]
+            if borrowed:
+                m.d.comb += self.sums[j].eq(dot.sums[j])
         return logit

@@ -44,7 +44,7 @@ class OutputRows(wiring.Component):
         A row ends. Only while ``may_end``.
     done : In(1)
         ``sums`` has the sums of a row.
-    sums : In(ArrayLayout(signed(sum_bits), dim))
+    sums : In(ArrayLayout(signed(sum_bits), value_dim))
         Sums.
     set_end : In(1)
         The row is the last one of its set.
@@ -60,14 +60,14 @@ class OutputRows(wiring.Component):
     def __init__(self, config, cycles, division=None):
         self.config = config
         self.division = division
-        beats = config.vector_beats
+        beats = config.value_beats
         # A row's beats leave the queue so many cycles after its end.
         total = cycles + self.latency_of(config, division) + beats + 1
         self.rows = -(-total // beats) + 1
         super().__init__({
             "may_end": Out(1), "left": Out(range(self.rows + 1)), "end": In(1), "done": In(1),
-            "sums": In(data.ArrayLayout(signed(config.sum_bits), config.dim)), "set_end": In(1),
-            "o": Out(stream.Signature(config.output_layout)),
+            "sums": In(data.ArrayLayout(signed(config.sum_bits), config.value_dim)),
+            "set_end": In(1), "o": Out(stream.Signature(config.output_layout)),
             **({"factor": In(division.factor_layout)} if division else {}),
             **({"scaling": In(stream.Signature(ScalingLayout()))}
                if config.run_time and not division else {}),
@@ -83,11 +83,11 @@ class OutputRows(wiring.Component):
     @classmethod
     def latency_of(cls, config, division=None):
         """Cycles from the sums of a row to its first beat on ``o``."""
-        return (config.vector_beats > 1) + 1 + cls._stages(config, division) + 1
+        return (config.value_beats > 1) + 1 + cls._stages(config, division) + 1
 
     def elaborate(self, platform):
         m = Module()
-        beats = self.config.vector_beats
+        beats = self.config.value_beats
         m.submodules.queue = queue = Fifo(self.config.output_layout, self.rows * beats)
         m.submodules.credit = credit = Credit(self.rows)
         # Cycles until the next row may end.
@@ -111,7 +111,7 @@ class OutputRows(wiring.Component):
     def _fill(self, m, queue):
         """Requantise the sums of a row, a beat of outputs per cycle, into the queue."""
         config = self.config
-        beats, lanes = config.vector_beats, config.io_lanes
+        beats, lanes = config.value_beats, config.io_lanes
         sums, valid, last = list(self.sums), self.done, self.set_end
         if beats > 1:
             group = Signal(range(beats))
@@ -149,7 +149,7 @@ class OutputRows(wiring.Component):
 
     def _held(self, m):
         """What the selected sums of a row are scaled by, if that is no constant."""
-        several = self.config.vector_beats > 1
+        several = self.config.value_beats > 1
         if self.division:
             held, taken = self.factor, self.done
         elif self.config.run_time:

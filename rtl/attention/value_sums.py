@@ -24,21 +24,22 @@ class ValueSums(wiring.Component):
     -------
     weights : In(ArrayLayout(weight_width, lanes))
         Weights of a beat.
-    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), dim)}), lanes))
+    values : In(ArrayLayout(StructLayout({"data": ArrayLayout(signed(bits), value_dim)}), lanes))
         Values of the same keys.
     first : In(1)
         The beat starts a row.
-    o : Out(ArrayLayout(signed(sum_bits), dim))
+    o : Out(ArrayLayout(signed(sum_bits), value_dim))
         Sums of the row's beats so far.
     """
 
     def __init__(self, config):
         self.config = config
-        vector = data.StructLayout({"data": data.ArrayLayout(signed(config.bits), config.dim)})
+        vector = data.StructLayout({
+            "data": data.ArrayLayout(signed(config.bits), config.value_dim)})
         super().__init__({
             "weights": In(data.ArrayLayout(unsigned(config.weight_width), config.lanes)),
             "values": In(data.ArrayLayout(vector, config.lanes)), "first": In(1),
-            "o": Out(data.ArrayLayout(signed(config.sum_bits), config.dim)),
+            "o": Out(data.ArrayLayout(signed(config.sum_bits), config.value_dim)),
         })
 
     @staticmethod
@@ -49,7 +50,7 @@ class ValueSums(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        for j in range(config.dim):
+        for j in range(config.value_dim):
             m.submodules[f"sum_{j}"] = accumulator = MultiplyAccumulate(
                 unsigned(config.weight_width), signed(config.bits), config.lanes,
                 *config.sum_range)

@@ -88,7 +88,7 @@ def _identity(config, version, arrangement):
 
 
 def _control(config, inputs, monitors, dma):
-    sheet = config.data_sheet
+    sheet, found = config.data_sheet, [*checks(inputs, monitors)]
     yield Register("CONTROL", 0x0C, (
         Field("RESET", 0, 1, Access.PULSE,
               "empties the unit and its DMA channels and clears its error output; "
@@ -115,7 +115,10 @@ def _control(config, inputs, monitors, dma):
     yield Register("ERRORS", 0x14, (
         Field("UNIT", 0, 1, Access.CLEAR, "the unit's error output rose"),
         *(Field(field, 1 + n, 1, Access.CLEAR, _error(config, name, event))
-          for n, (name, event, field) in enumerate(checks(inputs, monitors)))),
+          for n, (name, event, field) in enumerate(found)),
+        *(Field(f"{name}_MARKED".upper(), 1 + len(found) + n, 1, Access.CLEAR,
+                f"an answer at {name} is 0 and has a mark: {meaning}")
+          for n, (name, meaning) in enumerate(sheet.marks.items()))),
         "Errors since they were cleared, with their causes")
     events = (("OUTPUT", f"a {sheet.formats[[*config.streams][-1]].packet} left the unit"),
               ("ERROR", f"an error was found, whether or not its bit in ERRORS "

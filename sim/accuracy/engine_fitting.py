@@ -43,7 +43,7 @@ class AttentionRows:
 
     Attributes
     ----------
-    queries, keys, values, outputs : float arrays, shape (heads, vectors, dim)
+    queries, keys, values, outputs : float arrays, shape (heads, vectors, elements)
         Some of each; keys and values may have fewer heads, each for as many heads of queries.
     heads : list of HeadRows
         Logits of each head.
@@ -84,13 +84,15 @@ def fit_attention(parameters: dict[str, Any], fixed: tuple[str, ...], rows: Atte
         raise AccuracyError(f"Parameter method must be one of {', '.join(METHODS)}, not {method!r}")
     if not 50.0 <= percentile <= 100.0:
         raise AccuracyError(f"Parameter percentile must be in 50..100, not {percentile!r}")
-    dim, keys = rows.queries.shape[-1], rows.heads[0].rows.shape[-1]
-    values = {"dim": dim, "io_lanes": math.gcd(dim, 8), **parameters}
+    sizes = {"dim": rows.queries.shape[-1], "value_dim": rows.values.shape[-1]}
+    keys = rows.heads[0].rows.shape[-1]
+    values = {**sizes, "io_lanes": math.gcd(*sizes.values(), 8), **parameters}
     # Given as causal, an engine may serve an attention that showed single queries only.
     values["causal"] = rows.causal or bool(parameters.get("causal"))
-    if values["dim"] != dim:
-        raise AccuracyError(f"Parameter dim must be {dim}, that of the model's heads, not "
-                            f"{values['dim']}")
+    for name, size in sizes.items():
+        if values[name] != size:
+            raise AccuracyError(f"Parameter {name} must be {size}, that of the model's heads, not "
+                                f"{values[name]}")
     if keys > values["max_keys"]:
         raise AccuracyError(f"Parameter max_keys must be at least {keys}, the keys of the batches, "
                             f"not {values['max_keys']}")

@@ -60,7 +60,6 @@ class EnginePlace:
             check(tensor, self.name)
         self._refuse(bool(softcap), "no soft cap")
         self._refuse(bool(dropout), "no dropout")
-        self._refuse(query.shape[-1] != value.shape[-1], "values as wide as its queries")
         shape = (*query.shape[:-1], key.shape[-2])
         dead, bias = split_mask(mask, torch.empty(shape, device="meta"))
         self._refuse(bias is not None, "no bias")
@@ -109,10 +108,12 @@ class EnginePlace:
         if len(self.configs) not in (1, heads):
             raise AccuracyError(f"Engines of {self.name} must be for {heads} heads, not "
                                 f"{len(self.configs)}")
-        if query.shape[-1] != config.dim or key.shape[-2] > config.max_keys:
-            raise AccuracyError(f"Attention at {self.name} must be of dim {config.dim} and at most "
-                                f"{config.max_keys} keys, the engine's max_keys, not of "
-                                f"{query.shape[-1]} and {key.shape[-2]}")
+        if (query.shape[-1] != config.dim or value.shape[-1] != config.value_dim
+                or key.shape[-2] > config.max_keys):
+            raise AccuracyError(f"Attention at {self.name} must be of dim {config.dim}, value_dim "
+                                f"{config.value_dim} and at most {config.max_keys} keys, the "
+                                f"engine's max_keys, not of {query.shape[-1]}, {value.shape[-1]} "
+                                f"and {key.shape[-2]}")
         if found.causal is not None and found.causal != config.causal:
             kind = {True: "causal", False: "not causal"}
             raise AccuracyError(f"Attention at {self.name} must be {kind[config.causal]}, as when "

@@ -99,19 +99,21 @@ def layernorm_parameters(wanted: str | UnitConfig) -> tuple[str, int, dict[str, 
 def attention_parameters(wanted: str | UnitConfig) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the parameters of an engine, and which scales are the caller's own choice.
 
-    ``dim``, ``io_lanes`` and ``causal`` are left out unless they are given: they are the model's.
+    ``dim``, ``value_dim``, ``io_lanes`` and ``causal`` are left out unless they are given: they are
+    the model's.
     """
     given: set[str] = set()
     if isinstance(wanted, UnitConfig):
         config = wanted
-        given = {"dim", "io_lanes"}
+        given = {"dim", "value_dim", "io_lanes"}
     else:
         name, values = _parsed(wanted, "attention")
         config, given = _built(name, values), set(values)
     if not isinstance(config, AttentionConfig):
         raise AccuracyError(f"Argument attention must be an attention unit, not {config.UNIT}")
+    models = {"dim", "value_dim", "io_lanes", "causal"} - given
     parameters = {key: value for key, value in config.to_dict().items()
-                  if key != "unit" and (key in given or key not in ("dim", "io_lanes", "causal"))}
+                  if key != "unit" and key not in models}
     return parameters, tuple(name for name in ATTENTION_SCALES if name in given)
 
 

@@ -29,11 +29,11 @@ class KeySet:
 
     Attributes
     ----------
-    q, k, v : int arrays (queries, dim), (keys, dim), (keys, dim)
+    q, k, v : int arrays (queries, dim), (keys, dim), (keys, value_dim)
         Elements.
     mask : bool array (keys,)
         True: the key takes no part.
-    y : int array (queries, dim)
+    y : int array (queries, value_dim)
         Expected outputs; None, before the model was asked.
     use : int
         What the values are for, where their stream says so. Those that reuse a map come with
@@ -95,7 +95,7 @@ class _Bench(Bench):
     def patience(self) -> int:
         """A set is loaded, and its first query runs."""
         config = self.config
-        return (2 * config.max_keys * config.vector_beats + config.vector_beats
+        return (2 * config.max_keys * config.stream_beats + config.stream_beats
                 + 2 * config.sort_cycles(config.max_keys)
                 + config.query_latency(config.max_keys) + 64)
 
@@ -154,17 +154,17 @@ class _Bench(Bench):
             pauses={name: gaps(self.random, len(sent[name]), gap) for name in sent},
             patience=int(self.patience * (1 + (stall is not None)) * 3 / (1.0 - gap)))
         self.report["beats"] += len(expected)
-        sizes = [len(keys.y) * self.config.vector_beats for keys in sets]
+        size = self.config.value_beats
+        sizes = [len(keys.y) * size for keys in sets]
         ends = np.cumsum(sizes)
 
         def where(beat: int) -> tuple[str, int]:
             number = int(np.searchsorted(ends, beat, "right"))
-            query, place = divmod(beat - int(ends[number] - sizes[number]),
-                                  self.config.vector_beats)
+            query, place = divmod(beat - int(ends[number] - sizes[number]), size)
             return (f"set {number} of {len(sets[number].v)} keys, query {query}",
                     place * self.config.io_lanes)
 
-        self.compare(done, expected, where, sum(len(keys.y) for keys in sets) * self.config.dim,
+        self.compare(done, expected, where, sum(keys.y.size for keys in sets),
                      [slice(ends[number] - sizes[number], ends[number]) for number in wrong])
         return {"o": done.cycles, **done.accepted}
 
@@ -179,7 +179,7 @@ async def sets_back_to_back(bench):
     """No gaps, no stalls: exact, and no bubble between the queries of a set."""
     config = bench.config
     cycles = await bench.exchange(bench.job.sets)
-    ends = cycles["o"][config.vector_beats - 1::config.vector_beats]
+    ends = cycles["o"][config.value_beats - 1::config.value_beats]
     place = 0
     for number, keys in enumerate(bench.job.sets):
         own = np.diff(ends[place:place + len(keys.y)])
@@ -221,7 +221,7 @@ async def latency_of_idle_engine(bench):
         single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
         query, sink = Source(bench.clock, bench.ports["q"]), Sink(bench.clock, bench.ports["o"])
         sending = cocotb.start_soon(query.run(bench.beats("q", [single])))
-        await sink.run(config.vector_beats, patience=bench.patience)
+        await sink.run(config.value_beats, patience=bench.patience)
         await sending
         require(sink.beats == bench.beats("o", [single]), "the output is wrong")
         latency = sink.cycles[0] - query.accepted[-1]
@@ -293,7 +293,7 @@ async def broken_sets(bench):
     for name, way in ways:
         await bench.reset()
         beats = [bench.beats(name, [keys]) for keys in sets]
-        bad, size = beats[1], config.vector_beats
+        bad, size = beats[1], config.beats_of(name)
         if way == "long":
             excess = (config.max_keys + 1) * size - len(bad) + int(bench.random.integers(2 * size))
             # The top digit of a beat is its last.

@@ -37,13 +37,13 @@ class Script:
         :data:`FIELDS` of each.
     q : int array (queries, dim)
         Queries of all packets.
-    k, v : int arrays (keys, dim)
+    k, v : int arrays (keys, dim), (keys, value_dim)
         Keys and values of all appends.
     mask : bool array (keys,)
         True: the key takes no part.
     p : int array (loads of heads, words)
         Beats of parameters.
-    y : int array (queries, dim)
+    y : int array (queries, value_dim)
         Expected outputs; None, before the model was asked.
     marked : bool array (queries,)
         Expected marks; None, before the model was asked.
@@ -116,7 +116,7 @@ def beats_of(config: UnitConfig, script: Script, name: str,
         return {"data": words, "last": random.random(len(words)) < 0.5}
     if name == "p":
         return {"data": script.p, "last": random.random(len(script.p)) < 0.5}
-    size = config.vector_beats
+    size = config.beats_of(name)
     vectors = script.y if name == "o" else getattr(script, name)
     counts = script.counts(Operation.APPEND if name in "kv" else Operation.QUERY)
     last = np.zeros(len(vectors) * size, bool)
@@ -147,8 +147,9 @@ def misplaced(beats: Mapping[str, np.ndarray], size: int) -> Iterator[tuple[str,
 def decoding(config: UnitConfig, script: Script) -> tuple[dict[str, int], int]:
     """Return how many beats of each input the commands up to the first query have, and the keys."""
     commands = 1 + int(np.flatnonzero(script.commands[:, 0] == Operation.QUERY.value)[0])
-    keys, size = int(script.counts(Operation.APPEND)[0]), config.vector_beats
-    counts = {"c": commands, "q": size, "k": keys * size, "v": keys * size, "p": len(script.p)}
+    keys = int(script.counts(Operation.APPEND)[0])
+    counts = {"c": commands, "q": config.vector_beats, "k": keys * config.vector_beats,
+              "v": keys * config.value_beats, "p": len(script.p)}
     return {name: counts[name] for name in config.streams if name != "o"}, keys
 
 
@@ -161,7 +162,7 @@ class _Bench(Bench):
     def patience(self) -> int:
         """Sets are loaded, and queries run."""
         config = self.config
-        return (4 * (config.max_keys + 8) * config.vector_beats
+        return (4 * (config.max_keys + 8) * config.stream_beats
                 + 4 * config.query_latency(config.max_keys) + 2 * config.sets + 200)
 
     def encode(self, name: str, members: Mapping[str, np.ndarray]) -> list[str]:
@@ -190,7 +191,7 @@ class _Bench(Bench):
             pauses={name: gaps(self.random, len(sent[name]), gap) for name in sent},
             patience=int(self.patience * (1 + (stall is not None)) * 3 / (1.0 - gap)))
         self.report["beats"] += len(expected)
-        size = self.config.vector_beats
+        size = self.config.value_beats
         self.compare(done, expected, lambda beat: (f"query {beat // size}",
                                                    beat % size * self.config.io_lanes),
                      script.y.size, [slice(0, len(expected))] if wrong else [])
@@ -216,7 +217,7 @@ async def latency_of_idle_engine(bench):
     config, script = bench.config, bench.job.first
     counts, keys = decoding(config, script)
     beats = {name: bench.beats(name, script) for name in counts}
-    size = config.vector_beats
+    size = config.value_beats
     output = bench.beats("o", script)
     parts = [{name: slice(0, count) for name, count in counts.items()},
              {name: slice(count, None) for name, count in counts.items()}]
@@ -291,7 +292,7 @@ async def misplaced_lasts(bench):
     script = bench.job.first
     for name in "kv":
         members = beats_of(bench.config, script, name, bench.random)
-        for _, beats in misplaced(members, bench.config.vector_beats):
+        for _, beats in misplaced(members, bench.config.beats_of(name)):
             await bench.reset()
             await bench.exchange(script, beats={name: bench.encode(name, beats)}, wrong=True)
             bench.error(1)

@@ -49,7 +49,7 @@ class AttentionComparison(Comparison):
     def patience(self) -> int:
         """A set is loaded, and its first query runs."""
         config = self.config
-        return (2 * config.max_keys * config.vector_beats + config.vector_beats
+        return (2 * config.max_keys * config.stream_beats + config.stream_beats
                 + 2 * config.sort_cycles(config.max_keys)
                 + config.query_latency(config.max_keys) + 64)
 
@@ -60,9 +60,9 @@ class AttentionComparison(Comparison):
 
     def encode(self, name: str, vectors: Sequence[np.ndarray],
                sets: Sequence[object]) -> np.ndarray:
-        """Return the beats of a stream that carry vectors (vectors, dim), an array for each set."""
+        """Return the beats of a stream that carry vectors (vectors, size), arrays of sets."""
         form, config, random = self.simulation.ports[name], self.config, self.random
-        size = config.vector_beats if name != "p" else 1
+        size = config.beats_of(name) if name != "p" else 1
         sent = [(array, keys) for array, keys in zip(vectors, sets, strict=True) if len(array)]
         data = np.concatenate([array.reshape(-1, form.form.lanes) for array, _ in sent]
                               or [np.zeros((0, form.form.lanes))]).astype(np.int64)
@@ -102,7 +102,7 @@ class AttentionComparison(Comparison):
                    if name not in (beats or {})}
         expected = self.beats("o", sets)
         result = self.transfer({**streams, **(beats or {})}, len(expected), **traffic)
-        size = self.config.vector_beats
+        size = self.config.value_beats
         ends = np.cumsum([len(keys.y) * size for keys in sets], dtype=np.int64)
         for number in wrong:
             part = slice(ends[number] - len(sets[number].y) * size, ends[number])
@@ -134,7 +134,7 @@ class AttentionComparison(Comparison):
     def check_intervals(self, sets: Sequence[object], result: Result) -> None:
         """Check the cycles from one query to the next, with nothing to wait for."""
         config = self.config
-        ends = result.moved["o"][config.vector_beats - 1::config.vector_beats]
+        ends = result.moved["o"][config.value_beats - 1::config.value_beats]
         place = 0
         for number, keys in enumerate(sets):
             own = np.diff(ends[place:place + len(keys.y)])
@@ -232,7 +232,7 @@ class AttentionComparison(Comparison):
     def _broken(self, name: str, way: str, sets: Sequence[object]) -> np.ndarray | None:
         """Beats of a stream for the second set, broken in one way; None if that can not be."""
         config, keys = self.config, sets[1]
-        size, beats = config.vector_beats, self.beats(name, [keys])
+        size, beats = config.beats_of(name), self.beats(name, [keys])
         if way == "long":
             excess = ((config.max_keys + 1) * size - len(beats)
                       + int(self.random.integers(2 * size)))

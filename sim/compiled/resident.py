@@ -48,7 +48,7 @@ class ResidentComparison(Comparison):
     def patience(self) -> int:
         """Sets are loaded, and queries run."""
         config = self.config
-        return (4 * (config.max_keys + 8) * config.vector_beats
+        return (4 * (config.max_keys + 8) * config.stream_beats
                 + 4 * config.query_latency(config.max_keys) + 2 * config.sets + 200)
 
     def beats(self, name: str, script: Script) -> np.ndarray:
@@ -77,7 +77,7 @@ class ResidentComparison(Comparison):
         self.mismatches += different.mismatches
         problems = [result.failure]
         if different.beat is not None:
-            query, beat = divmod(different.beat, self.config.vector_beats)
+            query, beat = divmod(different.beat, self.config.value_beats)
             problems.insert(0, f"query {query}: "
                                f"{different.describe(beat * self.config.io_lanes)}")
         elif not result.failure:
@@ -96,7 +96,7 @@ class ResidentComparison(Comparison):
         config, script = self.config, self.job.first
         counts, keys = decoding(config, script)
         beats = {name: self.beats(name, script) for name in counts}
-        size = config.vector_beats
+        size = config.value_beats
         output = self.beats("o", script)
         for token in range(len(script.y)):
             own = {name: beats[name][count:] if token else beats[name][:count]
@@ -114,7 +114,7 @@ class ResidentComparison(Comparison):
                         + self.simulation.design.latency - config.latency)
             require(latency == expected, f"latency with {keys + token} keys is {latency} instead "
                                          f"of {expected}")
-            self.outputs += config.dim
+            self.outputs += config.value_dim
 
     def commands_with_gaps(self) -> None:
         """Gaps at every input: exact."""
@@ -134,7 +134,7 @@ class ResidentComparison(Comparison):
         for _ in range(4):
             script = self.job.script
             self.transfer({name: self.beats(name, script) for name in self.simulation.inputs},
-                          len(script.y) * self.config.vector_beats,
+                          len(script.y) * self.config.value_beats,
                           limit=int(self.random.integers(1, self.patience)))
             self.simulation.reset(int(self.random.integers(1, 3)))
             self.exchange(self.job.first)
@@ -144,7 +144,7 @@ class ResidentComparison(Comparison):
         script = self.job.first
         for name in "kv":
             members = beats_of(self.config, script, name, self.random)
-            for _, beats in misplaced(members, self.config.vector_beats):
+            for _, beats in misplaced(members, self.config.beats_of(name)):
                 self.simulation.reset()
                 self.exchange(script, beats={name: self.encode(name, beats)}, wrong=True, error=1)
         self.simulation.reset()

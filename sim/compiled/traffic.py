@@ -76,7 +76,7 @@ def load_job(design: Design, random: np.random.Generator, beats: int) -> LoadJob
 
 def set_job(design: Design, random: np.random.Generator, beats: int) -> AttentionJob:
     """Return random sets whose queries have about so many beats, and what is expected of them."""
-    sets = list(_sets(design.config, random, beats // design.config.vector_beats))
+    sets = list(_sets(design.config, random, beats // design.config.value_beats))
     if design.config.reuse:
         sets = with_reuse(design.config, random, sets)
     if design.config.run_time:
@@ -88,7 +88,7 @@ def set_job(design: Design, random: np.random.Generator, beats: int) -> Attentio
 
 def script_job(design: Design, random: np.random.Generator, beats: int) -> ResidentJob:
     """Return random commands to sets that stay, and what is expected of them."""
-    commands = max(beats // design.config.vector_beats, 20)
+    commands = max(beats // design.config.value_beats, 20)
     return make_job(design, random_script(design.config, random, commands),
                     int(random.integers(1 << 31)))
 

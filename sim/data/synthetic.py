@@ -111,7 +111,7 @@ def integers(config: AttentionConfig, random: np.random.Generator, queries: int,
     Full range, extremes only, ties everywhere with a query of zeros, and normal ones.
     """
     low, high = config.element_range
-    shapes = ((queries, config.dim), (keys, config.dim), (keys, config.dim))
+    shapes = ((queries, config.dim), (keys, config.dim), (keys, config.value_dim))
     kind = int(random.integers(6))
     if kind == 0:
         return tuple(random.integers(low, high + 1, shape) for shape in shapes)
@@ -124,7 +124,7 @@ def integers(config: AttentionConfig, random: np.random.Generator, queries: int,
         q[int(random.integers(queries))] = 0
         k[:] = k[0]
     if kind == 3:
-        v[:] = random.choice([low, high], config.dim)
+        v[:] = random.choice([low, high], config.value_dim)
     return q, k, v
 
 

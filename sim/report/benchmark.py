@@ -75,8 +75,8 @@ def _arrays(config: UnitConfig, rows: int, sets: int) -> list[np.ndarray]:
         return [svd.random_vectors(config, random, sets), image]
     if "k" in config.streams:
         low, high = config.element_range
-        shape = sets, config.max_keys, config.dim
-        return [random.integers(low, high + 1, shape) for _ in "qkv"]
+        return [random.integers(low, high + 1, (sets, config.max_keys, dim))
+                for dim in (config.dim, config.dim, config.value_dim)]
     length = config.max_length if getattr(config, "least_length", 1) > 1 else min(
         512, config.max_length)
     element = config.input_layout.element

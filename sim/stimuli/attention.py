@@ -7,6 +7,7 @@ alone, which reuse the map of a set before. Captured sets are heads of a real Tr
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
@@ -25,7 +26,7 @@ from ..bench.resident import Script
 from ..data import captured, sample, synthetic
 from . import draw
 from .provider import Case, preset, presets
-from .resident import random_script
+from .resident import random_script, random_sink
 
 __all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
            "tests", "use_of", "with_parameters", "with_reuse"]
@@ -41,7 +42,8 @@ ROWS_OF_SET = 25
 COMMANDS = 8
 
 # Sizes of what is to be simulated.
-SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12), "lanes": Integer(1, 4),
+SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12),
+         "value_dim": Integer(1, 12), "lanes": Integer(1, 4),
          "predict_lanes": Choice((1, 2, 4, 8)), "scan_lanes": Choice((2, 4, 8)),
          "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8), "sets": Integer(1, 4),
          "heads": Integer(1, 3), "window": Integer(0, 9), "sinks": Integer(0, 5),
@@ -71,10 +73,10 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
     if config.reuse:
         return {"maps": 2}, {"maps": 4, "map_queries": 5, "causal": True}
     if config.select == "predict":
-        return {"predict_lanes": 4}, {"predict_lanes": 2, "rule": "top-k", "top_k": 5,
-                                      "causal": True}
+        return ({"predict_lanes": 4, "lanes": 2},
+                {"predict_lanes": 2, "rule": "top-k", "top_k": 5, "causal": True, "lanes": 3})
     if config.select == "greedy":
-        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
+        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first", "lanes": 2}
     return {"lanes": 2}, {"lanes": 3, "causal": True, "scales": "run-time"}
 
 
@@ -92,18 +94,24 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only(False)
     if name == "store" and (values["reuse"] or values["select"] != "none"):
         return draw.Only("sets")
-    if name == "lanes" and (values["reuse"] or values["select"] != "none"):
+    if name == "lanes" and values["reuse"]:
         return draw.Only(1)
     if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")
+    if name == "sink" and values["reuse"]:
+        return draw.Only(False)
+    if name == "sink_logit":
+        return Integer(*signed_range(values["logit_bits"]))
     if values.get("store") == "resident":
         return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
         return draw.Only(False)
     if name == "scales" and values["reuse"]:
         return draw.Only("fixed")
+    if name == "value_dim":
+        return _value_dim(kind, values)
     if name == "io_lanes":
-        return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
+        return _divisors(values)
     if name == "start_lanes" and values["io_lanes"] % 2:
         return draw.Only(1)
     if name == "prefix_dims":
@@ -126,9 +134,23 @@ def _of_resident(name: str, kind: object, values: dict) -> object:
         least = sum(-(-keys // lanes) * lanes for keys in (
             values["sinks"], values["window"] + values["chunk"] - 1 if values["window"] else 1))
         return Choice(tuple(range(least, max(least, kind.high) + 1, lanes)))
+    if name == "value_dim":
+        return _value_dim(kind, values)
     if name == "io_lanes":
-        return Choice(tuple(n for n in range(1, values["dim"] + 1) if values["dim"] % n == 0))
+        return _divisors(values)
     return kind
+
+
+def _value_dim(kind: Integer, values: dict) -> object:
+    """Sizes of a value that share a divisor with that of a key, so that a beat may have lanes."""
+    size = next(n for n in (4, 3, 2, 1) if values["dim"] % n == 0)
+    return Choice(tuple(range(size, max(kind.high, size) + 1, size)))
+
+
+def _divisors(values: dict) -> Choice:
+    """Lanes of the streams that divide the vectors of keys and values."""
+    size = math.gcd(values["dim"], values["value_dim"] or values["dim"])
+    return Choice(tuple(n for n in range(1, size + 1) if size % n == 0))
 
 
 @draw.value.register
@@ -174,7 +196,8 @@ def tests(config: AttentionConfig, kind: str) -> list[str] | None:
 def _captured(config: AttentionConfig) -> list[KeySet]:
     """Captured heads of the config's scales, one set padded and one whole, of other queries."""
     heads = [head for head in captured.load_heads(CAPTURE)
-             if head.k.shape[1] == config.dim and len(head.k) <= config.max_keys]
+             if head.k.shape[1] == config.dim == config.value_dim
+             and len(head.k) <= config.max_keys]
     scales = [tuple(getattr(synthetic.fitted(*head.real(), bits=config.bits), f"{name}_scale")
                     for name in ("query", "key", "value")) for head in heads]
     own = config.query_scale, config.key_scale, config.value_scale
@@ -197,7 +220,8 @@ def directed(config: AttentionConfig) -> Iterator[Vectors]:
     random = np.random.default_rng(3)
     low, high = config.element_range
     count, dim = min(7, config.max_keys), config.dim
-    q, k, v = (random.integers(low, high + 1, (n, dim)) for n in (3, count, count))
+    sizes = (3, dim), (count, dim), (count, config.value_dim)
+    q, k, v = (random.integers(low, high + 1, size) for size in sizes)
     place, none = np.arange(count), np.zeros(count, bool)
     yield "one key", q, k[:1], v[:1], none[:1]
     yield "query of zeros", 0 * q, k, v, none
@@ -209,7 +233,7 @@ def directed(config: AttentionConfig) -> Iterator[Vectors]:
     for name, of_query, of_keys in (("lowest", low, low), ("highest", high, high),
                                     ("opposite", low, high)):
         yield (name, np.full((3, dim), of_query), np.full((count, dim), of_keys),
-               np.full((count, dim), of_query), none)
+               np.full((count, config.value_dim), of_query), none)
     yield ("one in front", np.full((1, dim), max(high // 14, 1)),
            np.eye(count, dim, dtype=np.int64) * (high * 7 // 9), v, none)
 
@@ -253,7 +277,8 @@ def with_parameters(config: AttentionConfig, random: np.random.Generator,
             logit, output = (_near(one, random) for one in (usual.logit, usual.output))
             offset = int(random.integers(low // 8, high // 8 + 1))
         limits = tuple(_limit(config, name, random) for name in config.limits)
-        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits)
+        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits,
+                            random_sink(config, random))
         found.append(dataclasses.replace(keys, p=np.array([own.words])))
     return found
 

@@ -26,7 +26,7 @@ class Set:
 
     Attributes
     ----------
-    q, k, v : int arrays (queries, dim), (keys, dim), (keys, dim)
+    q, k, v : int arrays (queries, dim), (keys, dim), (keys, value_dim)
         Elements.
     mask : bool array (keys,)
         True: the key takes no part.
@@ -80,14 +80,14 @@ def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: flo
     sent = {name: [beat for one in sets for beat in _beats(config, one, name, rng)]
             for name in names[:-1]}
     most = max(len(one.v) for one in sets)
-    patience = 1000 + 2 * (most * config.vector_beats + config.sort_cycles(most)
+    patience = 1000 + 2 * (most * config.stream_beats + config.sort_cycles(most)
                            + config.query_cycles(most) * (1 + config.reuse))
     traffic = exchange(dut, sent, len(sets), gaps=gaps, stalls=stalls, seed=seed,
                        patience=patience)
     outputs, vector = [[]], []
     for beat in traffic.beats:
         vector += [beat.data[k] for k in range(config.io_lanes)]
-        if len(vector) == config.dim:
+        if len(vector) == config.value_dim:
             outputs[-1].append(vector)
             vector = []
         if beat.last:
@@ -104,8 +104,8 @@ def _beats(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> 
         return
     vectors, lanes = getattr(one, name), config.io_lanes
     for number, vector in enumerate(vectors):
-        for start in range(0, config.dim, lanes):
-            final = start + lanes == config.dim
+        for start in range(0, len(vector), lanes):
+            final = start + lanes == len(vector)
             beat = {"data": vector[start:start + lanes].tolist(),
                     "last": final and number == len(vectors) - 1}
             if name == "k":
@@ -147,13 +147,13 @@ class Reuser(Set):
 
     def expected(self, config: AttentionConfig) -> list[list[int]]:
         if not self.leader:
-            return [[0] * config.dim]
+            return [[0] * config.value_dim]
         return self.leader.map.run(config, self.v).tolist()
 
 
 def values(config: AttentionConfig, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Return random values (count, dim)."""
-    return rng.integers(*config.element_range, (count, config.dim))
+    """Return random values (count, value_dim)."""
+    return rng.integers(*config.element_range, (count, config.value_dim))
 
 
 def random_sets(config: AttentionConfig, rng: np.random.Generator,

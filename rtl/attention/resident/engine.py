@@ -41,7 +41,7 @@ class ResidentAttention(wiring.Component):
     command's vectors. Outputs come in the order of the queries.
 
     Throughput: one query in as many cycles as it sees words of keys, and no fewer than
-    ``vector_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
+    ``stream_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
     accepted to its output's first beat valid in an idle engine whose keys and values are there;
     they are 3 cycles after their last beat. Empty after reset, which takes a cycle a set.
 
@@ -87,12 +87,11 @@ class ResidentAttention(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, regions = self.config, self.config.regions
-        beats = config.vector_beats
         m.submodules.commands = commands = CommandSequencer(regions, config.heads, config.run_time)
-        m.submodules.keys = keys = ResidentStore(config.key_layout, beats, regions,
+        m.submodules.keys = keys = ResidentStore(config.key_layout, config.vector_beats, regions,
                                                  memory=config.memory)
-        m.submodules.values = values = ResidentStore(config.value_layout, beats, regions,
-                                                     memory=config.memory, cut=True)
+        m.submodules.values = values = ResidentStore(
+            config.value_layout, config.value_beats, regions, memory=config.memory, cut=True)
         m.submodules.packets = packets = Fifo(PacketLayout(regions), PACKETS)
         m.submodules.rows = rows = VisibleRows(regions)
         m.submodules.arrived = arrived = ArrivedRows(regions)
@@ -101,7 +100,8 @@ class ResidentAttention(wiring.Component):
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
         m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout, beats)
+        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout,
+                                                  config.value_beats)
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (marks.o, self.o)):
@@ -143,6 +143,8 @@ class ResidentAttention(wiring.Component):
             connect(m, flipped(self.p), heads.i)
             connect(m, heads.logit, dots.scaling)
             connect(m, heads.output, tail.scaling)
+            if config.sink:
+                connect(m, heads.sink, tail.sink)
             m.d.comb += [heads.head.eq(commands.head), heads.keep.eq(commands.known),
                          heads.load.eq(commands.load), commands.loaded.eq(heads.loaded),
                          heads.accept.eq(packets.push)]

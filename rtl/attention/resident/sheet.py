@@ -2,21 +2,21 @@
 
 from ...data_sheet import DataSheet, Format
 from ..parameters import parameter_format
+from ..sheet import scales_of, vector_framing
 
 __all__ = ["sheet_of"]
 
 
 def sheet_of(config):
     """Return the :class:`~rtl.data_sheet.DataSheet` of a configuration."""
-    whole = config.vector_beats * config.io_lanes
-    vectors = {"packet": "command", "least": whole, "step": whole}
+    vectors, values = ({"packet": "command", "least": size, "step": size}
+                       for size in (config.dim, config.value_dim))
     regions = config.regions
     past = "" if not regions.window else \
         f", the {regions.window} latest ones" + (f" and the {regions.sinks} first"
                                                  if regions.sinks else "")
     # With scales at run time a step is worth what the head says.
-    scales = {name: None if config.run_time else getattr(config, f"{name}_scale")
-              for name in ("query", "key", "value", "output")}
+    scales = scales_of(config)
     formats = {
         "c": Format("word of a command; word 0: operation in bits 2..0 (0 query, 1 append, 2 "
                     "truncate, 3 free, 4 parameters of a head), abort in bit 3, head in bits "
@@ -24,13 +24,12 @@ def sheet_of(config):
                     "31..16", None, "command", 2, 2, 2),
         "q": Format("element of a query", scales["query"], **vectors),
         "k": Format("element of a key", scales["key"], **vectors),
-        "v": Format("element of a value", scales["value"], **vectors),
+        "v": Format("element of a value", scales["value"], **values),
         "p": parameter_format(config),
-        "o": Format("element of an output", scales["output"], **vectors)}
+        "o": Format("element of an output", scales["output"], **values)}
     return DataSheet(
         formats={name: formats[name] for name in config.streams},
-        framing=f"A vector is {config.dim} elements in {config.vector_beats} beats, element 0 in "
-                "lane 0 of the first one. A command is one beat; append brings count keys and "
+        framing=f"{vector_framing(config)} A command is one beat; append brings count keys and "
                 "count values, query count queries, the first at position offset, each with TLAST "
                 "in the last beat of the command's last vector. Outputs come in the order of the "
                 "queries. Commands count in their order, whatever the other streams do. "
@@ -40,5 +39,7 @@ def sheet_of(config):
                 f"engine, with no more than {config.lanes} keys, which are there",
         throughput="one query in as many cycles as it sees words of keys, "
                    f"{config.query_cycles(config.max_keys)} with {config.max_keys} keys",
+        marks={"o": "a query found no set, no head, no keys, a refused append, or no longer all "
+                    "keys that it sees"},
         ports={"error": "sticky until reset: last was where it should not be, an append was "
                         "refused, or a command named a set or a head that is not there"})

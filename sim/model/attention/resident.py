@@ -23,6 +23,7 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 from .. import run as run_unit
 from . import online
 from .products import products
+from .sinks import Sinks
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
            "Values",
@@ -42,10 +43,18 @@ class Head:
         From dot products to logits; the offset of a scaling is in logit steps.
     output : Requantiser or Scaling
         From weighted sums to outputs.
+    sink : rtl.attention.sink.Sink or None
+        Sink of its rows; None without ``config.sink``.
     """
 
     logit: Requantiser | Scaling
     output: Requantiser | Scaling
+    sink: object = None
+
+    @classmethod
+    def of(cls, config: UnitConfig) -> Head:
+        """Return those of a configuration."""
+        return cls(config.logit, config.output, config.fixed_sink)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Append:
     ----------
     set : int
         Number of the set.
-    k, v : int arrays (keys, dim)
+    k, v : int arrays (keys, dim), (keys, value_dim)
         Keys and values.
     mask : bool array (keys,) or None
         True: the key takes no part.
@@ -142,7 +151,7 @@ class Answer:
 
     Attributes
     ----------
-    y : int32 array (queries, dim)
+    y : int32 array (queries, value_dim)
         Outputs.
     marked : bool array (queries,)
         The answer failed, and is 0: the set was not there, had no keys, had refused an append, or
@@ -168,16 +177,17 @@ def run(config: UnitConfig, regions: object, commands: Iterable[Command],
 def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
             mask: np.ndarray | None = None, *, start: int = 0,
             heads: Sequence[Head] | None = None) -> np.ndarray:
-    """Return the outputs (..., queries, dim) of sets that come whole and hold all of their keys.
+    """Return the outputs (..., queries, value_dim) of sets that come whole, with all of their keys.
 
-    ``k`` and ``v`` have the shape (..., keys, dim), ``mask`` (..., keys); the queries are at the
-    positions from ``start`` on. With ``heads`` these are the numbers of the sets, in turn.
+    ``k`` has the shape (..., keys, dim), ``v`` (..., keys, value_dim), ``mask`` (..., keys); the
+    queries are at the positions from ``start`` on. With ``heads`` these are the numbers of the
+    sets, in turn.
     """
     regions, keys = config.regions, k.shape[-2]
     lanes = regions.lanes
     regions = dataclasses.replace(
         regions, sets=1, capacity=regions.sink_keys + -(-keys // lanes) * lanes)
-    result = np.empty(q.shape, np.int32)
+    result = np.empty((*q.shape[:-1], config.value_dim), np.int32)
     for number, place in enumerate(np.ndindex(q.shape[:-2])):
         sets = ResidentSets(config, regions, [heads[number % len(heads)]] if heads else None)
         sets.execute(Append(0, k[place], v[place], None if mask is None else mask[place]))
@@ -209,7 +219,7 @@ class ResidentSets:
     def __init__(self, config: UnitConfig, regions: object,
                  heads: Sequence[Head] | None = None) -> None:
         self.config, self.regions = config, regions
-        self.heads = list(heads or [Head(config.logit, config.output)] * config.heads)
+        self.heads = list(heads or [Head.of(config)] * config.heads)
         self.answers: list[Answer] = []
         self.error = False
         self._sets = [_Set(config, regions) for _ in range(regions.sets)]
@@ -248,10 +258,11 @@ class ResidentSets:
             each.arrive()
 
     def _append(self, command):
-        k, v = (_checked(self.config, name, x) for name, x in
-                (("Keys", command.k), ("Values", command.v)))
-        if k.shape != v.shape:
-            raise ValueError(f"Values must have the shape of the keys {k.shape}, not {v.shape}")
+        config = self.config
+        k = _checked(config, "Keys", command.k, config.dim)
+        v = _checked(config, "Values", command.v, config.value_dim)
+        if len(k) != len(v):
+            raise ValueError(f"Values must be as many as the keys, {len(k)}, not {len(v)}")
         mask = np.zeros(len(k), bool) if command.mask is None else np.asarray(command.mask)
         if mask.dtype != bool or mask.shape != (len(k),):
             raise ValueError(f"Mask must be {len(k)} booleans, not {mask.shape} of {mask.dtype}")
@@ -262,8 +273,9 @@ class ResidentSets:
             self.error |= not self._sets[command.set].append(k, v, mask, late=command.late)
 
     def _query(self, command):
-        q = _checked(self.config, "Queries", command.q)
-        answer = Answer(np.zeros(q.shape, np.int32), np.ones(len(q), bool))
+        q = _checked(self.config, "Queries", command.q, self.config.dim)
+        answer = Answer(np.zeros((len(q), self.config.value_dim), np.int32),
+                        np.ones(len(q), bool))
         self.answers.append(answer)
         if not self._is_there(command.set) or not 0 <= command.head < len(self.heads):
             self.error = True
@@ -281,7 +293,8 @@ class _Set:
 
     def __init__(self, config, regions):
         self.config, self.regions = config, regions
-        self.k, self.v = (np.zeros((regions.capacity, config.dim), np.int64) for _ in range(2))
+        self.k, self.v = (np.zeros((regions.capacity, size), np.int64)
+                          for size in (config.dim, config.value_dim))
         self.mask = np.zeros(regions.capacity, bool)
         # Position of the key at each address; -1 for none.
         self.position = np.full(regions.capacity, -1, np.int64)
@@ -391,12 +404,15 @@ class _Set:
         dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
         x = _scaled(head.logit, dots, config.logit_bits)
         width = min(x.shape[1], self.regions.row_keys)
+        sink = Sinks.of([head.sink])
         # What lies behind a row that is too long is gone, and the answer marked.
         if config.datapath == "online":
             # A set of its own for each query: the rows begin at words of their own.
             return online.outputs(config.online, x[:, None, :width], hidden[:, None, :width],
-                                  self.v[address[:, :width]], head.output)[:, 0]
-        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width])
+                                  self.v[address[:, :width]], head.output, sink)[:, 0]
+        own = {} if sink is None else sink.rows((1, len(q)))
+        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width],
+                     **{name: values[0] for name, values in own.items()})
         spread = np.zeros((len(q), self.regions.capacity), np.int64)
         row, column = np.nonzero(~hidden[:, :width])
         spread[row, address[row, column]] = w[row, column]
@@ -411,13 +427,13 @@ def _scaled(rule, x, bits):
     return requantised(x, rule.multiplier, rule.shift, bits, getattr(rule, "offset", 0))
 
 
-def _checked(config, name, x):
+def _checked(config, name, x, dim):
     x = np.asarray(x)
     low, high = config.element_range
     if x.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, not {x.dtype}")
-    if x.ndim != 2 or x.shape[1] != config.dim:
-        raise ValueError(f"{name} must have the shape (number, {config.dim}), not {x.shape}")
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"{name} must have the shape (number, {dim}), not {x.shape}")
     if x.size and not low <= int(x.min()) <= int(x.max()) <= high:
         raise ValueError(f"{name} must be in {low}..{high}, not {int(x.min())}..{int(x.max())}")
     return x.astype(np.int64)

@@ -38,11 +38,11 @@ class AttentionMap:
         return cls(codes(config, logits(config, q, k), ~kept(config, q, k, mask)))
 
     def run(self, config: UnitConfig, v: np.ndarray) -> np.ndarray:
-        """Return the outputs (queries, dim) for values (keys, dim)."""
+        """Return the outputs (queries, value_dim) for values (keys, value_dim)."""
         v = np.asarray(v)
-        if v.shape != (self.codes.shape[1], config.dim):
-            raise ValueError(f"Values must have the shape {(self.codes.shape[1], config.dim)} of "
-                             f"the map, not {v.shape}")
+        shape = self.codes.shape[1], config.value_dim
+        if v.shape != shape:
+            raise ValueError(f"Values must have the shape {shape} of the map, not {v.shape}")
         return weighted(config, self.codes, v).astype(np.int32)
 
 
@@ -58,7 +58,7 @@ def codes(config: UnitConfig, x: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 
 
 def weighted(config: UnitConfig, codes: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the outputs of codes (..., queries, keys) for values (..., keys, dim)."""
+    """Return the outputs of codes (..., queries, keys) for values (..., keys, value_dim)."""
     total = codes.sum(axis=-1, keepdims=True, dtype=np.int64)
     most = int(total.max(initial=0)) * -config.element_range[0]
     return divided(config.division, products(codes, v, most), total)

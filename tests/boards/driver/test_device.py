@@ -102,11 +102,11 @@ def test_layernorm():
 
 
 def test_attention():
-    config = rtl.unit("attention")(max_keys=6, dim=4, io_lanes=2)
+    config = rtl.unit("attention")(max_keys=6, dim=4, value_dim=6, io_lanes=2)
     simulation = Simulation(config, user="memory")
     device = Device(simulation, simulation.manifest, timeout=0.2)
     random = np.random.default_rng(1)
-    q, k, v = (random.integers(-128, 128, (2, n, 4)) for n in (3, 6, 6))
+    q, k, v = (random.integers(-128, 128, (2, *size)) for size in ((3, 4), (6, 4), (6, 6)))
     mask = random.random((2, 6)) < 0.4
     for options in {}, {"mask": mask}:
         masks = options.get("mask", [None] * 2)
@@ -116,13 +116,13 @@ def test_attention():
     with pytest.raises(ValueError, match="^Shapes of q, k and v must be"):
         device.attention(q, k, v[:, :3])
     with pytest.raises(ValueError, match="^Keys of a set must be 1..6, not 7$"):
-        device.attention(q[0], *np.zeros((2, 7, 4), int))
+        device.attention(q[0], np.zeros((7, 4), int), np.zeros((7, 6), int))
     # A set of keys that is not as long as that of the values: only the engine sees it.
     rows = [boards.driver.transfer.Rows(name, device.streams[name].rows(each, 2),
                                         device._words(name, device.streams[name].rows(each, 2), {}))
             for name, each in (("k", k[:, :5]), ("v", v), ("q", q))]
     with pytest.raises(TransferError, match="error output rose"):
-        boards.driver.transfer.dma(simulation, device.registers, rows, 12, 0.1)
+        boards.driver.transfer.dma(simulation, device.registers, rows, 18, 0.1)
     device.reset()
     device.attention(q, k, v, verify=True)
 

@@ -22,14 +22,13 @@ Attention = rtl.unit("attention")
 
 @pytest.mark.parametrize("parameters, message", [
     ({"bits": 9}, "Parameter bits must be an integer in 4..8, not 9"),
-    ({"select": "predict", "lanes": 2},
-     'Parameter lanes must be 1 for select "predict", not 2'),
+    ({"reuse": True, "lanes": 2}, "Parameter lanes must be 1 for reuse, not 2"),
     ({"predictor": "leading_one"},
      "Parameter predictor must be one of octave, prefix, leading-one, 4-bit, sign, not "
      "'leading_one'"),
     ({"select": "predict", "predictor": "prefix", "dim": 8},
      "Parameter prefix_dims must be less than dim (8), not 8"),
-    ({"prefix_dims": 0}, "Parameter prefix_dims must be an integer in 1..255, not 0"),
+    ({"prefix_dims": 0}, "Parameter prefix_dims must be an integer in 1..511, not 0"),
     ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
     ({"datapath": "online", "reuse": True},
      'Parameter reuse must be false for datapath "online", not true'),
@@ -38,6 +37,9 @@ Attention = rtl.unit("attention")
     ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),
     ({"rule": "topk"}, "Parameter rule must be one of mean, threshold, top-k, not 'topk'"),
     ({"dim": 10}, "Parameter io_lanes must be a divisor of dim (10), not 8"),
+    ({"value_dim": 10}, "Parameter io_lanes must be a divisor of value_dim (10), not 8"),
+    ({"dim": 513}, "Parameter dim must be an integer in 1..512, not 513"),
+    ({"value_dim": 0}, "Parameter value_dim must be an integer in 1..512, not 0"),
     ({"softmax": "layernorm-ai"}, "Parameter softmax must be UNIT[:PRESET][,PARAMETER=VALUE...] "
                                   "with UNIT one of "),
     ({"softmax": 3}, "Parameter softmax must be UNIT[:PRESET][,PARAMETER=VALUE...] with UNIT"),
@@ -99,6 +101,21 @@ def test_width_of_dot_products(bits, dim, dot_bits):
     assert config.dot_bits == dot_bits
     assert -(1 << (dot_bits - 1)) <= config.dot_range[0]
     assert 1 << (dot_bits - 2) <= config.dot_range[1] < 1 << (dot_bits - 1)
+
+
+def test_values_are_as_wide_as_keys_unless_said():
+    assert Attention(dim=16).value_dim == 16
+    config = Attention(dim=16, value_dim=24)
+    assert "vd24" in config.name and "vd" not in Attention(dim=16).name
+    # What a query takes is what its longest vector does.
+    assert (config.vector_beats, config.value_beats, config.query_cycles(1)) == (2, 3, 3)
+    sheet = config.data_sheet
+    assert {name: (form.least, form.step) for name, form in sheet.formats.items()} == {
+        "q": (16, 16), "k": (16, 16), "v": (24, 24), "o": (24, 24)}
+    assert sheet.formats["v"].most == 24 * 320 and sheet.formats["o"].most is None
+    assert "a value or output is 24 elements in 3 beats" in sheet.framing
+    resident = dataclasses.replace(config, store="resident").data_sheet
+    assert resident.formats["o"].step == 24 and "24 elements in 3 beats" in resident.framing
 
 
 def test_cycles():

@@ -350,7 +350,7 @@ def test_what_no_engine_computes():
     for inputs, message in (((q, q, q, torch.ones(6, 6).tril().bool()), "must be not causal, as"),
                             ((q[..., :4], q[..., :4], q[..., :4]), "must be of dim 8"),
                             ((q * math.nan, q, q), "must be numbers, not NaN"),
-                            ((q, q, q[..., :4]), "values as wide as its queries")):
+                            ((q, q, q[..., :4]), "must be of dim 8, value_dim 8 ")):
         with pytest.raises(accuracy.AccuracyError, match=message):
             built(*inputs)
     hw.restore()

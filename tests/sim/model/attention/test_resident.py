@@ -256,7 +256,7 @@ def test_truncated_keys_come_again():
 @pytest.mark.parametrize(("name", "values"), [
     ("Keys must be integers", [Append(0, np.zeros((1, DIM)), ONE)]),
     ("Keys must have the shape", [Append(0, np.zeros((1, 3), int), ONE)]),
-    ("Values must have the shape of the keys", [Append(0, ONE, np.zeros((2, DIM), int))]),
+    ("Values must be as many as the keys", [Append(0, ONE, np.zeros((2, DIM), int))]),
     ("Queries must be in -128..127", [Query(0, 200 * ONE)]),
     ("Mask must be 1 booleans", [Append(0, ONE, ONE, np.zeros(2, bool))]),
 ])
