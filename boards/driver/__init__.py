@@ -7,9 +7,10 @@ Needs NumPy and the standard library only, so that the folder can be copied to a
 from .device import Device
 from .errors import AnswerError, DeviceError, TransferError, TransferTimeout
 from .resident import ResidentSets
+from .svd import SvdOutput
 from .transport import Buffer, MemoryTransport, StreamTransport, Transport, TransportError
 from .uio import Uio
 
 __all__ = ["AnswerError", "Buffer", "Device", "DeviceError", "MemoryTransport", "ResidentSets",
-           "StreamTransport", "TransferError", "TransferTimeout", "Transport", "TransportError",
-           "Uio"]
+           "StreamTransport", "SvdOutput", "TransferError", "TransferTimeout", "Transport",
+           "TransportError", "Uio"]

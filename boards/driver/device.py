@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DeviceError
+from .errors import DeviceError, TransferError
 from .link import Link
-from .packing import checked_mask, loaded_parameters, packed_mask, scale_words
+from .packing import checked_mask, loaded_parameters, packed_users, scale_words
 from .resident import ResidentSets
+from .row_parameters import RowParameters
+from .svd import SvdHead, SvdOutput
 from .transport import MemoryTransport, StreamTransport, Transport
-from .verification import ModelledSets, compared, model_of, set_parameters
+from .verification import ModelledSets, compared, image_of, model_of, set_parameters
 
 __all__ = ["Device"]
 
@@ -43,6 +45,8 @@ class Device(Link):
                  *, timeout: float = 1.0) -> None:
         self._sets: ResidentSets | None = None
         super().__init__(transport, manifest, timeout=timeout)
+        self._head = SvdHead(transport, self.registers, self.manifest, self.streams) \
+            if self.manifest["unit"] == "svd-softmax" else None
 
     def reset(self) -> None:
         """Empty the unit, and clear errors and interrupts. Resident sets are empty then."""
@@ -53,18 +57,23 @@ class Device(Link):
     # Units -------------------------------------------------------------------------------------
 
     def softmax(self, x: np.ndarray, mask: np.ndarray | None = None, *,
-                verify: bool = False) -> np.ndarray:
+                verify: bool = False, **row: Any) -> np.ndarray:
         """Softmax of each row.
 
         Parameters
         ----------
         x : array of integers, shape (..., length)
-            Logits.
+            Logits; with ``accumulator_bits`` accumulators.
         mask : array of booleans, broadcastable to ``x``
             True: the element takes no part. Needs a device with masks from memory
             (``--user memory``), or one with streams.
         verify : bool
             Whether to compare the result with :func:`sim.model.run`.
+        row : integers, or arrays of them broadcastable to the shape of ``x`` less its last axis
+            ``multiplier``, ``shift`` and ``offset`` of a unit with ``accumulator_bits``, ``sink``
+            and ``sink_valid`` of one with a ``sink``, as :func:`sim.model.run` has them. Rows that
+            share all of them get them by registers; others beside their elements, or where there
+            is no way for that, one transfer for each set of values.
 
         Returns
         -------
@@ -81,13 +90,34 @@ class Device(Link):
         self._require("softmax")
         x = np.asarray(x)
         rows = self.streams["i"].rows(x)
-        users = {}
+        fields = RowParameters.fields(self.registers)
+        given = RowParameters(fields, row, x.shape[:-1])
         if mask is not None:
             self._require_user("i")
             mask = checked_mask(mask, x.shape)
-            users["i"] = packed_mask(mask.reshape(rows.shape[0], -1), self.streams["i"].lanes)
-        y = self._rows(rows, users).reshape(x.shape)
-        return self._verified(y, verify, x, **({} if mask is None else {"mask": mask}))
+        y = self._softmax(rows, mask, x.shape[-1], given, sum(fields.values())).reshape(x.shape)
+        return self._verified(y, verify, x, **row, **({} if mask is None else {"mask": mask}))
+
+    def _softmax(self, rows: np.ndarray, mask: np.ndarray | None, length: int,
+                 row: RowParameters, bits: int) -> np.ndarray:
+        """Rows of bytes, with a mask and so many bits of parameters."""
+        beside = isinstance(self.transport, StreamTransport) or "i" in self._users
+        first = None
+        if bits and beside and not row.uniform:
+            self.registers.set("ROW", REGISTERS=0)
+            first = row.bits()
+        users = {}
+        if mask is not None or first is not None:
+            hidden = np.zeros((len(rows), length), bool) if mask is None else \
+                mask.reshape(len(rows), length)
+            users["i"] = packed_users(hidden, self.streams["i"].lanes, bits, first)
+        if not bits or first is not None:
+            return self._rows(rows, users)
+        y = np.empty((len(rows), length), np.int32)
+        for values, some in row.groups():
+            row.apply(self.registers, values)
+            y[some] = self._rows(rows[some], {name: each[some] for name, each in users.items()})
+        return y
 
     def layernorm(self, x: np.ndarray, gamma: Iterable[int] | None = None,
                   beta: Iterable[int] | None = None, alpha: Iterable[int] | None = None, *,
@@ -200,6 +230,66 @@ class Device(Link):
                                   ModelledSets(self.manifest) if verify else None)
         return self._sets
 
+    def load_image(self, image: bytes | str | os.PathLike[str]) -> None:
+        """Load the image of an output matrix, for a unit of SVD-softmax.
+
+        It stays until another one comes, at the end of the memory for DMA.
+
+        Parameters
+        ----------
+        image : bytes or path
+            The image: ``image.bin`` of ``python -m sim.svd``.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, was made for another configuration, or does not fit the memory.
+        """
+        self._require("svd")
+        self._head.load(image)
+
+    def svd_softmax(self, x: np.ndarray, *, vocabulary: int | None = None,
+                    count: int | None = None, verify: bool = False) -> SvdOutput:
+        """SVD-softmax of hidden vectors over the words of the loaded image.
+
+        Parameters
+        ----------
+        x : array of integers, shape (..., dim)
+            Hidden vectors: before the transform, or behind it with ``transform="supplied"``.
+        vocabulary : int or None
+            Words V, the first ones of the image; None: all.
+        count : int or None
+            Words N of the full view; None: as the image recommends.
+        verify : bool
+            As in :meth:`softmax`.
+
+        Returns
+        -------
+        SvdOutput
+            Words of the full view with probability and logit, and the log-partition.
+
+        Raises
+        ------
+        DeviceError, TypeError, ValueError
+            If the device holds another unit, no image is loaded, or numbers do not suit it.
+        TransferError, TransferTimeout
+            As in :meth:`softmax`.
+        """
+        self._require("svd")
+        try:
+            y = self._head.run(x, vocabulary, count, self.timeout)
+        except TransferError:
+            self.reset()
+            raise
+        if verify:
+            image = image_of(self.manifest, self._head.image.content)
+            expected = model_of(self.manifest, {})(
+                np.asarray(x), image, whole=True, vocabulary=vocabulary, count=y.index.shape[-1])
+            for name, value in y._asdict().items():
+                if value is not None:
+                    compared(value, getattr(expected, name))
+        return y
+
     def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
         """Send packets into a stream, and wait until the unit has taken them.
 
@@ -214,6 +304,9 @@ class Device(Link):
         axes : int
             Axes of a packet.
         """
+        if self._head:
+            raise DeviceError("Device must hold another unit than svd-softmax to be sent packets: "
+                              "load_image() and svd_softmax() send its own")
         inputs = [name for name in self.streams if name != "o"]
         if stream not in inputs:
             raise ValueError(f"Stream must be one of {', '.join(inputs)}, not {stream!r}")

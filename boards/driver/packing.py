@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_mask", "scale_words"]
+__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_users", "scale_words"]
 
 # Bits that word 3 of the parameters at run time may have: two shifts.
 SHIFTS = 0x3F3F
@@ -103,14 +103,21 @@ def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"Mask must fit the shape {shape}, not {mask.shape}") from None
 
 
-def packed_mask(mask: np.ndarray, lanes: int) -> np.ndarray:
-    """Words of TUSER, shape (rows, bytes), of a mask of shape (rows, length): a bit a lane."""
+def packed_users(mask: np.ndarray, lanes: int, bits: int = 0,
+                 first: np.ndarray | None = None) -> np.ndarray:
+    """Words of TUSER, shape (rows, bytes), of a mask of shape (rows, length): a bit a lane.
+
+    ``bits`` further ones are above, in a row's first beat those of ``first``, shape (rows, bits).
+    """
     rows, length = mask.shape
     beats = -(-length // lanes)
     padded = np.zeros((rows, beats * lanes), bool)
     padded[:, :length] = mask
-    return np.packbits(padded.reshape(rows, beats, lanes), axis=2,
-                       bitorder="little").reshape(rows, -1)
+    words = np.zeros((rows, beats, lanes + bits), bool)
+    words[:, :, :lanes] = padded.reshape(rows, beats, lanes)
+    if first is not None:
+        words[:, 0, lanes:] = first
+    return np.packbits(words, axis=2, bitorder="little").reshape(rows, -1)
 
 
 def loaded_parameters(parameters: Mapping[str, Any], given: Mapping[str, tuple[int, ...]],

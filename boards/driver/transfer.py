@@ -12,9 +12,10 @@ from .errors import TransferError, TransferTimeout
 from .registers import Registers
 from .transport import MemoryTransport, StreamTransport, Transport, TransportError
 
-__all__ = ["Rows", "batch", "batch_bytes", "dma", "exchange"]
+__all__ = ["ALIGNMENT", "MOST_BYTES", "MOST_ROWS", "Rows", "batch", "batch_bytes", "dma",
+           "exchange"]
 
-# Of a descriptor.
+#: Of a descriptor: rows at most, bytes of a row at most, and what its address is a multiple of.
 MOST_ROWS = (1 << 16) - 1
 MOST_BYTES = (1 << 24) - 1
 ALIGNMENT = 8

@@ -83,6 +83,7 @@ typedef struct {
     uint32_t polls;        /* of a transfer at most; 0: TRTL_POLLS */
     uint32_t errors;       /* ERRORS of the last call that failed */
     uint32_t channel;      /* channel of the last call that failed, or 0 */
+    uint32_t fetch;        /* channel by which the unit reads memory itself, or 0 */
     /* Caches; 0 where memory is not cached. Both get physical addresses. */
     void (*flush)(void *context, uint32_t address, uint32_t bytes);
     void (*invalidate)(void *context, uint32_t address, uint32_t bytes);
@@ -186,7 +187,7 @@ TRTL_API int trtl_reset(trtl *device)
 TRTL_API int trtl_open(trtl *device, volatile void *registers, uint32_t hash)
 {
     device->registers = (volatile uint32_t *)registers;
-    device->errors = device->channel = 0;
+    device->errors = device->channel = device->fetch = 0;
     if (trtl_read(device, TRTL_ID) != TRTL_MAGIC)
         return TRTL_NO_UNIT;
     if (trtl_read(device, TRTL_VERSION) >> 24 != TRTL_MAP)
@@ -196,20 +197,29 @@ TRTL_API int trtl_open(trtl *device, volatile void *registers, uint32_t hash)
     return trtl_reset(device);
 }
 
+/* First error of a channel. */
+TRTL_API int trtl_channel_error(trtl *device, uint32_t channel)
+{
+    uint32_t word = trtl_read(device, channel + TRTL_CHANNEL_ERRORS);
+    int k;
+    for (k = 0; k < 6; k++)
+        if (word >> k & 1u) {
+            device->channel = channel;
+            device->errors = word;
+            return TRTL_BAD_SLVERR + k;
+        }
+    return TRTL_OK;
+}
+
 /* First error of the channels, or of the unit; marks are none. */
 TRTL_API int trtl_error(trtl *device, const trtl_area *areas, unsigned count)
 {
+    int status = device->fetch ? trtl_channel_error(device, device->fetch) : TRTL_OK;
     unsigned n;
-    for (n = 0; n < count; n++) {
-        uint32_t word = trtl_read(device, areas[n].channel + TRTL_CHANNEL_ERRORS);
-        int k;
-        for (k = 0; k < 6; k++)
-            if (word >> k & 1u) {
-                device->channel = areas[n].channel;
-                device->errors = word;
-                return TRTL_BAD_SLVERR + k;
-            }
-    }
+    for (n = 0; n < count && status == TRTL_OK; n++)
+        status = trtl_channel_error(device, areas[n].channel);
+    if (status != TRTL_OK)
+        return status;
     device->errors = trtl_read(device, TRTL_ERRORS);
     return device->errors & ~device->marks ? TRTL_UNIT_ERROR : TRTL_OK;
 }

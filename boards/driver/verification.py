@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import DeviceError
 
-__all__ = ["ModelledSets", "compared", "model_of", "set_parameters"]
+__all__ = ["ModelledSets", "compared", "image_of", "model_of", "set_parameters"]
 
 
 def _config(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Any:
@@ -33,6 +33,13 @@ def set_parameters(manifest: Mapping[str, Any], words: Sequence[int]) -> Any:
     config = _config(manifest, {})
     from rtl.attention.parameters import SetParameters
     return SetParameters.from_words(config, words)
+
+
+def image_of(manifest: Mapping[str, Any], content: bytes) -> Any:
+    """:class:`sim.data.svd_image.SvdImage` that the bytes of an image are."""
+    config = _config(manifest, {})
+    from sim.data.svd_image import SvdImage
+    return SvdImage.unpack(config, content)
 
 
 def compared(y: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
@@ -74,7 +81,8 @@ class ModelledSets:
     def head(self, head: int, words: Sequence[int]) -> None:
         """Give a head the scales of words of the stream ``p``."""
         own = set_parameters(self._manifest, words)
-        self._sets.execute(self._model.SetHead(head, self._model.Head(own.logit, own.output)))
+        numbers = self._model.Head(own.logit, own.output, own.sink)
+        self._sets.execute(self._model.SetHead(head, numbers))
 
     def append(self, number: int, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) -> None:
         """Append keys and values, shapes (n, dim), to a set."""

@@ -16,7 +16,8 @@ from .top import BASE, ClockBuffer, ZynqTop
 __all__ = ["DRIVERS", "sources", "top", "zynq_files", "zynq_verilog"]
 
 #: Headers of the driver in C.
-DRIVERS = "transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_uio.h"
+DRIVERS = ("transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_svd.h",
+           "transformer_rtl_uio.h")
 
 # A cell without a reader in the logic is not to be removed; its name is for constraints.
 _CELL = "  PS7 ps7 ("
@@ -60,11 +61,6 @@ def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
         Configuration of the unit.
     user : str
         Where TUSER comes from: one of :data:`rtl.bus.dma_unit.USERS`.
-
-    Raises
-    ------
-    ConfigError
-        If the unit has several streams out.
     """
     found = files.unit_files(config, "axi-dma", user)
     values = json.loads(found.pop("manifest.json"))

@@ -34,6 +34,7 @@ from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
 from .selections import SELECTIONS
 from .sheet import sheet_of
+from .sink import Sink
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -79,6 +80,10 @@ class AttentionConfig(UnitConfig):
     With scales "run-time" each set brings ``R``, ``T`` and an offset ``o`` of its own
     (:class:`~rtl.attention.parameters.SetParameters`): ``x_i = sat(round(s_i R) + o)``, and
     ``y_j = sat(round(sat(a_j) T))`` with sums of :attr:`sum_window` bits.
+
+    With ``sink`` each row has one more logit, which enters its maximum and the sum of its weights
+    and has no value: ``sink_logit``, or with scales "run-time" the set's own, or none
+    (:class:`~rtl.attention.sink.Sink`).
 
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
@@ -136,6 +141,12 @@ class AttentionConfig(UnitConfig):
     scales: str = parameter("fixed", Choice(("fixed", "run-time")), tag="",
                             help="scales of logits and outputs: those of the steps above, or a "
                                  "set's own, which come as a stream of parameters")
+    sink: bool = parameter(False, Flag(), tag="si",
+                           help="whether rows have a sink logit, which takes weight and has no "
+                                "value")
+    sink_logit: int = parameter(0, Integer(-32768, 32767), tag="sv",
+                                help="sink: its logit, in logit steps; with scales at run time a "
+                                     "set brings its own")
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
@@ -228,9 +239,11 @@ class AttentionConfig(UnitConfig):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
-        self._require("lanes", self.select == "none" or self.lanes == 1,
-                      f"1 for select \"{self.select}\"")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
+        self._require("sink", not (self.reuse and self.sink), "false for reuse", "true")
+        low, high = signed_range(self.logit_bits)
+        self._require("sink_logit", low <= self.sink_logit <= high,
+                      f"in {low}..{high} for logit_bits {self.logit_bits}")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
         for name in ("dim", "value_dim"):
             size = getattr(self, name)
@@ -303,7 +316,7 @@ class AttentionConfig(UnitConfig):
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes,
+            out_bits=self.weight_bits, lanes=self.lanes, sink=self.sink,
             max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
 
     @functools.cached_property
@@ -352,13 +365,18 @@ class AttentionConfig(UnitConfig):
             bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
             fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
             lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
-            run_time=self.run_time)
+            run_time=self.run_time, sink=self.sink)
+
+    @property
+    def fixed_sink(self):
+        """Sink of the rows that bring none of their own; None without ``sink``."""
+        return Sink(self.sink_logit) if self.sink else None
 
     @property
     def sum_range(self):
-        """Least and largest weighted sum; for the datapath in one pass, as it is held."""
+        """Least and largest weighted sum; for the datapath in one pass, as it is read."""
         if self.datapath == "online":
-            return self.online.held_range
+            return self.online.read_range
         low, high = self.element_range
         most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high
@@ -597,8 +615,10 @@ class AttentionConfig(UnitConfig):
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
 
-        With ``select`` the keys that a query keeps on average count, and all for their prediction;
-        with a greedy search its candidates, its iterations and what surrounds them.
+        With ``select`` the cycles count that the keys which a query keeps take on average,
+        ``kept`` (``sim.model.attention.places.beats``; with one lane their number), and all for
+        their prediction; with a greedy search its candidates, its iterations and what surrounds
+        them.
         """
         return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.stream_beats)
 

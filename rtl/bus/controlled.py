@@ -7,6 +7,7 @@ from amaranth import (
     Const,
     DomainRenamer,
     Module,
+    Mux,
     ResetSignal,
     Signal,
 )
@@ -268,7 +269,7 @@ class ControlledUnit(wiring.Component):
         source, output = self._monitors[self._config.source], self._monitors[self._output]
         # Packets that the unit has taken and not given. A row that is cut leaves before it ends.
         held = Signal(HELD_BITS)
-        enters, leaves = source.transfer & source.last, output.transfer & output.last
+        enters, leaves = self._entered(m, source, forget), output.transfer & output.last
         with m.If(enters & ~leaves):
             m.d.sync += held.eq(held + 1)
         with m.Elif(leaves & ~enters):
@@ -286,6 +287,19 @@ class ControlledUnit(wiring.Component):
                 getattr(registers, f"status_{name}_open").eq(self._monitors[name].inside),
                 getattr(registers, f"status_{name}_stalled").eq(self._stalled(name)),
             ]
+
+    def _entered(self, m, source, forget):
+        """Whether all that becomes one packet of the output has been taken with this beat."""
+        if not self._config.packet_elements:
+            return source.transfer & source.last
+        beats = self._config.packet_elements // source.lanes
+        count, whole = Signal(range(beats)), Signal()
+        m.d.comb += whole.eq(source.transfer & (count == beats - 1))
+        with m.If(source.transfer):
+            m.d.sync += count.eq(Mux(source.last | whole, 0, count + 1))
+        with m.If(forget):
+            m.d.sync += count.eq(0)
+        return whole
 
     def _stalled(self, stream):
         return self._of_bus(stream, "tvalid") & ~self._of_bus(stream, "tready")

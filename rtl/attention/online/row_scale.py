@@ -49,7 +49,7 @@ class OnlineDivision:
         return ScalePipeline.LATENCY
 
     def pipeline(self, low, high):
-        """Hardware for sums as they are held, of ``low..high``."""
+        """Hardware for sums as they are read, of ``low..high``."""
         return ScalePipeline(self.numbers)
 
 
@@ -113,7 +113,7 @@ class RowFactor(wiring.Component):
 
 
 class ScalePipeline(wiring.Component):
-    """From a weighted sum to an output: ``saturate(round(i * word / 2**e))``.
+    """From a weighted sum to an output: ``saturate(round(i * word / 2**(e - cut)))``.
 
     ``e`` is that of the place of the factor; at run time its shift is what ``e`` is above the least
     place. Of the product only those bits go through the barrel
@@ -127,8 +127,8 @@ class ScalePipeline(wiring.Component):
 
     Members
     -------
-    i : In(signed(held_width))
-        Weighted sum as it is held.
+    i : In(signed(read_width))
+        Weighted sum as it is read.
     factor : In(OnlineDivision(numbers).factor_layout)
         Factor of its row, with ``i``.
     o : Out(signed(scale.bits))
@@ -139,7 +139,7 @@ class ScalePipeline(wiring.Component):
 
     def __init__(self, numbers):
         self.numbers = numbers
-        super().__init__({"i": In(signed(numbers.held_width)),
+        super().__init__({"i": In(signed(numbers.read_width)),
                           "factor": In(_factor_layout(numbers)),
                           "o": Out(signed(numbers.scale.bits))})
 
@@ -149,7 +149,7 @@ class ScalePipeline(wiring.Component):
         product = self._product(m)
         if numbers.run_time:
             # What the least place cuts off is below the rounding bit of any shift.
-            product = product >> numbers.places[0]
+            product = product >> (numbers.places[0] - numbers.cut)
             m.submodules.rounding = rounding = RoundingShift(len(product), scale.bits)
             m.d.comb += [rounding.i.eq(product), self.o.eq(rounding.o),
                          rounding.shift.eq(delays(m, self.factor.shift, 4, "shift")[-1])]
@@ -157,7 +157,7 @@ class ScalePipeline(wiring.Component):
         places = delays(m, self.factor.place, 5, "place")
         width = signed_width(*numbers.result_range) + 1
         # Of the fraction the bit below the result counts.
-        least = scale.exponent(numbers.places[0]) - 1
+        least = scale.exponent(numbers.places[0]) - numbers.cut - 1
         cut = len(places[0]) // 2
         wide = width + (1 << cut) - 1
         coarse, fine = (Signal(signed(bits), name=name, reset_less=True) for name, bits in
@@ -172,7 +172,7 @@ class ScalePipeline(wiring.Component):
 
     def _product(self, m):
         """Sum times factor, four cycles later, in one or two DSP blocks and their registers."""
-        width = self.numbers.held_width
+        width = self.numbers.read_width
         low_bits = LOW_BITS if width > PORT_BITS else 0
         word, later = delays(m, self.factor.word, 1, "word")
         total = 0

@@ -143,6 +143,8 @@ class ResidentAttention(wiring.Component):
             connect(m, flipped(self.p), heads.i)
             connect(m, heads.logit, dots.scaling)
             connect(m, heads.output, tail.scaling)
+            if config.sink:
+                connect(m, heads.sink, tail.sink)
             m.d.comb += [heads.head.eq(commands.head), heads.keep.eq(commands.known),
                          heads.load.eq(commands.load), commands.loaded.eq(heads.loaded),
                          heads.accept.eq(packets.push)]

@@ -31,11 +31,13 @@ from sim.model.attention.resident import (
 )
 
 RING = dict(store="resident", causal=True, dim=4, io_lanes=2, lanes=2, max_keys=10, window=5,
-            sinks=2, chunk=3, sets=2, heads=2, scales="run-time", position_bits=7)
+            sinks=2, chunk=3, sets=2, heads=2, scales="run-time", position_bits=7, sink=True,
+            value_dim=6)
 
 
 def scales(config, n):
-    return SetParameters.of(config, query_scale=0.002 + 0.01 * n, offset=5 * n)
+    own = {"sink_logit": 9 * n} if config.sink else {}
+    return SetParameters.of(config, query_scale=0.002 + 0.01 * n, offset=5 * n, **own)
 
 
 def vectors(seed, *shape):
@@ -103,11 +105,12 @@ class Unit(Transport, StreamTransport):
         wanted = {Operation.QUERY: "cq", Operation.APPEND: "ckv", Operation.HEAD: "cp"}
         if not {*wanted.get(operation, "c")} <= {*self.packets}:
             return
-        x = {name: np.frombuffer(packet, "i1").reshape(-1, self.config.dim).astype(int)
-             for name, packet in self.packets.items() if name in "qkv"}
+        size = {"q": self.config.dim, "k": self.config.dim, "v": self.config.value_dim}
+        x = {name: np.frombuffer(packet, "i1").reshape(-1, size[name]).astype(int)
+             for name, packet in self.packets.items() if name in size}
         if operation is Operation.HEAD:
             own = SetParameters.from_words(self.config, np.frombuffer(self.packets["p"], "<u2"))
-            self.sets.execute(SetHead(head, Head(own.logit, own.output)))
+            self.sets.execute(SetHead(head, Head(own.logit, own.output, own.sink)))
         elif operation is Operation.APPEND:
             assert len(x["k"]) == len(x["v"]) == count
             beats, user = self.config.vector_beats, self.packets["mask"]
@@ -136,10 +139,15 @@ def ring():
     return sets, unit
 
 
+def keys(n):
+    """Keys and values."""
+    return vectors(1, n, 4), vectors(2, n, 6)
+
+
 def token(sets, number, n=1, *, mask=None):
     """Tokens with two heads, compared with the driver's model."""
     k, v, q = (vectors([sets.keys(number), each], *shape)
-               for each, shape in enumerate(((n, 4), (n, 4), (2, n, 4))))
+               for each, shape in enumerate(((n, 4), (n, 6), (2, n, 4))))
     return sets.decode(number, k, v, q, mask, head=range(2))
 
 
@@ -160,7 +168,7 @@ def test_ring(ring):
     # One head by itself, at a position that is given or the last one.
     q = vectors(3, 1, 4)
     assert np.array_equal(sets.query(0, q, head=1), sets.query(0, q, offset=298, head=1))
-    assert y.shape == (2, 1, 4) and not np.array_equal(y[0], y[1])
+    assert y.shape == (2, 1, 6) and not np.array_equal(y[0], y[1])
     sets.truncate(0)
     token(sets, 0)
     assert (sets.keys(0), sets.keys(1)) == (1, 2)
@@ -198,22 +206,22 @@ def test_transfer_that_does_not_end(ring):
 
 
 @pytest.mark.parametrize("call, kind, message", [
-    (lambda s: s.append(2, *vectors(1, 2, 1, 4)), ValueError, "Set must be in 0..1, not 2"),
-    (lambda s: s.append(0, *vectors(1, 2, 9, 4)), ValueError,
+    (lambda s: s.append(2, *keys(1)), ValueError, "Set must be in 0..1, not 2"),
+    (lambda s: s.append(0, *keys(9)), ValueError,
      "Keys that are appended to set 0 must be 1..8, not 9"),
     (lambda s: s.append(0, *vectors(1, 2, 2, 3)), ValueError,
      r"Vectors of k must have the shape \(n, 4\), not \(2, 3\)"),
-    (lambda s: s.append(0, vectors(1, 2, 4), vectors(1, 1, 4)), ValueError,
+    (lambda s: s.append(0, vectors(1, 2, 4), vectors(1, 1, 6)), ValueError,
      "Values must be 2, as the keys, not 1"),
-    (lambda s: s.append(0, *np.full((2, 1, 4), 200)), ValueError,
-     "Elements of k must be in -128..127, not 200..200"),
+    (lambda s: s.append(0, keys(1)[0] + 300, keys(1)[1]), ValueError,
+     "Elements of k must be in -128..127, not "),
     (lambda s: s.query(0, vectors(1, 1, 4), head=2), ValueError, "Head must be in 0..1, not 2"),
     (lambda s: s.query(0, vectors(1, 1, 4), head=[0, 1]), ValueError,
      r"Queries must have the shape \(2, m, 4\), not \(1, 4\)"),
     (lambda s: s.query(0, vectors(1, 1, 4), offset=64), ValueError,
      "Offset of queries to set 0 must be 0..63, not 64"),
     (lambda s: s.truncate(0, 3), ValueError, "Keys that stay in set 0 must be 0, not 3"),
-    (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 4 words, or as many for "),
+    (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 8 words, or as many for "),
 ])
 def test_calls_that_do_not_suit(ring, call, kind, message):
     """Refused before anything is sent."""
@@ -226,11 +234,11 @@ def test_calls_that_do_not_suit(ring, call, kind, message):
 def test_positions_that_wrap(ring):
     sets, _ = ring
     while sets.keys(0) < 130:
-        sets.append(0, *vectors(1, 2, 5, 4))
-    for keys, message in ((128, "^Keys that stay must not be 128: positions count modulo 128"),
+        sets.append(0, *keys(5))
+    for stay, message in ((128, "^Keys that stay must not be 128: positions count modulo 128"),
                           (60, "^Keys that stay in set 0 must be 0 or 67..130, not 60$")):
         with pytest.raises(ValueError, match=message):
-            sets.truncate(0, keys)
+            sets.truncate(0, stay)
     with pytest.raises(ValueError, match="^Offset of queries to set 0 must be 66..193, not 65$"):
         sets.query(0, vectors(1, 1, 4), offset=65)
 
@@ -253,6 +261,6 @@ def test_sets_of_fixed_size():
 def test_scales_come_first():
     unit = Unit(rtl.unit("attention")(**RING))
     sets = Device(unit, unit.manifest).resident()
-    sets.append(0, *vectors(1, 2, 1, 4))
+    sets.append(0, *keys(1))
     with pytest.raises(DeviceError, match=r"^Head 0 must have scales first: head\(0, parameters"):
         sets.query(0, vectors(1, 1, 4))

@@ -1,11 +1,13 @@
 /* Runs one call of the driver: what to do and how it ended are in words of memory. */
 
 #include "transformer_rtl_sets.h"
+#include "transformer_rtl_svd.h"
 #include UNIT_HEADER
 
 #define ROW(NAME) TRTL_ROW_UNIT(NAME)
 #define ATTENTION(NAME) TRTL_SCALED_ATTENTION_UNIT(NAME)
 #define SETS(NAME) TRTL_SCALED_SETS_UNIT(NAME)
+#define SVD(NAME) TRTL_SVD_UNIT(NAME)
 
 /* At 0x00130000, as boards/testing/arm.py has it. */
 struct job {
@@ -77,6 +79,18 @@ void _start(void)
         if (status == TRTL_OK)
             status = trtl_attention_scaled(&device, &unit, a[0], a[1], a[2], a[3], a[4], a[5],
                                            a[6], a[7], a[8]);
+#elif defined(SVD_UNIT)
+        static const trtl_svd_unit unit = SVD(UNIT);
+        trtl_svd_image image = {0, 0, 0, 0};
+        status = trtl_open(&device, (volatile void *)0x43C00000u, unit.hash ^ JOB->hash_change);
+        /* Processor and unit see memory at the same addresses. */
+        if (status == TRTL_OK && a[0] != 0)
+            status = trtl_svd_open(&device, &unit, &image, (volatile void *)a[0], a[0]);
+        if (a[5] != 0)
+            image.count = a[5];
+        if (status == TRTL_OK)
+            status = trtl_svd_run(&device, &unit, &image, (volatile void *)a[1], a[1], a[2], a[3],
+                                  a[4]);
 #else
         static const trtl_row_unit unit = ROW(UNIT);
         status = trtl_open(&device, (volatile void *)0x43C00000u, unit.hash ^ JOB->hash_change);

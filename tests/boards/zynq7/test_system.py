@@ -1,5 +1,6 @@
 """The whole system in a simulator: the emitted top, and software in Python and as ARM code."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ from boards.zynq7.ps7 import ps7_ports
 from rtl.attention.parameters import SetParameters
 from sim import model
 from sim.model.attention.resident import Append, Head, Query, ResidentSets, Truncate
+from sim.stimuli.svd import random_image, random_vectors
+from sim.testing.small import small
 
 HERE = pathlib.Path(__file__).parent
 
@@ -40,7 +43,7 @@ def cell():
 
 def compile_arm(folder, config):
     """The driver and its program as ARM code."""
-    flags = []
+    flags = ["-DSVD_UNIT"] if config.UNIT == "svd-softmax" else []
     if config.UNIT == "attention":
         flags = ["-DSETS_UNIT" if config.store == "resident" else "-DATTENTION_UNIT"]
     subprocess.run(
@@ -61,7 +64,7 @@ def prepare(folder, config, arrays):
     np.savez(folder / "arrays.npz", **arrays)
 
 
-def simulate(folder, config, monkeypatch, **environment):
+def simulate(folder, config, monkeypatch, module="system_bench", **environment):
     """Tests that ran and failed in the simulator."""
     from cocotb_tools.runner import get_results, get_runner
     # Under pytest, cocotb's runner would end the process on a failure.
@@ -72,7 +75,7 @@ def simulate(folder, config, monkeypatch, **environment):
     runner.build(sources=[folder / name for name in (*sources(config), "cells.v")],
                  hdl_toplevel=top(config), build_dir=folder, timescale=("1ns", "1ps"),
                  log_file=folder / "build.log")
-    results = runner.test(hdl_toplevel=top(config), test_module="system_bench", build_dir=folder,
+    results = runner.test(hdl_toplevel=top(config), test_module=module, build_dir=folder,
                           test_dir=folder, extra_env={"FOLDER": str(folder), **environment},
                           log_file=folder / "test.log")
     return get_results(results), (folder / "test.log").read_text()
@@ -145,6 +148,22 @@ def test_system(unit, tmp_path, monkeypatch, icarus):
         # The bench finds one that is wrong.
         assert simulate(tmp_path, config, monkeypatch, FAULT="1",
                         COCOTB_TEST_FILTER="python_driver")[0] == (1, 1)
+
+
+@pytest.mark.slow
+def test_svd_softmax(tmp_path, monkeypatch, icarus):
+    """The unit that reads memory by itself: an image loaded, vectors in batches, faults."""
+    config = small("svd-softmax", "plus", dim=5, port_bits=128)
+    random = np.random.default_rng(1)
+    image = dataclasses.replace(random_image(config, random, words=9, columns=3), count=4)
+    x = random_vectors(config, random, 3)
+    y = model.run(config, x, image)
+    prepare(tmp_path, config, {"image": np.frombuffer(image.pack(config), np.uint8), "x": x,
+                               **{name: value for name, value in y._asdict().items()
+                                  if value is not None}})
+    compile_arm(tmp_path, config)
+    results, log = simulate(tmp_path, config, monkeypatch, "svd_bench")
+    assert results == (2, 0), log[-4000:]
 
 
 @pytest.mark.slow

@@ -22,8 +22,7 @@ Attention = rtl.unit("attention")
 
 @pytest.mark.parametrize("parameters, message", [
     ({"bits": 9}, "Parameter bits must be an integer in 4..8, not 9"),
-    ({"select": "predict", "lanes": 2},
-     'Parameter lanes must be 1 for select "predict", not 2'),
+    ({"reuse": True, "lanes": 2}, "Parameter lanes must be 1 for reuse, not 2"),
     ({"predictor": "leading_one"},
      "Parameter predictor must be one of octave, prefix, leading-one, 4-bit, sign, not "
      "'leading_one'"),

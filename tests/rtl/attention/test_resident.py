@@ -29,11 +29,12 @@ RING = resident(dim=6, value_dim=12, io_lanes=6, max_keys=24, lanes=4, sets=3, c
 WRAPS = resident(dim=3, io_lanes=1, max_keys=12, lanes=2, causal=True, window=4, sinks=1,
                  chunk=5, position_bits=8)
 ONLINE = resident(dim=3, value_dim=5, io_lanes=1, max_keys=16, lanes=4, sets=2, causal=True,
-                  window=6, sinks=3, chunk=5, datapath="online", heads=3, scales="run-time")
+                  window=6, sinks=3, chunk=5, datapath="online", heads=3, scales="run-time",
+                  sink=True)
 ALL_SEEN = resident(dim=4, io_lanes=4, max_keys=16, lanes=4, sets=2)
 
 GROUPED = resident(dim=4, value_dim=2, io_lanes=2, max_keys=16, lanes=2, sets=2, heads=3,
-                   causal=True, scales="run-time")
+                   causal=True, scales="run-time", sink=True)
 
 QUICK = [(GROUPED, "core"), (PLAIN, "core"), (RING, "axis"), (WRAPS, "core"),
          (ONLINE, "core")]

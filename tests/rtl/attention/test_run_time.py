@@ -30,7 +30,7 @@ from sim.testing.refusal import refused
 Attention = rtl.unit("attention")
 SMALL = Attention(dim=6, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3,
                   scales="run-time")
-ONLINE = dataclasses.replace(SMALL, datapath="online", lanes=2)
+ONLINE = dataclasses.replace(SMALL, datapath="online", lanes=2, sink=True)
 # One logit step for all heads; what else differs between them comes with the sets.
 MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 
@@ -41,7 +41,7 @@ MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
     (SMALL, "core"), (ONLINE, "core"),
     (Attention(dim=4, io_lanes=4, max_keys=9, causal=True, scales="run-time"), "axis"),
     (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
-                      predictor="prefix", prefix_dims=3, scales="run-time"), "core"),
+                      predictor="prefix", prefix_dims=3, scales="run-time", sink=True), "core"),
     (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
                       scales="run-time"), "core"),
     *(pytest.param(config, "core", marks=pytest.mark.slow) for config in (
@@ -112,11 +112,13 @@ def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
     assert outputs == [one.expected(config) for one in sets]
 
 
-@pytest.mark.parametrize("rule", ["mean", "top-k"])
-def test_lint(verilator, rule, tmp_path):
+@pytest.mark.parametrize("config", [
+    *(Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
+                       scales="run-time") for rule in ("mean", "top-k")),
+    Attention(datapath="online", dim=2, io_lanes=2, max_keys=9, scales="run-time", sink=True)],
+    ids=lambda config: config.name)
+def test_lint(verilator, config, tmp_path):
     """Shifts and numbers that are no constants have the widths that they need."""
-    config = Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
-                              scales="run-time")
     source = tmp_path / "design.v"
     source.write_text(verilog.of_unit(config))
     done = subprocess.run(

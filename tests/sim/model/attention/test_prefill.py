@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rtl import unit
+from rtl.attention.sink import Sink
 from rtl.fixed import Scaling
 from sim.model.attention import prefill, run
 from sim.model.attention.resident import Append, Head, Query, ResidentSets
@@ -13,9 +14,9 @@ from sim.model.attention.resident import Append, Head, Query, ResidentSets
 
 @pytest.mark.parametrize("lanes, values", [
     (1, {"window": 5, "max_keys": 5}), (4, {"window": 6, "max_keys": 12}),
-    (4, {"window": 6, "sinks": 3, "max_keys": 16}), (4, {"max_keys": 24}),
+    (4, {"window": 6, "sinks": 3, "max_keys": 16}), (4, {"max_keys": 24, "sink": True}),
     (2, {"causal": False, "max_keys": 24}),
-    (4, {"window": 6, "max_keys": 12, "datapath": "online", "scales": "fixed", "heads": 1})])
+    (4, {"window": 6, "max_keys": 12, "datapath": "online", "sink": True})])
 def test_sets_side_by_side(lanes, values, monkeypatch):
     config = unit("attention")(store="resident", lanes=lanes, dim=4, io_lanes=4,
                                **{"causal": True, "scales": "run-time", "heads": 2, **values})
@@ -25,8 +26,8 @@ def test_sets_side_by_side(lanes, values, monkeypatch):
     mask = random.random((3, 2, 23)) < 0.3
     # In one pass the sums are divided by those of the weights.
     shift = 15 if config.datapath == "online" else 26
-    heads = [Head(Scaling(40000 + head, 23, head), Scaling(50000 - head, shift))
-             for head in range(2)]
+    heads = [Head(Scaling(40000 + head, 23, head), Scaling(50000 - head, shift),
+                  Sink(50 - 40 * head, True) if config.sink else None) for head in range(2)]
     found = prefill.prefill(config, q, k, v, mask, start=4, heads=heads)
     regions = dataclasses.replace(config.regions, sets=1, capacity=config.regions.sink_keys + 24)
     for place in np.ndindex(3, 2):
