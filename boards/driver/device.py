@@ -15,7 +15,7 @@ from .resident import ResidentSets
 from .row_parameters import RowParameters
 from .svd import SvdHead, SvdOutput
 from .transport import StreamTransport, Transport
-from .verification import ModelledSets, compared, image_of, model_of, set_parameters
+from .verification import ModelledSets, compared, model_of, set_parameters
 
 __all__ = ["Device"]
 
@@ -283,14 +283,7 @@ class Device(Link):
         except TransferError:
             self.reset()
             raise
-        if verify:
-            image = image_of(self.manifest, self._head.image.content)
-            expected = model_of(self.manifest, {})(
-                np.asarray(x), image, whole=True, vocabulary=vocabulary, count=y.index.shape[-1])
-            for name, value in y._asdict().items():
-                if value is not None:
-                    compared(value, getattr(expected, name))
-        return y
+        return self._head.verified(y, x, vocabulary) if verify else y
 
     def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
         """Send packets into a stream, and wait until the unit has taken them.
