@@ -1,7 +1,7 @@
 """ONNX's operator Attention with a cache, by an engine with resident sets: ONNX's own node cases.
 
 The past is appended to a set first, the new keys then, and the queries are at their positions. An
-engine adds no bias and has no soft cap: cases with them are judged without, by ONNX's own reference.
+engine adds no bias and has no soft cap: such cases are judged without, by ONNX's own reference.
 """
 
 import dataclasses
