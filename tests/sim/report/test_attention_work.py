@@ -55,7 +55,8 @@ def test_work_of_predictive_attention():
     assert done.kept == average and done.cycles == max(5, average)
     assert done.multiplications == 8 * average and done.terms == 160
     assert done.table_reads == average
-    assert done.memory_bits == average * 65 + 40 * 17
+    # Codes of three bits.
+    assert done.memory_bits == average * 65 + 40 * (4 * 3 + 1)
     assert work(config, q, k, np.ones(40, bool)).multiplications == 8
 
 
