@@ -100,12 +100,13 @@ typedef struct {
 
 /* A unit of attention. */
 typedef struct {
-    uint32_t hash, q, k, v, o, input_bytes, output_bytes;
+    uint32_t hash, q, k, v, o, input_bytes, output_bytes, value_dim;
 } trtl_attention_unit;
 
 #define TRTL_ATTENTION_UNIT(NAME) { \
     NAME##_CONFIG_HASH_RESET, NAME##_DMA_Q_ADDRESS, NAME##_DMA_K_ADDRESS, NAME##_DMA_V_ADDRESS, \
-    NAME##_DMA_O_ADDRESS, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES }
+    NAME##_DMA_O_ADDRESS, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, \
+    NAME##_STREAM_V_LEAST }
 
 /* What a status is, in words. */
 TRTL_API const char *trtl_message(int status)
@@ -272,9 +273,9 @@ TRTL_API int trtl_attention_run(trtl *device, const trtl_attention_unit *unit, u
     trtl_area areas[4];
     uint32_t size = unit->input_bytes;
     trtl_area_set(&areas[0], unit->k, k, keys * dim * size, sets, 0);
-    trtl_area_set(&areas[1], unit->v, v, keys * dim * size, sets, 0);
+    trtl_area_set(&areas[1], unit->v, v, keys * unit->value_dim * size, sets, 0);
     trtl_area_set(&areas[2], unit->q, q, queries * dim * size, sets, 0);
-    trtl_area_set(&areas[3], unit->o, o, queries * dim * unit->output_bytes, sets, 1);
+    trtl_area_set(&areas[3], unit->o, o, queries * unit->value_dim * unit->output_bytes, sets, 1);
     return trtl_run(device, areas, 4);
 }
 

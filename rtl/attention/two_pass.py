@@ -1,6 +1,6 @@
 """Tail of the engine in two passes over a row: softmax, then the weighted sum of the values."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,7 @@ class TwoPassTail(wiring.Component):
     config : AttentionConfig
         Configuration.
     layout : LogitLayout
-        Layout of the logits.
+        Layout of the logits; the row has a ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -40,12 +40,12 @@ class TwoPassTail(wiring.Component):
     release : Out(1)
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
-        One vector per row, ``last`` in the last beat of a set's last one.
+        One vector per row, ``last`` in the last beat of a set's last one, ``use`` in a marked one.
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
         with scales at run time.
     error : Out(1)
-        The softmax unit found an error. Sticky until reset.
+        The softmax unit finds an error. Pulses with the first one after reset.
     """
 
     def __init__(self, config, layout, word):
@@ -89,8 +89,11 @@ class TwoPassTail(wiring.Component):
             softmax.i.valid.eq(self.i.valid), self.i.ready.eq(softmax.i.ready),
             transfer.eq(self.i.valid & self.i.ready),
             beat.data.eq(logit.data), beat.keep.eq(logit.keep), beat.mask.eq(logit.mask),
-            beat.last.eq(logit.last), self.error.eq(softmax.error),
+            beat.last.eq(logit.last),
         ]
+        known = Signal()
+        m.d.sync += known.eq(softmax.error)
+        m.d.comb += self.error.eq(softmax.error & ~known)
 
         # A row may end when its sums find the output free, and its outputs the queue.
         accept, end = Signal(), Signal()
@@ -99,11 +102,12 @@ class TwoPassTail(wiring.Component):
             weights.ready.eq(~weights.payload.last | rows.may_end),
             accept.eq(weights.valid & weights.ready), end.eq(accept & weights.payload.last),
         ]
-        m.submodules.set_ends = set_ends = self._notes(1, config.softmax_config.most_rows)
+        m.submodules.set_ends = set_ends = self._notes(2, config.softmax_config.most_rows)
         set_end = Signal()
         m.d.comb += [
-            set_ends.i.eq(logit.row.set_end), set_ends.push.eq(transfer & logit.last),
-            set_ends.pop.eq(end), set_end.eq(end & set_ends.o),
+            set_ends.i.eq(Cat(logit.row.set_end, logit.row.mark)),
+            set_ends.push.eq(transfer & logit.last),
+            set_ends.pop.eq(end), set_end.eq(end & set_ends.o[0]),
             self.release.eq(set_end),
         ]
         self._address(m, transfer, accept, weights.payload.last)
@@ -119,6 +123,7 @@ class TwoPassTail(wiring.Component):
             sums.weights.eq(held), sums.values.eq(self.values), rows.sums.eq(sums.o),
             rows.end.eq(end), rows.done.eq(delays(m, end, cycles, "done")[-1]),
             rows.set_end.eq(delays(m, set_end, cycles, "set_done")[-1]),
+            rows.mark.eq(delays(m, set_ends.o[1], cycles, "mark")[-1]),
         ]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
         if config.run_time:

@@ -41,20 +41,22 @@ class PostScore(wiring.Component):
     i : In(stream.Signature(layout))
         Rows of logits. ``row.set_end`` counts in every beat, ``row.distance``, in logit steps, in
         the last one.
-    o : Out(stream.Signature(LogitLayout(config, word, RowLayout())))
+    o : Out(stream.Signature(LogitLayout(config, word, row less the distance)))
         The logits that pass, with ``last`` in the last one of their row.
     """
 
     def __init__(self, config, layout):
         self.config = config
         word = layout["word"].shape
+        row = RowLayout(**{name: shape for name, shape in layout["row"].shape.members.items()
+                           if name not in ("set_end", "distance")})
         #: Layout of what is stored of a logit.
         self.payload = data.StructLayout({
             "logit": signed(config.logit_bits), "mask": unsigned(1), "word": word,
-            "row": RowLayout()})
+            "row": row})
         self.layout = LastKept.layout(self.payload)
         super().__init__({"i": In(stream.Signature(layout)),
-                          "o": Out(stream.Signature(LogitLayout(config, word, RowLayout())))})
+                          "o": Out(stream.Signature(LogitLayout(config, word, row)))})
 
     @staticmethod
     def latency():
@@ -85,8 +87,9 @@ class PostScore(wiring.Component):
         m.d.sync += [limits.push.eq(over), distance.eq(logit.row.distance), nothing.eq(~now_some)]
         m.d.comb += [
             beat.payload.logit.eq(logit.data[0]), beat.payload.mask.eq(logit.mask[0]),
-            beat.payload.word.eq(logit.word), beat.payload.row.set_end.eq(logit.row.set_end),
-            beat.last.eq(logit.last),
+            beat.payload.word.eq(logit.word), beat.last.eq(logit.last),
+            *(beat.payload.row[name].eq(logit.row[name])
+              for name in self.payload["row"].shape.members),
             self.i.ready.eq(~full & rows.available),
             rows.issue.eq(over), rows.done.eq(limits.pop),
             transfer.eq(self.i.valid & self.i.ready),

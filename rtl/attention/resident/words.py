@@ -18,6 +18,10 @@ class VisibleWords(wiring.Component):
     where the row failed, it is one word that is masked, and marked. Latency 1 cycle from a row,
     throughput one word per cycle; rows follow without a bubble. Empty after reset.
 
+    ``last`` of the queries should come with that of a packet's last row. Queries behind that row
+    are dropped up to their ``last``, and rows whose queries do not come fail, so that the next
+    packet has its own queries.
+
     Parameters
     ----------
     config : AttentionConfig
@@ -32,7 +36,8 @@ class VisibleWords(wiring.Component):
     query : In(stream.Signature(QueryLayout(config)))
         Queries.
     o : Out(stream.Signature(WordLayout(config, word, row)))
-        Words; ``row`` has ``set_end`` for the last query of a packet, and ``mark``.
+        Words; ``row`` has ``set_end`` for the last query of a packet, and ``mark``. The ``query``
+        of a row is undefined where none comes.
     set : Out(range(sets))
         Set of the row that comes next.
     keys, values : In(position_shape(regions))
@@ -41,6 +46,8 @@ class VisibleWords(wiring.Component):
         Keys that the set has at present.
     aborted : In(1)
         Values of the set went before they had come.
+    broken : Out(1)
+        Pulses when a packet has other numbers of rows and queries.
     """
 
     def __init__(self, config, regions):
@@ -54,28 +61,34 @@ class VisibleWords(wiring.Component):
             "query": In(stream.Signature(layouts.QueryLayout(config))),
             "o": Out(stream.Signature(self.layout)), "set": Out(range(regions.sets)),
             "keys": In(position), "values": In(position), "left": In(position),
-            "aborted": In(1),
+            "aborted": In(1), "broken": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         regions, coming, word = self.regions, self.i.payload, self.o.payload
         come, lost, failed = Signal(), Signal(), Signal()
+        row, query = Signal.like(coming), self.query.payload
+        # A query is taken; the packet's queries are over before its rows; those behind are dropped.
+        take, over, dropping = Signal(), Signal(), Signal()
         m.d.comb += [
             self.set.eq(coming.set),
             come.eq(reached(self.keys, coming.end) & reached(self.values, coming.end)),
             lost.eq(self.aborted & ~reached(self.values, coming.end)
                     & ~reached(self.left, coming.end)),
-            failed.eq(coming.failed | (lost & ~come)),
+            # The row at hand, which comes first, is of the same packet unless it is final.
+            failed.eq(coming.failed | (lost & ~come) | (~row.final & (over | (take & query.last)))),
         ]
 
-        row, mark, active = Signal.like(coming), Signal(), Signal()
+        mark, active, broken_off = Signal(), Signal(), Signal()
         first, in_sinks, in_ring = Signal(), Signal(), Signal()
         index, left = Signal(range(regions.words)), Signal(range(regions.ring_words + 2))
         last, leaves, start = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.o.valid.eq(active & (~first | self.query.valid)),
-            leaves.eq(self.o.valid & self.o.ready), self.query.ready.eq(leaves & first),
+            self.o.valid.eq(active & (~first | over | (self.query.valid & ~dropping))),
+            leaves.eq(self.o.valid & self.o.ready), take.eq(leaves & first & ~over),
+            self.query.ready.eq(take | dropping),
+            self.broken.eq(take & (query.last != row.final)),
             self.i.ready.eq((~active | (leaves & last)) & (come | failed)),
             start.eq(self.i.valid & self.i.ready),
         ]
@@ -97,11 +110,20 @@ class VisibleWords(wiring.Component):
                 m.d.sync += [in_sinks.eq(0), in_ring.eq(1), index.eq(ring_start),
                              left.eq(row.words)]
 
+        with m.If(take):
+            m.d.sync += [over.eq(query.last & ~row.final), dropping.eq(row.final & ~query.last),
+                         broken_off.eq(query.failed)]
+        with m.Elif(leaves & row.final):
+            m.d.sync += over.eq(0)
+        with m.If(dropping & self.query.valid & query.last):
+            m.d.sync += dropping.eq(0)
+
         m.d.comb += [
             last.eq((left == 0) & ~(in_sinks & row.ring)),
             word.word.eq(row.base + index), word.keep.eq(~0), word.first.eq(first),
             word.last.eq(last), word.query.eq(self.query.payload.elements),
-            word.row.set_end.eq(row.final), word.row.mark.eq(mark),
+            word.row.set_end.eq(row.final),
+            word.row.mark.eq(mark | Mux(first & ~over, query.failed, broken_off)),
         ]
         start_of_ring = in_ring & (left == row.words)
         for lane in range(regions.lanes):
