@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from amaranth.lib import data, wiring
@@ -300,6 +300,25 @@ class UnitConfig:
     def source(self) -> str:
         """Name of the input stream whose packets each become one packet of the output."""
         return next(iter(self.streams))
+
+    @property
+    def packet_elements(self) -> int:
+        """Elements of :attr:`source` that become one packet of the output; 0: a packet of it."""
+        return 0
+
+    @property
+    def memory_ports(self) -> Mapping[str, str]:
+        """Streams of read requests, by name, each with the stream in that takes the answers.
+
+        A request is a byte address, a multiple of the bytes of a beat of the answer, and the number
+        of these beats, 32 bits each. Answers come in the order of the requests.
+        """
+        return {}
+
+    @property
+    def constants(self) -> Mapping[str, tuple[int, str]]:
+        """Further numbers that software needs, by name: value and meaning."""
+        return {}
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class DataSheet:
         What each port that belongs to no stream is.
     row : dict of str to str
         What each parameter of a row is that its first beat brings.
+    marks : dict of str to str
+        Of each output whose ``use`` is a mark, why a vector has one.
     """
 
     formats: Mapping[str, Format]
@@ -66,3 +68,4 @@ class DataSheet:
     ports: Mapping[str, str] = dataclasses.field(default_factory=lambda: {
         "error": "sticky until reset: a row was too long, or its keep malformed"})
     row: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    marks: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -99,7 +99,8 @@ class Requantiser:
     Attributes
     ----------
     multiplier : int
-        Numerator of the ratio of step sizes: odd, unless ``shift`` is 0; 1 for ``2**-shift``.
+        Numerator of the ratio of step sizes; of :meth:`of_square` odd, unless ``shift`` is 0: 1
+        for ``2**-shift``.
     shift : int
         Fraction bits of the ratio.
     bits : int
@@ -127,6 +128,14 @@ class Requantiser:
         while shift > 0 and not multiplier & 1:
             multiplier, shift = multiplier >> 1, shift - 1
         return cls(multiplier << max(-shift, 0), max(shift, 0), bits)
+
+    @property
+    def normalised(self) -> Requantiser:
+        """The same ratio with the top bit of a multiplier of 16 bits set."""
+        # A multiplier that is wider ends in zeros: it stands for a power of two.
+        up = MULTIPLIER_BITS - self.multiplier.bit_length()
+        number = self.multiplier << up if up >= 0 else self.multiplier >> -up
+        return dataclasses.replace(self, multiplier=number, shift=self.shift + up)
 
     @property
     def half(self) -> int:

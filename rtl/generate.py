@@ -120,14 +120,6 @@ def _run(argv: list[str]) -> int:
                               f"{len(wanted)}")
         print(getattr(wanted[0], f"to_{args.print_config}")(), end="")
         return 0
-    for config in list(wanted):
-        try:
-            files.check(config, args.control)
-        except ConfigError as error:
-            if args.unit or args.config:
-                raise
-            refused[config.UNIT] = error
-            wanted.remove(config)
     make_folder(args.out)
     start = time.monotonic()
     _report(wanted, _generate_all(wanted, args.out, synthesise=args.synth, control=args.control,

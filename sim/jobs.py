@@ -84,7 +84,8 @@ def expected_script(config: UnitConfig, script: Script) -> Script:
             queries += count
         elif operation == Operation.HEAD.value:
             words = SetParameters.from_words(config, script.p[loads])
-            sets.execute(resident.SetHead(head, resident.Head(words.logit, words.output)))
+            numbers = resident.Head(words.logit, words.output, words.sink)
+            sets.execute(resident.SetHead(head, numbers))
             loads += 1
         else:
             left = count if operation == Operation.TRUNCATE.value else 0

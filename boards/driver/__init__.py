@@ -4,9 +4,13 @@ Needs NumPy and the standard library only, so that the folder can be copied to a
 ``verify=True`` and :mod:`~boards.driver.simulation`, which need ``rtl`` and ``sim``.
 """
 
-from .device import Device, DeviceError, TransferError, TransferTimeout
+from .device import Device
+from .errors import AnswerError, DeviceError, TransferError, TransferTimeout
+from .resident import ResidentSets
+from .svd import SvdOutput
 from .transport import Buffer, MemoryTransport, StreamTransport, Transport, TransportError
 from .uio import Uio
 
-__all__ = ["Buffer", "Device", "DeviceError", "MemoryTransport", "StreamTransport",
-           "TransferError", "TransferTimeout", "Transport", "TransportError", "Uio"]
+__all__ = ["AnswerError", "Buffer", "Device", "DeviceError", "MemoryTransport", "ResidentSets",
+           "StreamTransport", "SvdOutput", "TransferError", "TransferTimeout", "Transport",
+           "TransportError", "Uio"]

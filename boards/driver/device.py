@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .packing import Stream, checked_mask, loaded_parameters, packed_mask
-from .registers import Registers
-from .transfer import Rows, TransferError, TransferTimeout, dma, exchange
+from .errors import DeviceError, TransferError
+from .link import Link
+from .packing import checked_mask, loaded_parameters, packed_users, scale_words
+from .resident import ResidentSets
+from .row_parameters import RowParameters
+from .svd import SvdHead, SvdOutput
 from .transport import MemoryTransport, StreamTransport, Transport
+from .verification import ModelledSets, compared, image_of, model_of, set_parameters
 
-__all__ = ["Device", "DeviceError", "TransferError", "TransferTimeout"]
-
-# What the registers of every unit have, and the arrangements that this driver knows.
-MAGIC = 0x5452544C
-STREAMS, DMA = 1, 2
+__all__ = ["Device"]
 
 
-class DeviceError(RuntimeError):
-    """The device is not what the manifest says, or can not do what is asked for."""
-
-
-class Device:
+class Device(Link):
     """A unit behind a transport; checked before its first use.
 
     Arrays are integers, in the steps that the manifest says: those of :func:`sim.model.run`, and so
@@ -49,76 +43,37 @@ class Device:
 
     def __init__(self, transport: Transport, manifest: str | os.PathLike[str] | Mapping[str, Any],
                  *, timeout: float = 1.0) -> None:
-        if not isinstance(manifest, Mapping):
-            manifest = _read(manifest)
-        if "registers" not in manifest:
-            raise DeviceError(f"Unit {manifest['name']} must have registers: generate it with "
-                              "--control axi-lite or axi-dma")
-        self.transport, self.manifest, self.timeout = transport, manifest, timeout
-        self.registers = Registers(transport, manifest["registers"])
-        self.streams = {name: Stream(name, **{key: each[key] for key in Stream.KEYS})
-                        for name, each in manifest["streams"].items()}
-        # Bytes of a word of TUSER, by the stream that has a channel for them.
-        ports = manifest["modules"][f"{manifest['name']}_axis"]
-        widths = {port["stream"]: port["width"] for port in ports
-                  if port["name"].endswith("_tuser")}
-        self._users = {each["stream"]: -(-widths[each["stream"]] // 8)
-                       for each in manifest.get("channels", ()) if each["user"]}
-        self._check()
-
-    def _check(self) -> None:
-        """Compare the registers that never change with the manifest."""
-        registers, name = self.registers, self.manifest["name"]
-        found = registers.read("ID")
-        if found != MAGIC:
-            raise DeviceError(f"Register ID must be 0x{MAGIC:08x}, not 0x{found:08x}: no unit of "
-                              "this generator is at this address")
-        arrangement = registers.fields("VERSION")["MAP"]
-        wanted = registers.reset_of("VERSION", "MAP")
-        if arrangement != wanted or wanted not in (STREAMS, DMA):
-            raise DeviceError(f"Arrangement of the registers must be {wanted}, as the manifest of "
-                              f"{name} says, not {arrangement}: load the bitstream made with it")
-        found = registers.read("CONFIG_HASH")
-        if found != int(self.manifest["hash"], 16):
-            raise DeviceError(f"Configuration must be {self.manifest['hash']} ({name}), not "
-                              f"{found:08x}: the bitstream holds another unit")
-        kind = MemoryTransport if wanted == DMA else StreamTransport
-        if not isinstance(self.transport, kind):
-            raise DeviceError(f"Transport must be a {kind.__name__} for {name} "
-                              f"{'with' if wanted == DMA else 'without'} DMA, not "
-                              f"{type(self.transport).__name__}")
-        self.reset()
+        self._sets: ResidentSets | None = None
+        super().__init__(transport, manifest, timeout=timeout)
+        self._head = SvdHead(transport, self.registers, self.manifest, self.streams) \
+            if self.manifest["unit"] == "svd-softmax" else None
 
     def reset(self) -> None:
-        """Empty the unit, and clear errors and interrupts."""
-        registers, transport = self.registers, self.transport
-        if isinstance(transport, StreamTransport):
-            transport.reset()
-        registers.set("CONTROL", RESET=1)
-        start = transport.now()
-        while registers.fields("STATUS").get("DRAINING"):
-            if transport.now() - start > self.timeout:
-                raise TransferTimeout("Memory does not answer what the device asked for; only a "
-                                      "new configuration of the device helps")
-            transport.pause()
-        registers.set("CONTROL", CLEAR_ERRORS=1)
-        registers.write("IRQ_PENDING", 0xFFFFFFFF)
+        """Empty the unit, and clear errors and interrupts. Resident sets are empty then."""
+        if self._sets:
+            self._sets.clear()
+        super().reset()
 
     # Units -------------------------------------------------------------------------------------
 
     def softmax(self, x: np.ndarray, mask: np.ndarray | None = None, *,
-                verify: bool = False) -> np.ndarray:
+                verify: bool = False, **row: Any) -> np.ndarray:
         """Softmax of each row.
 
         Parameters
         ----------
         x : array of integers, shape (..., length)
-            Logits.
+            Logits; with ``accumulator_bits`` accumulators.
         mask : array of booleans, broadcastable to ``x``
             True: the element takes no part. Needs a device with masks from memory
             (``--user memory``), or one with streams.
         verify : bool
             Whether to compare the result with :func:`sim.model.run`.
+        row : integers, or arrays of them broadcastable to the shape of ``x`` less its last axis
+            ``multiplier``, ``shift`` and ``offset`` of a unit with ``accumulator_bits``, ``sink``
+            and ``sink_valid`` of one with a ``sink``, as :func:`sim.model.run` has them. Rows that
+            share all of them get them by registers; others beside their elements, or where there
+            is no way for that, one transfer for each set of values.
 
         Returns
         -------
@@ -135,13 +90,34 @@ class Device:
         self._require("softmax")
         x = np.asarray(x)
         rows = self.streams["i"].rows(x)
-        users = {}
+        fields = RowParameters.fields(self.registers)
+        given = RowParameters(fields, row, x.shape[:-1])
         if mask is not None:
             self._require_user("i")
             mask = checked_mask(mask, x.shape)
-            users["i"] = packed_mask(mask.reshape(rows.shape[0], -1), self.streams["i"].lanes)
-        y = self._rows(rows, users).reshape(x.shape)
-        return self._verified(y, verify, x, **({} if mask is None else {"mask": mask}))
+        y = self._softmax(rows, mask, x.shape[-1], given, sum(fields.values())).reshape(x.shape)
+        return self._verified(y, verify, x, **row, **({} if mask is None else {"mask": mask}))
+
+    def _softmax(self, rows: np.ndarray, mask: np.ndarray | None, length: int,
+                 row: RowParameters, bits: int) -> np.ndarray:
+        """Rows of bytes, with a mask and so many bits of parameters."""
+        beside = isinstance(self.transport, StreamTransport) or "i" in self._users
+        first = None
+        if bits and beside and not row.uniform:
+            self.registers.set("ROW", REGISTERS=0)
+            first = row.bits()
+        users = {}
+        if mask is not None or first is not None:
+            hidden = np.zeros((len(rows), length), bool) if mask is None else \
+                mask.reshape(len(rows), length)
+            users["i"] = packed_users(hidden, self.streams["i"].lanes, bits, first)
+        if not bits or first is not None:
+            return self._rows(rows, users)
+        y = np.empty((len(rows), length), np.int32)
+        for values, some in row.groups():
+            row.apply(self.registers, values)
+            y[some] = self._rows(rows[some], {name: each[some] for name, each in users.items()})
+        return y
 
     def layernorm(self, x: np.ndarray, gamma: Iterable[int] | None = None,
                   beta: Iterable[int] | None = None, alpha: Iterable[int] | None = None, *,
@@ -178,7 +154,7 @@ class Device:
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray,
                   mask: np.ndarray | None = None, columns: np.ndarray | None = None, *,
-                  verify: bool = False) -> np.ndarray:
+                  parameters: Any = None, verify: bool = False) -> np.ndarray:
         """Attention of queries to the keys and values of their set.
 
         Parameters
@@ -191,6 +167,9 @@ class Device:
             True: the key takes no part. As in :meth:`softmax`.
         columns : array of integers, shape (..., n, dim)
             Sorted columns of the keys, for a unit with ``sort="host"``.
+        parameters : SetParameters, sequence of int, or a sequence of these
+            For a unit with ``scales="run-time"``: the scales of all sets, or of each in the order
+            of the leading axes, as :class:`rtl.attention.parameters.SetParameters` or its words.
         verify : bool
             As in :meth:`softmax`.
 
@@ -200,9 +179,9 @@ class Device:
             Weighted sums of the values.
         """
         self._require("attention")
-        if (store := self.manifest["parameters"].get("store")) == "resident":
-            raise DeviceError(f"Parameter store must be another than {store}: its sets are driven "
-                              "by commands, which send() takes")
+        if (store := self.manifest["parameters"]["store"]) == "resident":
+            raise DeviceError(f"Parameter store must be another than {store}: its sets stay, and "
+                              "resident() gives them")
         q, k, v = map(np.asarray, (q, k, v))
         self._check_sets(q, k, v)
         inputs = {"k": self.streams["k"].rows(k, 2), "v": self.streams["v"].rows(v, 2),
@@ -210,6 +189,13 @@ class Device:
         if ("c" in self.streams) != (columns is not None):
             raise ValueError("Sorted columns must be given for a unit with sort=\"host\", and for "
                              "no other")
+        if ("p" in self.streams) != (parameters is not None):
+            raise ValueError("Parameters must be given for a unit with scales=\"run-time\", and "
+                             "for no other")
+        if parameters is not None:
+            # First, as the queries of a set wait for them.
+            parameters = scale_words(parameters, len(inputs["k"]), self.streams["p"])
+            inputs = {"p": self.streams["p"].rows(parameters), **inputs}
         if columns is not None:
             inputs = {"c": self.streams["c"].rows(np.asarray(columns), 2), **inputs}
         users = {}
@@ -223,8 +209,86 @@ class Device:
         y = self._transfer(inputs, users, size * output.size)
         y = output.elements(y, size).reshape(*q.shape[:-1], v.shape[-1])
         # The model takes a set at a time.
-        expected = self._model(verify, q, k, v, mask)
-        return self._compared(y, expected)
+        expected = self._model(verify, q, k, v, mask, parameters)
+        return compared(y, expected)
+
+    def resident(self, *, verify: bool = False) -> ResidentSets:
+        """Sets that stay in a device with ``store="resident"``: all of them, empty.
+
+        Parameters
+        ----------
+        verify : bool
+            Whether to compare all answers with :mod:`sim.model.attention.resident`.
+        """
+        self._require("attention")
+        if (store := self.manifest["parameters"]["store"]) != "resident":
+            raise DeviceError(f"Parameter store must be resident for sets that stay, not {store}")
+        masks = "k" in self._users or isinstance(self.transport, StreamTransport)
+        self._sets = None
+        self.reset()
+        self._sets = ResidentSets(self.manifest["parameters"], self.streams, masks, self._steps,
+                                  ModelledSets(self.manifest) if verify else None)
+        return self._sets
+
+    def load_image(self, image: bytes | str | os.PathLike[str]) -> None:
+        """Load the image of an output matrix, for a unit of SVD-softmax.
+
+        It stays until another one comes, at the end of the memory for DMA.
+
+        Parameters
+        ----------
+        image : bytes or path
+            The image: ``image.bin`` of ``python -m sim.svd``.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, was made for another configuration, or does not fit the memory.
+        """
+        self._require("svd")
+        self._head.load(image)
+
+    def svd_softmax(self, x: np.ndarray, *, vocabulary: int | None = None,
+                    count: int | None = None, verify: bool = False) -> SvdOutput:
+        """SVD-softmax of hidden vectors over the words of the loaded image.
+
+        Parameters
+        ----------
+        x : array of integers, shape (..., dim)
+            Hidden vectors: before the transform, or behind it with ``transform="supplied"``.
+        vocabulary : int or None
+            Words V, the first ones of the image; None: all.
+        count : int or None
+            Words N of the full view; None: as the image recommends.
+        verify : bool
+            As in :meth:`softmax`.
+
+        Returns
+        -------
+        SvdOutput
+            Words of the full view with probability and logit, and the log-partition.
+
+        Raises
+        ------
+        DeviceError, TypeError, ValueError
+            If the device holds another unit, no image is loaded, or numbers do not suit it.
+        TransferError, TransferTimeout
+            As in :meth:`softmax`.
+        """
+        self._require("svd")
+        try:
+            y = self._head.run(x, vocabulary, count, self.timeout)
+        except TransferError:
+            self.reset()
+            raise
+        if verify:
+            image = image_of(self.manifest, self._head.image.content)
+            expected = model_of(self.manifest, {})(
+                np.asarray(x), image, whole=True, vocabulary=vocabulary, count=y.index.shape[-1])
+            for name, value in y._asdict().items():
+                if value is not None:
+                    compared(value, getattr(expected, name))
+        return y
 
     def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
         """Send packets into a stream, and wait until the unit has taken them.
@@ -240,6 +304,9 @@ class Device:
         axes : int
             Axes of a packet.
         """
+        if self._head:
+            raise DeviceError("Device must hold another unit than svd-softmax to be sent packets: "
+                              "load_image() and svd_softmax() send its own")
         inputs = [name for name in self.streams if name != "o"]
         if stream not in inputs:
             raise ValueError(f"Stream must be one of {', '.join(inputs)}, not {stream!r}")
@@ -277,69 +344,27 @@ class Device:
             self._transfer(dict(loads), {}, None)
         return output.elements(self._transfer({"i": rows}, users, size * output.size), size)
 
-    def _transfer(self, inputs: Mapping[str, np.ndarray], users: Mapping[str, np.ndarray],
-                  size: int | None) -> np.ndarray | None:
-        """Send rows of bytes, and receive rows of ``size`` bytes, one for each of any input."""
-        run = dma if isinstance(self.transport, MemoryTransport) else exchange
-        try:
-            return run(self.transport, self.registers,
-                       [Rows(name, rows, self._words(name, rows, users))
-                        for name, rows in inputs.items()], size, self.timeout)
-        except (TransferError, TransferTimeout):
-            self.reset()
-            raise
-
-    def _words(self, name: str, rows: np.ndarray,
-               users: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """Words of TUSER of a stream's rows; a channel for them needs some, if only zeros."""
-        if name in users or name not in self._users:
-            return users.get(name)
-        stream = self.streams[name]
-        beats = -(-rows.shape[1] // (stream.lanes * stream.size))
-        return np.zeros((len(rows), beats * self._users[name]), np.uint8)
-
     # Verification ------------------------------------------------------------------------------
 
     def _verified(self, y: np.ndarray, verify: bool, *arrays: np.ndarray,
                   changes: Mapping[str, Any] | None = None, **options: Any) -> np.ndarray:
         if not verify:
             return y
-        return self._compared(y, _model_of(self.manifest, changes or {})(*arrays, **options))
+        return compared(y, model_of(self.manifest, changes or {})(*arrays, **options))
 
     def _model(self, verify: bool, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-               mask: np.ndarray | None) -> np.ndarray | None:
+               mask: np.ndarray | None, parameters: np.ndarray | None) -> np.ndarray | None:
         if not verify:
             return None
-        run = _model_of(self.manifest, {})
-        masks = [None] * (q.size // (q.shape[-1] * q.shape[-2])) if mask is None else \
-            mask.reshape(-1, mask.shape[-1])
-        sets = zip(*(each.reshape(-1, *each.shape[-2:]) for each in (q, k, v)), masks, strict=True)
-        return np.stack([run(*arrays, **({} if m is None else {"mask": m}))
-                         for *arrays, m in sets]).reshape(*q.shape[:-1], v.shape[-1])
-
-    def _compared(self, y: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
-        if expected is not None and not np.array_equal(y, expected):
-            wrong = np.argwhere(y != expected)
-            raise DeviceError(f"Result must be that of the model, not another in {len(wrong)} of "
-                              f"{y.size} elements, first at {tuple(map(int, wrong[0]))}")
-        return y
-
-
-def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"Manifest {path} can not be read: {error.strerror}") from None
-    except ValueError as error:
-        raise DeviceError(f"Manifest {path} is not valid JSON: {error}") from None
-
-
-def _model_of(manifest: Mapping[str, Any], changes: Mapping[str, Any]):
-    """The model of the unit, which this package otherwise does without."""
-    try:
-        from rtl import UnitConfig
-        from sim import model
-    except ImportError as error:
-        raise DeviceError(f"Package {error.name} must be installed for verify=True") from None
-    config = UnitConfig.from_dict({"unit": manifest["unit"], **manifest["parameters"], **changes})
-    return lambda *arrays, **options: model.run(config, *arrays, **options)
+        run, shape = model_of(self.manifest, {}), (*q.shape[:-1], v.shape[-1])
+        sets = q.size // (q.shape[-1] * q.shape[-2])
+        options: list[dict[str, Any]] = [{} for _ in range(sets)]
+        if mask is not None:
+            for each, m in zip(options, mask.reshape(-1, mask.shape[-1]), strict=True):
+                each["mask"] = m
+        if parameters is not None:
+            for each, words in zip(options, parameters, strict=True):
+                each["parameters"] = set_parameters(self.manifest, words)
+        arrays = zip(*(each.reshape(-1, *each.shape[-2:]) for each in (q, k, v)), strict=True)
+        return np.stack([run(*each, **own)
+                         for each, own in zip(arrays, options, strict=True)]).reshape(shape)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_mask"]
+__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_users", "scale_words"]
+
+# Bits that word 3 of the parameters at run time may have: two shifts.
+SHIFTS = 0x3F3F
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +103,21 @@ def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"Mask must fit the shape {shape}, not {mask.shape}") from None
 
 
-def packed_mask(mask: np.ndarray, lanes: int) -> np.ndarray:
-    """Words of TUSER, shape (rows, bytes), of a mask of shape (rows, length): a bit a lane."""
+def packed_users(mask: np.ndarray, lanes: int, bits: int = 0,
+                 first: np.ndarray | None = None) -> np.ndarray:
+    """Words of TUSER, shape (rows, bytes), of a mask of shape (rows, length): a bit a lane.
+
+    ``bits`` further ones are above, in a row's first beat those of ``first``, shape (rows, bits).
+    """
     rows, length = mask.shape
     beats = -(-length // lanes)
     padded = np.zeros((rows, beats * lanes), bool)
     padded[:, :length] = mask
-    return np.packbits(padded.reshape(rows, beats, lanes), axis=2,
-                       bitorder="little").reshape(rows, -1)
+    words = np.zeros((rows, beats, lanes + bits), bool)
+    words[:, :, :lanes] = padded.reshape(rows, beats, lanes)
+    if first is not None:
+        words[:, 0, lanes:] = first
+    return np.packbits(words, axis=2, bitorder="little").reshape(rows, -1)
 
 
 def loaded_parameters(parameters: Mapping[str, Any], given: Mapping[str, tuple[int, ...]],
@@ -137,6 +147,38 @@ def loaded_parameters(parameters: Mapping[str, Any], given: Mapping[str, tuple[i
         word[:channels] |= (np.array(values, np.int64) & ((1 << width) - 1)) << place
         place += width
     return word
+
+
+def scale_words(given: Any, sets: int, stream: Stream) -> np.ndarray:
+    """Words of parameters at run time, shape (sets, words): one for all sets, or one for each.
+
+    Each is the words themselves, or an object that has them as ``words``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no integers, others than the stream takes, or not as many as the sets.
+    """
+    if hasattr(given, "words"):
+        given = given.words
+    elif isinstance(given, Iterable):
+        given = [getattr(one, "words", one) for one in given]
+    try:
+        words = np.asarray(given)
+    except ValueError:
+        words = np.asarray(None)
+    if words.ndim == 1:
+        words = np.broadcast_to(words, (sets, len(words)))
+    if words.shape != (sets, stream.least):
+        raise ValueError(f"Parameters must be {stream.least} words, or as many for each of "
+                         f"{sets} sets, not of shape {words.shape}")
+    # The multipliers of logits and outputs, and both shifts.
+    if words.dtype.kind in "iu" and not (words[:, [0, 2]] >= 1).all():
+        raise ValueError("Multipliers of parameters must be 1..65535, not 0")
+    if words.dtype.kind in "iu" and (words[:, 3] & ~SHIFTS).any():
+        raise ValueError("Shifts of parameters must be 0..63 in bits 5..0 and 13..8, not "
+                         f"0x{int(words[(words[:, 3] & ~SHIFTS) != 0][0, 3]):x}")
+    return words
 
 
 def _default(parameters: Mapping[str, Any], name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .transport import Transport
@@ -55,20 +55,39 @@ class Registers:
         return next(each["reset"] for each in self._registers[name]["fields"]
                     if each["name"] == field)
 
+    def names_of(self, name: str) -> list[str]:
+        """Names of a register's fields."""
+        return [field["name"] for field in self._registers[name]["fields"]]
+
     def width_of(self, name: str) -> int:
         """Bits of a register's first field."""
         return self._registers[name]["fields"][0]["width"]
 
-    def errors(self) -> list[str]:
-        """Read and clear all errors; what each of them is, in words."""
+    def errors(self, leave: Collection[str] = ()) -> list[str]:
+        """Read and clear all errors; what each of them is, in words.
+
+        Those of the fields of ERRORS that ``leave`` names are left as they are.
+        """
         found = []
         for name in self._registers:
             if name != "ERRORS" and not name.endswith("_ERRORS"):
                 continue
-            word = self.read(name)
+            word = self.read(name) & ~self._mask(name, leave)
             channel = "" if name == "ERRORS" else f"{name.removesuffix('_ERRORS')}: "
             found += [f"{channel}{field['meaning']}"
                       for field in self._registers[name]["fields"] if word >> field["low"] & 1]
             if word:
                 self.write(name, word)
         return found
+
+    def taken(self, fields: Collection[str]) -> list[str]:
+        """Clear fields of ERRORS, and return what each that was set is, in words."""
+        word = self.read("ERRORS") & self._mask("ERRORS", fields)
+        if word:
+            self.write("ERRORS", word)
+        return [field["meaning"] for field in self._registers["ERRORS"]["fields"]
+                if word >> field["low"] & 1]
+
+    def _mask(self, name: str, fields: Collection[str]) -> int:
+        return sum((1 << field["width"]) - 1 << field["low"]
+                   for field in self._registers[name]["fields"] if field["name"] in fields)

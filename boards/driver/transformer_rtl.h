@@ -17,6 +17,9 @@
  * a row), that of y at y + r * trtl_stride(bytes of a row of results); elements are little endian,
  * 1, 2 or 4 bytes each. The HP ports of a Zynq-7000 are not coherent with the caches: set flush and
  * invalidate where data is cached.
+ *
+ * Transfers are polled for, or waited for: set wait where something waits for the interrupt, such as
+ * trtl_uio_wait of transformer_rtl_uio.h on Linux. transformer_rtl_sets.h has sets that stay.
  */
 #ifndef TRANSFORMER_RTL_H
 #define TRANSFORMER_RTL_H
@@ -38,12 +41,15 @@
 #define TRTL_CONTROL 0x0Cu
 #define TRTL_STATUS 0x10u
 #define TRTL_ERRORS 0x14u
+#define TRTL_IRQ_ENABLE 0x18u
 #define TRTL_IRQ_PENDING 0x1Cu
 #define TRTL_MAGIC 0x5452544Cu
 #define TRTL_MAP 2u
 #define TRTL_CONTROL_RESET 1u
 #define TRTL_CONTROL_CLEAR_ERRORS 2u
 #define TRTL_STATUS_DRAINING 8u
+#define TRTL_IRQ_ERROR 2u
+#define TRTL_IRQ_WRITTEN 4u
 
 /* Registers of a DMA channel, from the offset of its ADDRESS on. */
 #define TRTL_BYTES 0x04u
@@ -69,7 +75,7 @@
 enum trtl_status {
     TRTL_OK, TRTL_NO_UNIT, TRTL_OTHER_MAP, TRTL_OTHER_UNIT, TRTL_BAD_SIZE, TRTL_UNALIGNED,
     TRTL_TIMEOUT, TRTL_STUCK, TRTL_BAD_SLVERR, TRTL_BAD_DECERR, TRTL_REFUSED, TRTL_OVERRUN,
-    TRTL_SHORT, TRTL_LONG, TRTL_UNIT_ERROR
+    TRTL_SHORT, TRTL_LONG, TRTL_UNIT_ERROR, TRTL_MARKED, TRTL_SILENT, TRTL_NO_WAIT
 };
 
 typedef struct {
@@ -77,15 +83,23 @@ typedef struct {
     uint32_t polls;        /* of a transfer at most; 0: TRTL_POLLS */
     uint32_t errors;       /* ERRORS of the last call that failed */
     uint32_t channel;      /* channel of the last call that failed, or 0 */
+    uint32_t fetch;        /* channel by which the unit reads memory itself, or 0 */
     /* Caches; 0 where memory is not cached. Both get physical addresses. */
     void (*flush)(void *context, uint32_t address, uint32_t bytes);
     void (*invalidate)(void *context, uint32_t address, uint32_t bytes);
     void *context;
+    /* Waits for an interrupt for so many milliseconds: 1 it came, 0 it did not, -1 an error. 0 where
+     * transfers are polled for. Only those that write to memory have an interrupt. */
+    int (*wait)(void *context, uint32_t milliseconds);
+    void *wait_context;
+    uint32_t milliseconds;
+    uint32_t marks;        /* bits of ERRORS that say that an answer has a mark: TRTL_MARKED */
 } trtl;
 
-/* Rows in memory: channel is the offset of its ADDRESS, <NAME>_DMA_..._ADDRESS. */
+/* Rows in memory: channel is the offset of its ADDRESS, <NAME>_DMA_..._ADDRESS; packets that of
+ * <NAME>_..._PACKETS, if the unit has to have taken all rows when the call ends, or 0. */
 typedef struct {
-    uint32_t channel, address, bytes, rows, stride;
+    uint32_t channel, address, bytes, rows, stride, packets;
     int writes;
 } trtl_area;
 
@@ -100,13 +114,19 @@ typedef struct {
 
 /* A unit of attention. */
 typedef struct {
-    uint32_t hash, q, k, v, o, input_bytes, output_bytes, value_dim;
+    uint32_t hash, q, k, v, o, p, input_bytes, output_bytes, parameter_bytes, value;
 } trtl_attention_unit;
 
 #define TRTL_ATTENTION_UNIT(NAME) { \
     NAME##_CONFIG_HASH_RESET, NAME##_DMA_Q_ADDRESS, NAME##_DMA_K_ADDRESS, NAME##_DMA_V_ADDRESS, \
-    NAME##_DMA_O_ADDRESS, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, \
+    NAME##_DMA_O_ADDRESS, 0, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, 0, \
     NAME##_STREAM_V_LEAST }
+
+/* The same with scales at run time. */
+#define TRTL_SCALED_ATTENTION_UNIT(NAME) { \
+    NAME##_CONFIG_HASH_RESET, NAME##_DMA_Q_ADDRESS, NAME##_DMA_K_ADDRESS, NAME##_DMA_V_ADDRESS, \
+    NAME##_DMA_O_ADDRESS, NAME##_DMA_P_ADDRESS, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, \
+    NAME##_STREAM_P_LEAST * NAME##_STREAM_P_BYTES, NAME##_STREAM_V_LEAST }
 
 /* What a status is, in words. */
 TRTL_API const char *trtl_message(int status)
@@ -126,9 +146,12 @@ TRTL_API const char *trtl_message(int status)
         "a descriptor was lost: the queue was full",
         "a packet was shorter than its row",
         "a packet was longer than its row",
-        "the unit found an error in its input: see errors"
+        "the unit found an error in its input: see errors",
+        "a query could not be answered: its answer is 0, the sets are as they were",
+        "transfer is done, but its interrupt never came",
+        "the interrupt can not be waited for"
     };
-    return status >= 0 && status <= TRTL_UNIT_ERROR ? messages[status] : "unknown status";
+    return status >= 0 && status <= TRTL_NO_WAIT ? messages[status] : "unknown status";
 }
 
 TRTL_API uint32_t trtl_read(const trtl *device, uint32_t offset)
@@ -164,7 +187,7 @@ TRTL_API int trtl_reset(trtl *device)
 TRTL_API int trtl_open(trtl *device, volatile void *registers, uint32_t hash)
 {
     device->registers = (volatile uint32_t *)registers;
-    device->errors = device->channel = 0;
+    device->errors = device->channel = device->fetch = 0;
     if (trtl_read(device, TRTL_ID) != TRTL_MAGIC)
         return TRTL_NO_UNIT;
     if (trtl_read(device, TRTL_VERSION) >> 24 != TRTL_MAP)
@@ -174,30 +197,89 @@ TRTL_API int trtl_open(trtl *device, volatile void *registers, uint32_t hash)
     return trtl_reset(device);
 }
 
-/* First error of the channels, or of the unit. */
-TRTL_API int trtl_error(trtl *device, const trtl_area *areas, unsigned count)
+/* First error of a channel. */
+TRTL_API int trtl_channel_error(trtl *device, uint32_t channel)
 {
-    unsigned n;
-    for (n = 0; n < count; n++) {
-        uint32_t word = trtl_read(device, areas[n].channel + TRTL_CHANNEL_ERRORS);
-        int k;
-        for (k = 0; k < 6; k++)
-            if (word >> k & 1u) {
-                device->channel = areas[n].channel;
-                device->errors = word;
-                return TRTL_BAD_SLVERR + k;
-            }
-    }
-    device->errors = trtl_read(device, TRTL_ERRORS);
-    return device->errors ? TRTL_UNIT_ERROR : TRTL_OK;
+    uint32_t word = trtl_read(device, channel + TRTL_CHANNEL_ERRORS);
+    int k;
+    for (k = 0; k < 6; k++)
+        if (word >> k & 1u) {
+            device->channel = channel;
+            device->errors = word;
+            return TRTL_BAD_SLVERR + k;
+        }
+    return TRTL_OK;
 }
 
-/* Rows of all areas through the unit; the unit is ready for the next call whatever comes back. */
+/* First error of the channels, or of the unit; marks are none. */
+TRTL_API int trtl_error(trtl *device, const trtl_area *areas, unsigned count)
+{
+    int status = device->fetch ? trtl_channel_error(device, device->fetch) : TRTL_OK;
+    unsigned n;
+    for (n = 0; n < count && status == TRTL_OK; n++)
+        status = trtl_channel_error(device, areas[n].channel);
+    if (status != TRTL_OK)
+        return status;
+    device->errors = trtl_read(device, TRTL_ERRORS);
+    return device->errors & ~device->marks ? TRTL_UNIT_ERROR : TRTL_OK;
+}
+
+/* Areas that are not done, of which count descriptors and packets were counted before. */
+TRTL_API unsigned trtl_missing(const trtl *device, const trtl_area *areas, unsigned count,
+                               const uint32_t *done, const uint32_t *taken)
+{
+    unsigned n, missing = 0;
+    for (n = 0; n < count; n++) {
+        missing += trtl_read(device, areas[n].channel + TRTL_DONE) == done[n];
+        if (areas[n].packets)
+            missing += trtl_read(device, areas[n].packets) - taken[n] < areas[n].rows;
+    }
+    return missing;
+}
+
+/* Wait until all areas are done, or an error is found. */
+TRTL_API int trtl_finish(trtl *device, const trtl_area *areas, unsigned count,
+                         const uint32_t *done, const uint32_t *taken)
+{
+    uint32_t polls = device->polls ? device->polls : TRTL_POLLS;
+    int waits = device->wait && areas[count - 1].writes;
+    for (;;) {
+        int came = 1, status;
+        unsigned missing;
+        if (waits) {
+            came = device->wait(device->wait_context, device->milliseconds);
+            /* Before the counters, so that no event is lost. */
+            trtl_write(device, TRTL_IRQ_PENDING, TRTL_IRQ_WRITTEN);
+        }
+        missing = trtl_missing(device, areas, count, done, taken);
+        status = TRTL_OK;
+        if (trtl_read(device, TRTL_IRQ_PENDING) & TRTL_IRQ_ERROR) {
+            trtl_write(device, TRTL_IRQ_PENDING, TRTL_IRQ_ERROR);
+            status = trtl_error(device, areas, count);
+        }
+        if (status != TRTL_OK)
+            return status;
+        if (came < 0)
+            return TRTL_NO_WAIT;
+        if (!missing)
+            return came ? TRTL_OK : TRTL_SILENT;
+        if (!came || (!waits && polls-- == 0)) {
+            status = trtl_error(device, areas, count);
+            return status == TRTL_OK ? TRTL_TIMEOUT : status;
+        }
+        /* What is written is there: the rest is polled for. */
+        if (waits && trtl_read(device, areas[count - 1].channel + TRTL_DONE) != done[count - 1])
+            waits = 0;
+    }
+}
+
+/* Rows of all areas through the unit; what is written comes last. The unit is ready for the next
+ * call whatever comes back: it was reset, but for TRTL_MARKED and what is wrong with an area. */
 TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
 {
-    uint32_t before[TRTL_MOST_AREAS], polls = device->polls ? device->polls : TRTL_POLLS;
-    unsigned n, missing;
-    int status = TRTL_OK;
+    uint32_t done[TRTL_MOST_AREAS], taken[TRTL_MOST_AREAS];
+    unsigned n;
+    int status;
     device->errors = device->channel = 0;
     if (count == 0 || count > TRTL_MOST_AREAS)
         return TRTL_BAD_SIZE;
@@ -212,10 +294,14 @@ TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
         uint32_t whole = (areas[n].rows - 1) * areas[n].stride + areas[n].bytes;
         if (device->flush)
             device->flush(device->context, areas[n].address, whole);
-        before[n] = trtl_read(device, areas[n].channel + TRTL_DONE);
+        done[n] = trtl_read(device, areas[n].channel + TRTL_DONE);
+        taken[n] = areas[n].packets ? trtl_read(device, areas[n].packets) : 0;
     }
+    /* Errors that were found since the last call stay. */
+    trtl_write(device, TRTL_IRQ_PENDING, TRTL_IRQ_WRITTEN);
+    trtl_write(device, TRTL_IRQ_ENABLE, device->wait ? TRTL_IRQ_ERROR | TRTL_IRQ_WRITTEN : 0);
     TRTL_BARRIER();
-    /* Outputs come last in the list, and start first. */
+    /* The output first, so that no row waits for its place. */
     for (n = count; n-- > 0;) {
         trtl_write(device, areas[n].channel, areas[n].address);
         trtl_write(device, areas[n].channel + TRTL_BYTES, areas[n].bytes);
@@ -223,14 +309,7 @@ TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
         trtl_write(device, areas[n].channel + TRTL_STRIDE, areas[n].stride);
         trtl_write(device, areas[n].channel + TRTL_START, 1u);
     }
-    do {
-        missing = 0;
-        for (n = 0; n < count; n++)
-            missing += trtl_read(device, areas[n].channel + TRTL_DONE) == before[n];
-        status = trtl_error(device, areas, count);
-        if (status == TRTL_OK && missing && polls-- == 0)
-            status = TRTL_TIMEOUT;
-    } while (missing && status == TRTL_OK);
+    status = trtl_finish(device, areas, count, done, taken);
     TRTL_BARRIER();
     if (status != TRTL_OK)
         return trtl_reset(device) == TRTL_OK ? status : TRTL_STUCK;
@@ -238,7 +317,10 @@ TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
         if (areas[n].writes && device->invalidate)
             device->invalidate(device->context, areas[n].address,
                                (areas[n].rows - 1) * areas[n].stride + areas[n].bytes);
-    return TRTL_OK;
+    if (!(device->errors & device->marks))
+        return TRTL_OK;
+    trtl_write(device, TRTL_ERRORS, device->marks);
+    return TRTL_MARKED;
 }
 
 TRTL_API void trtl_area_set(trtl_area *area, uint32_t channel, uint32_t address, uint32_t bytes,
@@ -249,6 +331,7 @@ TRTL_API void trtl_area_set(trtl_area *area, uint32_t channel, uint32_t address,
     area->bytes = bytes;
     area->rows = rows;
     area->stride = trtl_stride(bytes);
+    area->packets = 0;
     area->writes = writes;
 }
 
@@ -265,18 +348,32 @@ TRTL_API int trtl_rows_run(trtl *device, const trtl_row_unit *unit, uint32_t x, 
 }
 
 /* Sets of queries q, keys k and values v to sets of outputs o: sets of queries and of keys vectors
- * of dim elements each, one behind the other. */
+ * of dim elements each, values and outputs of as many as the unit's, one behind the other. With
+ * scales at run time p has the words of each set, trtl_stride(parameter_bytes) apart. */
+TRTL_API int trtl_attention_scaled(trtl *device, const trtl_attention_unit *unit, uint32_t q,
+                                   uint32_t k, uint32_t v, uint32_t p, uint32_t o, uint32_t sets,
+                                   uint32_t queries, uint32_t keys, uint32_t dim)
+{
+    trtl_area areas[5];
+    uint32_t size = unit->input_bytes;
+    unsigned n = 0;
+    if (unit->p)
+        trtl_area_set(&areas[n++], unit->p, p, unit->parameter_bytes, sets, 0);
+    trtl_area_set(&areas[n++], unit->k, k, keys * dim * size, sets, 0);
+    trtl_area_set(&areas[n++], unit->v, v, keys * unit->value * size, sets, 0);
+    trtl_area_set(&areas[n++], unit->q, q, queries * dim * size, sets, 0);
+    trtl_area_set(&areas[n++], unit->o, o, queries * unit->value * unit->output_bytes, sets, 1);
+    return trtl_run(device, areas, n);
+}
+
+/* The same with fixed scales. */
 TRTL_API int trtl_attention_run(trtl *device, const trtl_attention_unit *unit, uint32_t q,
                                 uint32_t k, uint32_t v, uint32_t o, uint32_t sets,
                                 uint32_t queries, uint32_t keys, uint32_t dim)
 {
-    trtl_area areas[4];
-    uint32_t size = unit->input_bytes;
-    trtl_area_set(&areas[0], unit->k, k, keys * dim * size, sets, 0);
-    trtl_area_set(&areas[1], unit->v, v, keys * unit->value_dim * size, sets, 0);
-    trtl_area_set(&areas[2], unit->q, q, queries * dim * size, sets, 0);
-    trtl_area_set(&areas[3], unit->o, o, queries * unit->value_dim * unit->output_bytes, sets, 1);
-    return trtl_run(device, areas, 4);
+    if (unit->p)
+        return TRTL_BAD_SIZE;
+    return trtl_attention_scaled(device, unit, q, k, v, 0, o, sets, queries, keys, dim);
 }
 
 #endif

@@ -112,5 +112,12 @@ class StreamTransport(abc.ABC):
             If none comes in so many seconds, or one of another length.
         """
 
+    def poll(self, stream: str) -> bytes | None:
+        """Next packet of a stream, of any length, or None if there is none yet.
+
+        Needed by units that read memory by themselves.
+        """
+        raise NotImplementedError
+
     def reset(self) -> None:  # noqa: B027 - there may be nothing
         """Drop what is on its way to and from the unit, which is reset by a register."""

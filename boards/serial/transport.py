@@ -227,6 +227,14 @@ class SerialTransport(Transport, StreamTransport):
             raise TransportError(f"Packet of {stream} must have {size} bytes, not {len(packet)}")
         return packet
 
+    def poll(self, stream: str) -> bytes | None:
+        """Return the next packet of an output, of any length, or None if there is none yet."""
+        _known(self._outputs, stream, "Output")
+        packets = self._packets[stream]
+        if not packets:
+            self._take(stream)
+        return packets.popleft() if packets else None
+
     def _take(self, stream: str) -> int:
         """Take the beats that an output has, and return their number."""
         layout = self._outputs[stream]

@@ -10,6 +10,8 @@ from cocotb.task import resume
 from elftools.elf.elffile import ELFFile
 from unicorn import UC_ARCH_ARM, UC_MODE_ARM, UC_PROT_ALL, Uc, UcError
 from unicorn.arm_const import (
+    UC_ARM_REG_C1_C0_2,
+    UC_ARM_REG_FPEXC,
     UC_ARM_REG_LR,
     UC_ARM_REG_SP,
     UC_CPU_ARM_CORTEX_A9,
@@ -33,6 +35,9 @@ class Cortex:
         self.zynq, self.fault = zynq, None
         self.machine = Uc(UC_ARCH_ARM, UC_MODE_ARM)
         self.machine.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_A9)
+        # Compilers copy structures through the registers of NEON, which boot loaders enable.
+        self.machine.reg_write(UC_ARM_REG_C1_C0_2, 0xF << 20)
+        self.machine.reg_write(UC_ARM_REG_FPEXC, 1 << 30)
         # One memory: what the program stores, HP0 reads.
         pointer = ctypes.addressof(ctypes.c_char.from_buffer(zynq.ram))
         self.machine.mem_map_ptr(RAM, len(zynq.ram), UC_PROT_ALL, pointer)

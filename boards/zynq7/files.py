@@ -13,10 +13,11 @@ from rtl.emit.header import LICENSE, tools
 from .ps7 import Ps7
 from .top import BASE, ClockBuffer, ZynqTop
 
-__all__ = ["DRIVER", "sources", "top", "zynq_files", "zynq_verilog"]
+__all__ = ["DRIVERS", "sources", "top", "zynq_files", "zynq_verilog"]
 
-#: Header of the driver in C.
-DRIVER = "transformer_rtl.h"
+#: Headers of the driver in C.
+DRIVERS = ("transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_svd.h",
+           "transformer_rtl_uio.h")
 
 # A cell without a reader in the logic is not to be removed; its name is for constraints.
 _CELL = "  PS7 ps7 ("
@@ -60,18 +61,13 @@ def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
         Configuration of the unit.
     user : str
         Where TUSER comes from: one of :data:`rtl.bus.dma_unit.USERS`.
-
-    Raises
-    ------
-    ConfigError
-        If the unit has several streams out.
     """
     found = files.unit_files(config, "axi-dma", user)
     values = json.loads(found.pop("manifest.json"))
     found[f"{top(config)}.v"] = zynq_verilog(config, user)
     found[f"{top(config)}.f"] = "".join(f"{name}\n" for name in sources(config))
-    driver = pathlib.Path(__file__).parents[1] / "driver" / DRIVER
-    found[DRIVER] = driver.read_text(encoding="utf-8")
+    folder = pathlib.Path(__file__).parents[1] / "driver"
+    found |= {name: (folder / name).read_text(encoding="utf-8") for name in DRIVERS}
     values["zynq7"] = {"top": top(config), "registers": BASE, "sources": sources(config)}
     values["files"] = {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()}
                        for name, text in sorted(found.items())}

@@ -35,6 +35,7 @@ from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
 from .selections import SELECTIONS
 from .sheet import sheet_of
+from .sink import Sink
 from .vector_beat import VectorLayout
 
 __all__ = ["OWN", "AttentionConfig"]
@@ -81,6 +82,10 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.attention.parameters.SetParameters`): ``x_i = sat(round(s_i R) + o)``, and
     ``y_j = sat(round(sat(a_j) T))`` with sums of :attr:`sum_window` bits.
 
+    With ``sink`` each row has one more logit, which enters its maximum and the sum of its weights
+    and has no value: ``sink_logit``, or with scales "run-time" the set's own, or none
+    (:class:`~rtl.attention.sink.Sink`).
+
     A key that is masked, and with ``causal`` a key behind the query's own place in its set, takes
     no part; with none left the output is 0.
 
@@ -93,7 +98,8 @@ class AttentionConfig(UnitConfig):
 
     With ``datapath="online"`` the weights are terms relative to a running reference, and
     ``y_j = sat(round(A_j (value_scale / output_scale) / S))``
-    (:class:`~rtl.attention.online.numbers.OnlineNumbers`).
+    (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
+    set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
@@ -136,6 +142,12 @@ class AttentionConfig(UnitConfig):
     scales: str = parameter("fixed", Choice(("fixed", "run-time")), tag="",
                             help="scales of logits and outputs: those of the steps above, or a "
                                  "set's own, which come as a stream of parameters")
+    sink: bool = parameter(False, Flag(), tag="si",
+                           help="whether rows have a sink logit, which takes weight and has no "
+                                "value")
+    sink_logit: int = parameter(0, Integer(-32768, 32767), tag="sv",
+                                help="sink: its logit, in logit steps; with scales at run time a "
+                                     "set brings its own")
     causal: bool = parameter(False, Flag(), tag="c",
                              help="query i of a set sees the keys 0..i only")
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
@@ -180,7 +192,7 @@ class AttentionConfig(UnitConfig):
     select: str = parameter("none", Choice(tuple(SELECTIONS)), tag="",
                             help="which keys a query meets: all, those that a prediction picks, or "
                                  "those that a greedy search over sorted columns finds")
-    predictor: str = parameter("leading-one", Choice(tuple(PREDICTORS)), tag="p",
+    predictor: str = parameter("octave", Choice(tuple(PREDICTORS)), tag="p",
                                help="what scores are predicted from")
     prefix_dims: int = parameter(8, Integer(1, 511), tag="pd",
                                  help="predictor prefix: dimensions whose part of the dot product "
@@ -232,9 +244,11 @@ class AttentionConfig(UnitConfig):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
-        self._require("lanes", self.select == "none" or self.lanes == 1,
-                      f"1 for select \"{self.select}\"")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
+        self._require("sink", not (self.reuse and self.sink), "false for reuse", "true")
+        low, high = signed_range(self.logit_bits)
+        self._require("sink_logit", low <= self.sink_logit <= high,
+                      f"in {low}..{high} for logit_bits {self.logit_bits}")
         self._require("prefix_dims", self.known_dims < self.dim, f"less than dim ({self.dim})")
         for name in ("dim", "value_dim"):
             size = getattr(self, name)
@@ -255,7 +269,7 @@ class AttentionConfig(UnitConfig):
             self._check_ratio("output_scale", self._output_square)
         if self.run_time:
             for name, rule in ("logit_scale", self.logit), ("output_scale", self.output):
-                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS,
+                self._require(name, rule.multiplier < 1 << MULTIPLIER_BITS and rule.shift >= 0,
                               "2^-16 times the step of what is requantised, at least, for "
                               "scales \"run-time\"")
 
@@ -273,7 +287,6 @@ class AttentionConfig(UnitConfig):
 
     def _check_online(self):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
-        self._require("scales", not self.run_time, "fixed for datapath \"online\"")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
 
@@ -310,7 +323,7 @@ class AttentionConfig(UnitConfig):
                 lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
         return SoftmaxChoice.config(
             self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes,
+            out_bits=self.weight_bits, lanes=self.lanes, sink=self.sink,
             max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
 
     @functools.cached_property
@@ -358,13 +371,19 @@ class AttentionConfig(UnitConfig):
         return OnlineNumbers(
             bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
             fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
-            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output))
+            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
+            run_time=self.run_time, sink=self.sink)
+
+    @property
+    def fixed_sink(self):
+        """Sink of the rows that bring none of their own; None without ``sink``."""
+        return Sink(self.sink_logit) if self.sink else None
 
     @property
     def sum_range(self):
-        """Least and largest weighted sum; for the datapath in one pass, as it is held."""
+        """Least and largest weighted sum; for the datapath in one pass, as it is read."""
         if self.datapath == "online":
-            return self.online.held_range
+            return self.online.read_range
         low, high = self.element_range
         most = self.max_keys * ((1 << self.weight_width) - 1)
         return most * low, most * high
@@ -393,7 +412,7 @@ class AttentionConfig(UnitConfig):
 
     @property
     def sum_window(self):
-        """Width that a weighted sum saturates to before it is scaled, signed.
+        """Width that a weighted sum saturates to before it is scaled, signed; not in one pass.
 
         With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
         in all, far above the 1 that they are worth, so that a DSP block takes a sum.
@@ -405,7 +424,9 @@ class AttentionConfig(UnitConfig):
     @functools.cached_property
     def output(self):
         """Requantiser of weighted sums to outputs; in one pass, of sums over the row's weight."""
-        return Requantiser.of_square(self._output_square, self.out_bits)
+        rule = Requantiser.of_square(self._output_square, self.out_bits)
+        # The factor of a row is rounded to the bits that the multiplier has.
+        return rule.normalised if self.datapath == "online" else rule
 
     @property
     def _output_square(self):
@@ -611,8 +632,10 @@ class AttentionConfig(UnitConfig):
     def query_cycles(self, keys, kept=None):
         """Cycles per query, once the engine is full: of the keys, or of the streams.
 
-        With ``select`` the keys that a query keeps on average count, and all for their prediction;
-        with a greedy search its candidates, its iterations and what surrounds them.
+        With ``select`` the cycles count that the keys which a query keeps take on average,
+        ``kept`` (``sim.model.attention.places.beats``; with one lane their number), and all for
+        their prediction; with a greedy search its candidates, its iterations and what surrounds
+        them.
         """
         return max(SELECTIONS[self.select].cycles_of(self, keys, kept), self.stream_beats)
 

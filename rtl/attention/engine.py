@@ -14,7 +14,7 @@ selection.
 """
 
 from amaranth import Module, Mux, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .causes import Causes
@@ -88,22 +88,24 @@ class Attention(wiring.Component):
         """Latency of a configuration; see :attr:`AttentionConfig.latency`."""
         row_filter = FILTERS.get(config.select)
         return (1 + SELECTIONS[config.select].latency_of(config) + DotArray.latency_of(config)
-                + (row_filter.latency() if row_filter else 0) + tail_of(config).latency_of(config))
+                + (row_filter.latency_of(config) if row_filter else 0)
+                + tail_of(config).latency_of(config))
 
     def elaborate(self, platform):
         m = Module()
         config, selection = self.config, self.selection
         optional = selection.signature.members
+        words = selection.o.payload
         sizes = config.lanes, config.max_keys
+        apart = isinstance(words.word.shape(), data.ArrayLayout)
         m.submodules.keys = keys = VectorStore(
             config.key_layout, config.vector_beats, *sizes, memory=config.memory,
-            first=config.known_dims, preview="preview" in optional)
+            first=config.known_dims, preview="preview" in optional, apart=apart)
         m.submodules.values = values = VectorStore(
-            config.value_layout, config.value_beats, *sizes, memory=config.memory)
+            config.value_layout, config.value_beats, *sizes, memory=config.memory, apart=apart)
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.gate = gate = SetGate(ahead=selection.ahead, values=not config.reuse)
         m.submodules.selection = selection
-        words = selection.o.payload
         m.submodules.dots = dots = DotArray(config, self._marked(words.shape()),
                                             hand_on=selection.chooses)
         m.submodules.status = status = SetStatus(ahead=selection.ahead)
@@ -144,6 +146,8 @@ class Attention(wiring.Component):
             wiring.connect(m, wiring.flipped(self.p), parameters.i)
             wiring.connect(m, parameters.logit, dots.scaling)
             wiring.connect(m, parameters.output, tail.scaling)
+            if config.sink:
+                wiring.connect(m, parameters.sink, tail.sink)
             m.d.comb += parameters.over.eq(selection.over)
             ready = ready & parameters.there
             if "limits" in optional:

@@ -78,14 +78,14 @@ class WordLayout(data.StructLayout):
     config : AttentionConfig
         Configuration; ``dim``, ``bits`` and ``lanes`` count.
     word : ShapeLike
-        Shape of the words' addresses.
+        Shape of the words' addresses: of one for all lanes, or an ``ArrayLayout`` of one for each.
     row : RowLayout
         Layout of what goes with the row.
 
     Members
     -------
     word : word
-        Address of the keys, and of their values.
+        Address of the keys, and of their values. That of a lane without a key counts for nothing.
     keep : unsigned(lanes)
         Bit k set: lane k has a key of the row. All ones except in the row's last word, where the
         low lanes are kept, one at least.
@@ -116,8 +116,8 @@ class LogitLayout(data.StructLayout):
     config : AttentionConfig
         Configuration; ``logit_bits`` and ``lanes`` count.
     word : ShapeLike
-        Shape of the addresses of values. Of width 0 where the beats of every row are the words 0,
-        1, 2 and so on.
+        Shape of the addresses of values, as of :class:`WordLayout`. Of width 0 where the beats of
+        every row are the words 0, 1, 2 and so on.
     row : RowLayout
         Layout of what goes with the row.
 

@@ -17,6 +17,7 @@ from ..data_sheet import Format
 from ..fixed import MULTIPLIER_BITS, SHIFT_BITS, Scaling, signed_range
 from ..stream.credit import Credit
 from ..stream.fifo import Fifo, FifoStorage
+from .sink import Sink, SinkLayout
 from .vector_beat import VectorLayout
 
 __all__ = ["WORDS", "LimitsLayout", "ParameterIntake", "ScalingLayout", "SetParameters",
@@ -26,8 +27,10 @@ __all__ = ["WORDS", "LimitsLayout", "ParameterIntake", "ScalingLayout", "SetPara
 SETS = 8
 
 WORD_BITS = 16
-#: Words of a beat: four of scales, and four more where there is a selection.
+#: Words of a beat: four of scales, and four more where there is a selection or a sink.
 WORDS = 4
+# Words of the limits; those of the sink follow.
+LIMITS = 2
 
 
 class ScalingLayout(data.StructLayout):
@@ -75,17 +78,22 @@ class SetParameters:
     logit : Scaling
         ``R`` as multiplier and shift, and the offset ``o`` in logit steps.
     output : Scaling
-        ``T`` as multiplier and shift; its offset is 0.
+        ``T`` as multiplier and shift; its offset is 0. In one pass the top bit of the multiplier is
+        set, or the row's factor has as many bits less.
     limits : tuple of int
         What the selection goes by, as ``config.limits`` names it.
+    sink : Sink or None
+        The sink of the rows; None without ``config.sink``.
     """
 
     logit: Scaling
     output: Scaling
     limits: tuple[int, ...] = ()
+    sink: Sink | None = None
 
     @classmethod
-    def of(cls, config, *, offset: int = 0, **values: float) -> SetParameters:
+    def of(cls, config, *, offset: int = 0, with_sink: bool = True,
+           **values: float) -> SetParameters:
         """Return those of real scales, and of what the selection goes by.
 
         Parameters
@@ -94,10 +102,13 @@ class SetParameters:
             Configuration; its own scales hold where none are given.
         offset : int
             Offset of the logits, in logit steps.
+        with_sink : bool
+            Whether the rows have a sink, with ``config.sink``.
         values : float
             ``query_scale``, ``key_scale``, ``value_scale`` and ``output_scale``: what a step of
-            each is worth; and those of ``config.limits``: ``mean_shift``, ``threshold`` or
-            ``top_k``, or ``iterations`` and ``distance``.
+            each is worth; ``sink_logit``, in logit steps, with the offset; and those of
+            ``config.limits``: ``mean_shift``, ``threshold`` or ``top_k``, or ``iterations`` and
+            ``distance``.
 
         Raises
         ------
@@ -122,7 +133,8 @@ class SetParameters:
                 raise ValueError(f"Parameter {name} must be in 0..{most} for scales \"run-time\", "
                                  f"not {value}")
         return cls(Scaling(config.logit.multiplier, config.logit.shift, offset),
-                   Scaling(config.output.multiplier, config.output.shift), limits)
+                   Scaling(config.output.multiplier, config.output.shift), limits,
+                   Sink(config.sink_logit, with_sink) if config.sink else None)
 
     @property
     def words(self) -> tuple[int, ...]:
@@ -130,29 +142,43 @@ class SetParameters:
 
         Multiplier of the logits; their offset, in two's complement; multiplier of the outputs;
         shift of the logits in bits 0 to 5, and that of the outputs in bits 8 to 13. With a
-        selection four more: the limits, and zeros.
+        selection or a sink four more: two limits; the sink, in two's complement; and in bit 0
+        whether there is one. What is not in use is 0.
         """
-        limits = (*self.limits, *[0] * (-len(self.limits) % WORDS))
+        more = ()
+        if self.limits or self.sink:
+            sink = self.sink or Sink(valid=False)
+            more = (*self.limits, *[0] * (LIMITS - len(self.limits)),
+                    sink.logit % (1 << WORD_BITS), int(sink.valid))
         return (self.logit.multiplier, self.logit.offset % (1 << WORD_BITS),
-                self.output.multiplier, self.logit.shift | self.output.shift << 8, *limits)
+                self.output.multiplier, self.logit.shift | self.output.shift << 8, *more)
 
     @classmethod
     def from_words(cls, config, words: Sequence[int]) -> SetParameters:
         """Return those that a beat carries."""
-        logit, offset, output, shifts, *limits = map(int, words)
-        high = 1 << (WORD_BITS - 1)
+        logit, offset, output, shifts, *more = map(int, words)
         mask = (1 << SHIFT_BITS) - 1
-        return cls(Scaling(logit, shifts & mask, (offset ^ high) - high),
-                   Scaling(output, shifts >> 8 & mask), tuple(limits[:len(config.limits)]))
+        sink = Sink(_signed(more[LIMITS]), bool(more[LIMITS + 1] & 1)) if config.sink else None
+        return cls(Scaling(logit, shifts & mask, _signed(offset)),
+                   Scaling(output, shifts >> 8 & mask), tuple(more[:len(config.limits)]), sink)
+
+
+def _signed(word):
+    high = 1 << (WORD_BITS - 1)
+    return (word ^ high) - high
 
 
 def parameter_format(config) -> Format:
     """Return what the words of a beat are."""
+    whole = ", its top bit set" if config.datapath == "online" else ""
     meaning = ("parameter of a set: multiplier of its logits; their offset, in two's complement; "
-               "multiplier of its outputs; shift of the logits in bits 5..0, of the outputs in "
-               "bits 13..8")
-    if config.limits:
-        meaning += f"; {'; '.join(config.limits)}; what is left is 0"
+               f"multiplier of its outputs{whole}; shift of the logits in bits 5..0, of the "
+               "outputs in bits 13..8")
+    if config.limits or config.sink:
+        limits = (*config.limits, *["0"] * (LIMITS - len(config.limits)))
+        sink = ("sink logit, in two's complement; 1 for rows with a sink, 0 for others"
+                if config.sink else "0; 0")
+        meaning += f"; {'; '.join(limits)}; {sink}"
     words = ParameterIntake.layout(config).lanes
     return Format(meaning, None, "set's parameters", least=words, most=words, step=words)
 
@@ -183,6 +209,8 @@ class ParameterIntake(wiring.Component):
         Scale of the next set's outputs, likewise.
     limits : Out(LimitsLayout(config))
         What the selection goes by in the next set, while ``there``.
+    sink : Out(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set; valid two cycles before its first row is there. Only with a sink.
     """
 
     def __init__(self, config):
@@ -192,12 +220,20 @@ class ParameterIntake(wiring.Component):
             "logit": Out(stream.Signature(ScalingLayout(config.logit_bits))),
             "output": Out(stream.Signature(ScalingLayout())),
             "limits": Out(LimitsLayout(config)),
+            **({"sink": Out(stream.Signature(SinkLayout(config.logit_bits)))}
+               if config.sink else {}),
         })
 
     @staticmethod
     def layout(config):
         """Layout of a beat."""
-        return VectorLayout(unsigned(WORD_BITS), WORDS * (1 + (len(config.limits) > 0)))
+        return VectorLayout(unsigned(WORD_BITS),
+                            WORDS * (1 + (len(config.limits) > 0 or config.sink)))
+
+    @staticmethod
+    def store_sink(sink, words):
+        """Assignments of the sink in the words of a beat to one of :class:`SinkLayout`."""
+        return [sink.logit.eq(words[WORDS + LIMITS]), sink.valid.eq(words[WORDS + LIMITS + 1][0])]
 
     def elaborate(self, platform):
         m = Module()
@@ -219,6 +255,10 @@ class ParameterIntake(wiring.Component):
         ]
         wiring.connect(m, logits.o, wiring.flipped(self.logit))
         wiring.connect(m, outputs.o, wiring.flipped(self.output))
+        if self.config.sink:
+            m.submodules.sinks = sinks = Fifo(self.sink.payload.shape(), SETS)
+            m.d.comb += [sinks.push.eq(transfer), *self.store_sink(sinks.i, words)]
+            wiring.connect(m, sinks.o, wiring.flipped(self.sink))
         if self.config.limits:
             m.submodules.limits = limits = FifoStorage(len(self.limits.as_value()), 2 * SETS)
             m.d.comb += [limits.i.eq(Cat(words[WORDS + k] for k in range(len(self.limits)))),

@@ -1,4 +1,4 @@
-"""From a query's selected keys, one behind the other, to its row of words."""
+"""From a query's selected keys, a beat after the other, to its row of words."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -13,10 +13,10 @@ __all__ = ["SelectedRows"]
 
 
 class SelectedRows(wiring.Component):
-    """Queries wait until their keys are selected, and meet them one per cycle.
+    """Queries wait until their keys are selected, and meet them, one per lane and cycle.
 
-    A query takes a credit as it enters, which returns with its last key. Throughput one key per
-    cycle; latency 0 from a key to its word, 1 cycle from a query.
+    A query takes a credit as it enters, which returns with its last key. Throughput one beat of
+    keys per cycle; latency 0 from a beat to its word, 1 cycle from a query.
 
     Parameters
     ----------
@@ -37,19 +37,25 @@ class SelectedRows(wiring.Component):
         What goes with its row.
     available : Out(1)
         A query can enter. From a register.
-    keys : In(stream.Signature(KeptKeys.layout(max_keys)))
+    keys : In(stream.Signature(KeptKeys.layout(max_keys, lanes)))
         Keys of one query after the other.
-    o : Out(stream.Signature(WordLayout(config, range(max_keys), row)))
-        Words of one key.
+    o : Out(stream.Signature(SelectedRows.layout(config, row)))
+        Words of keys, each lane with an address of its own.
     """
 
     def __init__(self, config, row, depth):
         self.depth = depth
         super().__init__({
             "take": In(1), "elements": In(QueryLayout(config)["elements"].shape), "row": In(row),
-            "available": Out(1), "keys": In(stream.Signature(KeptKeys.layout(config.max_keys))),
-            "o": Out(stream.Signature(WordLayout(config, range(config.max_keys), row))),
+            "available": Out(1),
+            "keys": In(stream.Signature(KeptKeys.layout(config.max_keys, config.lanes))),
+            "o": Out(stream.Signature(self.layout(config, row))),
         })
+
+    @staticmethod
+    def layout(config, row):
+        """Layout of a word."""
+        return WordLayout(config, data.ArrayLayout(range(config.max_beats), config.lanes), row)
 
     def elaborate(self, platform):
         m = Module()
@@ -65,7 +71,8 @@ class SelectedRows(wiring.Component):
             credit.issue.eq(self.take), credit.done.eq(transfer & key.last),
             self.o.valid.eq(self.keys.valid), self.keys.ready.eq(self.o.ready),
             transfer.eq(self.o.valid & self.o.ready), queries.o.ready.eq(transfer & first),
-            word.word.eq(key.key), word.keep.eq(1), word.first.eq(first), word.last.eq(key.last),
+            word.word.eq(key.word), word.keep.eq(key.keep), word.mask.eq(key.mask),
+            word.first.eq(first), word.last.eq(key.last),
             word.query.eq(query.elements),
             word.row.eq(Mux(first, query.row.as_value(), row.as_value())),
         ]

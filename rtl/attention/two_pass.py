@@ -1,13 +1,14 @@
 """Tail of the engine in two passes over a row: softmax, then the weighted sum of the values."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..blocks.pipeline import delays
-from ..stream.fifo import FifoStorage
 from .output_rows import OutputRows
 from .parameters import ScalingLayout
+from .row_weights import RowWeights
+from .sink import sink_members
 from .value_sums import ValueSums
 
 __all__ = ["TwoPassTail"]
@@ -44,6 +45,8 @@ class TwoPassTail(wiring.Component):
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
         with scales at run time.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         The softmax unit finds an error. Pulses with the first one after reset.
     """
@@ -58,6 +61,7 @@ class TwoPassTail(wiring.Component):
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
             **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
+            **sink_members(config),
         })
 
     @staticmethod
@@ -78,75 +82,53 @@ class TwoPassTail(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, logit = self.config, self.i.payload
-        m.submodules.softmax = softmax = config.softmax_config.create()
+        config = self.config
+        m.submodules.weights = rated = RowWeights(config, self.layout)
         cycles = self._sum_cycles(config)
         m.submodules.rows = rows = OutputRows(config, cycles)
         m.submodules.sums = sums = ValueSums(config)
-        transfer = Signal()
-        beat = softmax.i.payload
-        m.d.comb += [
-            softmax.i.valid.eq(self.i.valid), self.i.ready.eq(softmax.i.ready),
-            transfer.eq(self.i.valid & self.i.ready),
-            beat.data.eq(logit.data), beat.keep.eq(logit.keep), beat.mask.eq(logit.mask),
-            beat.last.eq(logit.last),
-        ]
-        known = Signal()
-        m.d.sync += known.eq(softmax.error)
-        m.d.comb += self.error.eq(softmax.error & ~known)
+        wiring.connect(m, wiring.flipped(self.i), rated.i)
+        if config.sink and config.run_time:
+            wiring.connect(m, wiring.flipped(self.sink), rated.sink)
 
         # A row may end when its sums find the output free, and its outputs the queue.
-        accept, end = Signal(), Signal()
-        weights = softmax.o
+        accept, end, set_end = Signal(), Signal(), Signal()
+        weights, beat = rated.o, rated.o.payload
         m.d.comb += [
-            weights.ready.eq(~weights.payload.last | rows.may_end),
-            accept.eq(weights.valid & weights.ready), end.eq(accept & weights.payload.last),
+            weights.ready.eq(~beat.last | rows.may_end),
+            accept.eq(weights.valid & weights.ready), end.eq(accept & beat.last),
+            set_end.eq(end & beat.row.set_end), self.release.eq(set_end),
         ]
-        m.submodules.set_ends = set_ends = self._notes(2, config.softmax_config.most_rows)
-        set_end = Signal()
-        m.d.comb += [
-            set_ends.i.eq(Cat(logit.row.set_end, logit.row.mark)),
-            set_ends.push.eq(transfer & logit.last),
-            set_ends.pop.eq(end), set_end.eq(end & set_ends.o[0]),
-            self.release.eq(set_end),
-        ]
-        self._address(m, transfer, accept, weights.payload.last)
+        known = Signal()
+        m.d.sync += known.eq(rated.error)
+        m.d.comb += self.error.eq(rated.error & ~known)
+        self._address(m, accept, beat)
 
         # Values are read while the weights wait; a weight of 0 stands for none.
         starts = Signal(init=1)
         held = Signal.like(sums.weights, name="weights")
-        m.d.sync += [held.eq(Mux(accept, weights.payload.data.as_value(), 0)),
+        m.d.sync += [held.eq(Mux(accept, beat.weights.as_value(), 0)),
                      sums.first.eq(accept & starts)]
         with m.If(accept):
-            m.d.sync += starts.eq(weights.payload.last)
+            m.d.sync += starts.eq(beat.last)
         m.d.comb += [
             sums.weights.eq(held), sums.values.eq(self.values), rows.sums.eq(sums.o),
             rows.end.eq(end), rows.done.eq(delays(m, end, cycles, "done")[-1]),
             rows.set_end.eq(delays(m, set_end, cycles, "set_done")[-1]),
-            rows.mark.eq(delays(m, set_ends.o[1], cycles, "mark")[-1]),
+            rows.mark.eq(delays(m, beat.row.mark, cycles, "mark")[-1]),
         ]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
         if config.run_time:
             wiring.connect(m, wiring.flipped(self.scaling), rows.scaling)
         return m
 
-    def _notes(self, width, entries):
-        """FIFO of what waits for weights: ``entries`` in the softmax's stores, and some outside."""
-        entries += 2 * self.config.softmax_config.latency + 8
-        return FifoStorage(width, 1 << (entries - 1).bit_length())
-
-    def _address(self, m, transfer, accept, last):
+    def _address(self, m, accept, beat):
         """Word of values that the weights at hand belong to."""
-        if len(self.i.payload.word):
-            softmax = self.config.softmax_config
-            # Each pass stores as many beats as the longest row has, or a few more.
-            store = 1 << max(softmax.max_beats - 1, 1).bit_length()
-            m.submodules.words = words = self._notes(
-                len(self.word), softmax.passes * (store + softmax.max_beats))
-            m.d.comb += [words.i.eq(self.i.payload.word), words.push.eq(transfer),
-                         words.pop.eq(accept), self.word.eq(words.o)]
-        else:
-            word = Signal.like(self.word)
-            m.d.comb += self.word.eq(word)
-            with m.If(accept):
-                m.d.sync += word.eq(Mux(last, 0, word + 1))
+        address = Value.cast(self.word)
+        if len(Value.cast(beat.word)):
+            m.d.comb += address.eq(beat.word)
+            return
+        word = Signal(len(address))
+        m.d.comb += address.eq(word)
+        with m.If(accept):
+            m.d.sync += word.eq(Mux(beat.last, 0, word + 1))

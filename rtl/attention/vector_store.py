@@ -38,6 +38,8 @@ class VectorStore(wiring.Component):
         Elements of a vector that are not stored, from the first on.
     preview : bool
         Whether there is a second read port, for vectors of any set as soon as they are written.
+    apart : bool
+        Whether each lane is read at a word of its own.
 
     Members
     -------
@@ -48,7 +50,7 @@ class VectorStore(wiring.Component):
     end : Out(place_layout)
         ``word`` and ``lane`` of the last vector of the set that is read.
     word : In(range(words))
-        Word of that set to read.
+        Word of that set to read; with ``apart`` an ``ArrayLayout`` of one for each lane.
     o : Out(ArrayLayout(vector, lanes))
         Word that was read, a cycle later: for each lane the ``data`` of a vector, less what is not
         stored, and its ``mask`` if the stream has one.
@@ -84,7 +86,7 @@ class VectorStore(wiring.Component):
     """
 
     def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0,
-                 preview=False):
+                 preview=False, apart=False):
         self.layout = layout
         self.first = first
         self.vector_beats = vector_beats
@@ -99,7 +101,8 @@ class VectorStore(wiring.Component):
         self.vector = data.StructLayout(members)
         #: Layout of a place in a set.
         self.place_layout = PlaceLayout(max_keys, lanes)
-        self._preview = preview
+        self._preview, self._apart = preview, apart
+        word = range(self.words)
         second = {"preview_word": In(range(self.words)), "preview_bank": In(1),
                   "preview": Out(data.ArrayLayout(self.vector, lanes))} if preview else {}
         super().__init__({
@@ -107,7 +110,7 @@ class VectorStore(wiring.Component):
             "i": In(stream.Signature(layout)),
             "complete": Out(2),
             "end": Out(self.place_layout),
-            "word": In(range(self.words)),
+            "word": In(data.ArrayLayout(word, lanes) if apart else word),
             "o": Out(data.ArrayLayout(self.vector, lanes)),
             "release": In(1),
             "finished": Out(1),
@@ -182,7 +185,7 @@ class VectorStore(wiring.Component):
             m.d.comb += [
                 port.addr.eq(Cat(place.word, writing)),
                 port.data.eq(vector), port.en.eq(write & (place.lane == lane)),
-                read.addr.eq(Cat(self.word, reading)),
+                read.addr.eq(Cat(self.word[lane] if self._apart else self.word, reading)),
                 self.o[lane].eq(read.data),
             ]
             if self._preview:

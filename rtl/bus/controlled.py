@@ -7,6 +7,7 @@ from amaranth import (
     Const,
     DomainRenamer,
     Module,
+    Mux,
     ResetSignal,
     Signal,
 )
@@ -45,8 +46,9 @@ class ControlledUnit(wiring.Component):
     nothing in their path. Of the unit's ports that are no streams, ``config.controls`` become
     registers; outputs stay, and can be read. Its ``error`` sets bit UNIT of ERRORS when it rises,
     each of ``config.causes`` a bit UNIT_... when it does, and the monitors of the inputs the bits
-    of what they find, for each packet anew. CONTROL.CLEAR_ERRORS clears the causes, too. What a
-    row's first beat brings comes from registers or from TUSER
+    of what they find, for each packet anew; a marked vector at an output sets its bit, too.
+    CONTROL.CLEAR_ERRORS clears the causes as well. What a row's first beat brings comes from
+    registers or from TUSER
     (:class:`~rtl.bus.row_parameters.RowParameters`); a row that is inside keeps what it came with.
     A reset by CONTROL does to the unit what ``aresetn`` does, and leaves the registers as they are.
 
@@ -252,6 +254,8 @@ class ControlledUnit(wiring.Component):
                       zip(causes, self.causes, known, strict=True)}
         for name, check, field in checks(self._inputs, self._monitors):
             found[field.lower()] = getattr(self._monitors[name], check)
+        for name in self._config.data_sheet.marks:
+            found[f"{name}_marked"] = self._of_bus(name, "tuser")[0] & self._monitors[name].transfer
         for field, pulse in found.items():
             m.d.comb += [getattr(registers, f"errors_{field}_set").eq(pulse),
                          getattr(registers, f"errors_{field}_clear").eq(
@@ -275,7 +279,7 @@ class ControlledUnit(wiring.Component):
         source, output = self._monitors[self._config.source], self._monitors[self._output]
         # Packets that the unit has taken and not given. A row that is cut leaves before it ends.
         held = Signal(HELD_BITS)
-        enters, leaves = source.transfer & source.last, output.transfer & output.last
+        enters, leaves = self._entered(m, source, forget), output.transfer & output.last
         with m.If(enters & ~leaves):
             m.d.sync += held.eq(held + 1)
         with m.Elif(leaves & ~enters):
@@ -293,6 +297,19 @@ class ControlledUnit(wiring.Component):
                 getattr(registers, f"status_{name}_open").eq(self._monitors[name].inside),
                 getattr(registers, f"status_{name}_stalled").eq(self._stalled(name)),
             ]
+
+    def _entered(self, m, source, forget):
+        """Whether all that becomes one packet of the output has been taken with this beat."""
+        if not self._config.packet_elements:
+            return source.transfer & source.last
+        beats = self._config.packet_elements // source.lanes
+        count, whole = Signal(range(beats)), Signal()
+        m.d.comb += whole.eq(source.transfer & (count == beats - 1))
+        with m.If(source.transfer):
+            m.d.sync += count.eq(Mux(source.last | whole, 0, count + 1))
+        with m.If(forget):
+            m.d.sync += count.eq(0)
+        return whole
 
     def _stalled(self, stream):
         return self._of_bus(stream, "tvalid") & ~self._of_bus(stream, "tready")

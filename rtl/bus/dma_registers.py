@@ -12,6 +12,12 @@ __all__ = ["Channel", "channel_registers"]
 CHANNELS = 0x200
 STEP = 0x20
 
+# Offsets, in a channel's registers, of those that every channel has.
+STATUS, DONE, ERRORS = 0x14, 0x18, 0x1C
+
+# Errors that memory answers with.
+RESPONSES = (("SLVERR", "a burst was answered SLVERR"), ("DECERR", "a burst was answered DECERR"))
+
 # Descriptors that wait in a channel beside the one it works on.
 QUEUE = 4
 
@@ -30,12 +36,16 @@ class Channel:
         Whether it carries the words beside the stream's beats, TUSER.
     packet : str
         What a row in memory becomes.
+    requests : str or None
+        Stream of the unit whose read requests the channel answers; None: software gives it
+        descriptors.
     """
 
     stream: str
     writes: bool
     user: bool
     packet: str
+    requests: str | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +71,9 @@ def channel_registers(channels):
 
 
 def _registers(channel, base):
+    if channel.requests:
+        yield from _fetching(channel, base)
+        return
     name, packet = channel.name, channel.packet
     way = "to" if channel.writes else "from"
 
@@ -75,14 +88,14 @@ def _registers(channel, base):
     yield Register(f"{name}_START", base + 0x10, (
         Field("START", 0, 1, Access.PULSE, f"queues the descriptor: rows {way} memory"),),
         "Command")
-    yield Register(f"{name}_STATUS", base + 0x14, (
+    yield Register(f"{name}_STATUS", base + STATUS, (
         Field("BUSY", 0, 1, Access.READ, "a descriptor is not done"),
         Field("FULL", 1, 1, Access.READ, "no room for a further descriptor")),
         "What the channel does in this cycle")
-    yield Register(f"{name}_DONE", base + 0x18, (
+    yield Register(f"{name}_DONE", base + DONE, (
         Field("COUNT", 0, WORD, Access.READ, "descriptors done, modulo 2**32"),),
         "Number of descriptors done" + (": memory has answered" if channel.writes else ""))
-    errors = [("SLVERR", "a burst was answered SLVERR"), ("DECERR", "a burst was answered DECERR"),
+    errors = [*RESPONSES,
               ("REFUSED", "a descriptor is not aligned, or empty; it was done without effect"),
               ("OVERRUN", "a descriptor was started while the queue was full; it is lost")]
     if channel.writes:
@@ -91,6 +104,23 @@ def _registers(channel, base):
     if channel.user:
         errors += [("SHORT", f"a row has fewer words than its {packet} beats; 0 stands for them"),
                    ("LONG", f"a row has more words than its {packet} beats; they were dropped")]
-    yield Register(f"{name}_ERRORS", base + 0x1C, tuple(
+    yield _errors(name, base, errors)
+
+
+def _fetching(channel, base):
+    """Registers of a channel that the unit drives: those that say what it does, in their places."""
+    name = channel.name
+    yield Register(f"{name}_STATUS", base + STATUS, (
+        Field("BUSY", 0, 1, Access.READ, "a request has not got all of its answer"),),
+        f"What the channel does in this cycle; it answers {channel.requests}")
+    yield Register(f"{name}_DONE", base + DONE, (
+        Field("COUNT", 0, WORD, Access.READ, "requests done, modulo 2**32"),),
+        "Number of requests done")
+    yield _errors(name, base, [
+        *RESPONSES, ("REFUSED", "a request is not aligned, or empty; it has no answer")])
+
+
+def _errors(name, base, errors):
+    return Register(f"{name}_ERRORS", base + ERRORS, tuple(
         Field(field, k, 1, Access.CLEAR, meaning) for k, (field, meaning) in enumerate(errors)),
         "Errors of the channel since they were cleared")

@@ -20,6 +20,7 @@ from .dma_bursts import BYTES
 from .dma_queue import DmaQueue
 from .dma_read import ReadDma
 from .dma_registers import Channel
+from .dma_requests import DmaRequests
 from .dma_write import WriteDma
 from .gearbox import Gearbox
 from .read_port import CONSTANTS, ID_BITS, ReadPort
@@ -69,6 +70,10 @@ class DmaUnit(wiring.Component):
     (:mod:`~rtl.bus.dma_registers`): a row in memory is a packet, its bytes are those of TDATA,
     lowest first, whatever the width of a beat. Streams without TKEEP take rows of whole beats.
 
+    A memory port of the unit (``config.memory_ports``: a stream of read requests, and one of their
+    answers) has one channel, which the unit drives: a request is a row, its answer a packet.
+    Software sees what the channel does, and its errors.
+
     TUSER is 0, or with ``user="memory"`` comes through a channel of its own: a row of words for
     each row, a word of whole bytes for each beat.
 
@@ -81,7 +86,7 @@ class DmaUnit(wiring.Component):
     Parameters
     ----------
     config : UnitConfig
-        Configuration of the unit, with one stream out.
+        Configuration of the unit, with one stream out beside its read requests.
     shell : AxiStream
         Its shell.
     version : str
@@ -112,9 +117,11 @@ class DmaUnit(wiring.Component):
     def __init__(self, config, shell, version, module=None, user="constant"):
         if user not in USERS:
             raise ValueError(f"User must be one of {', '.join(USERS)}, not {user!r}")
-        outputs = [name for name, flow in shell.flows.items() if flow is Out]
+        outputs = [name for name, flow in shell.flows.items()
+                   if flow is Out and name not in config.memory_ports]
         if len(outputs) > 1:
-            raise ValueError(f"Unit must have one stream out, not {', '.join(outputs)}")
+            raise ValueError(f"Unit must have one stream out beside its read requests, not "
+                             f"{', '.join(outputs)}")
         self.shell = shell
         #: Streams at the ports: none.
         self.buses = {}
@@ -184,23 +191,30 @@ class DmaUnit(wiring.Component):
 
         def field(what):
             return getattr(control, f"{name}_{what}")
-        m.submodules[f"{name}_queue"] = queue = DmaQueue()
+        waiting = Signal(name=f"{name}_waiting")
+        if channel.requests:
+            queue = self._requests(m, channel)
+        else:
+            queue = DmaQueue()
+            m.d.comb += [
+                *(queue.i[part].eq(field(f"{part}_value"))
+                  for part in ("address", "bytes", "rows", "stride")),
+                queue.start.eq(field("start_start")), waiting.eq(queue.busy),
+                field("status_full").eq(queue.full),
+                field("errors_overrun_set").eq(queue.overrun),
+            ]
         dma = WriteDma() if channel.writes else ReadDma()
-        m.submodules[name] = dma
+        m.submodules[f"{name}_queue"], m.submodules[name] = queue, dma
         wiring.connect(m, queue.o, dma.i)
         m.d.comb += [
-            *(queue.i[part].eq(field(f"{part}_value"))
-              for part in ("address", "bytes", "rows", "stride")),
-            queue.start.eq(field("start_start")), queue.abort.eq(draining),
-            queue.done.eq(dma.done), queue.clear.eq(control.clear_counters),
+            queue.abort.eq(draining), queue.done.eq(dma.done),
+            queue.clear.eq(control.clear_counters),
             # Flags that are always cleared are pulses.
             dma.clear.eq(1), dma.abort.eq(draining),
-            field("status_busy").eq(queue.busy | dma.busy), field("status_full").eq(queue.full),
-            field("done_count").eq(queue.count),
+            field("status_busy").eq(waiting | dma.busy), field("done_count").eq(queue.count),
             field("errors_slverr_set").eq(dma.response == 2),
             field("errors_decerr_set").eq(dma.response == 3),
             field("errors_refused_set").eq(dma.refused),
-            field("errors_overrun_set").eq(queue.overrun),
         ]
         if channel.writes:
             m.d.comb += [field("errors_short_set").eq(dma.short),
@@ -217,6 +231,18 @@ class DmaUnit(wiring.Component):
             ]
             ports[channel] = dma.o
         return field("status_busy")
+
+    def _requests(self, m, channel):
+        """The unit's own requests, in place of descriptors."""
+        control, bus = self._control, self.shell.buses[channel.requests]
+        size = len(getattr(control, f"{self.shell.buses[channel.stream]}_tdata")) // 8
+        requests = DmaRequests(size)
+        m.d.comb += [
+            requests.i.payload.eq(getattr(control, f"{bus}_tdata")),
+            requests.i.valid.eq(getattr(control, f"{bus}_tvalid")),
+            getattr(control, f"{bus}_tready").eq(requests.i.ready),
+        ]
+        return requests
 
     def _feed(self, m, channel, draining, ports):
         """Connect what a channel reads to a slave of the unit."""
@@ -289,8 +315,11 @@ class DmaUnit(wiring.Component):
 
 def _channels(config, shell, user):
     """Yield the channels of a unit: one a stream, and one for the words beside it."""
+    requests = {answer: name for name, answer in config.memory_ports.items()}
     for name, flow in shell.flows.items():
+        if name in config.memory_ports:
+            continue
         packet = config.data_sheet.formats[name].packet
-        yield Channel(name, flow is Out, False, packet)
+        yield Channel(name, flow is Out, False, packet, requests.get(name))
         if flow is In and user == "memory" and hasattr(shell, f"{shell.buses[name]}_tuser"):
             yield Channel(name, False, True, packet)

@@ -91,7 +91,7 @@ def _identity(config, version, arrangement):
 
 
 def _control(config, inputs, monitors, dma):
-    sheet = config.data_sheet
+    sheet, found = config.data_sheet, [*checks(inputs, monitors)]
     yield Register("CONTROL", 0x0C, (
         Field("RESET", 0, 1, Access.PULSE,
               "empties the unit and its DMA channels and clears its error output; "
@@ -118,14 +118,15 @@ def _control(config, inputs, monitors, dma):
         *(Field(f"{name.upper()}_STALLED", 24 + n, 1, Access.READ, f"a beat waits at {name}")
           for n, name in enumerate(inputs))),
         "What the unit does in this cycle")
-    found = [(field, _error(config, name, event))
-             for name, event, field in checks(inputs, monitors)]
-    # Of causes that the unit keeps, a bit is set when it rises there.
-    found += [(f"UNIT_{name}", meaning) for name, meaning in config.causes.items()]
+    fields = [*((field, _error(config, name, event)) for name, event, field in found),
+              *((f"{name}_MARKED".upper(), f"an answer at {name} is 0 and has a mark: {meaning}")
+                for name, meaning in sheet.marks.items()),
+              # Of causes that the unit keeps, a bit is set when it rises there.
+              *((f"UNIT_{name}", meaning) for name, meaning in config.causes.items())]
     yield Register("ERRORS", 0x14, (
         Field("UNIT", 0, 1, Access.CLEAR, "the unit's error output rose"),
         *(Field(field, 1 + n, 1, Access.CLEAR, meaning)
-          for n, (field, meaning) in enumerate(found))),
+          for n, (field, meaning) in enumerate(fields))),
         "Errors since they were cleared, with their causes")
     events = (("OUTPUT", f"a {sheet.formats[[*config.streams][-1]].packet} left the unit"),
               ("ERROR", f"an error was found, whether or not its bit in ERRORS "

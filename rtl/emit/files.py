@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..bus import AxiStream
-from ..config import ConfigError, UnitConfig
+from ..config import UnitConfig
 from . import verilog
 from .formats import constants, page, systemrdl
 from .manifest import manifest
 from .packages import fusesoc, vivado
 
-__all__ = ["CONTROLS", "check", "sources", "top", "unit_files"]
+__all__ = ["CONTROLS", "sources", "top", "unit_files"]
 
 
 #: Kinds of registers that a unit can have.
@@ -22,13 +22,6 @@ _SUFFIXES = {"none": "axis", "axi-lite": "axil", "axi-dma": "dma"}
 def top(config: UnitConfig, control: str) -> str:
     """Name of the module that is used: the AXI4-Stream shell, or what is around it."""
     return f"{config.name}_{_SUFFIXES[control]}"
-
-
-def check(config: UnitConfig, control: str) -> None:
-    """Refuse DMA for a unit with several streams out, with a :class:`ConfigError`."""
-    if control == "axi-dma" and len(config.streams_out) > 1:
-        raise ConfigError(f"Unit {config.UNIT} must have one stream out for --control axi-dma, not "
-                          f"{', '.join(config.streams_out)}")
 
 
 def sources(config: UnitConfig, control: str) -> list[str]:
@@ -64,18 +57,12 @@ def unit_files(config: UnitConfig, control: str = "none", user: str = "constant"
         One of :data:`CONTROLS`.
     user : str
         Where TUSER comes from with DMA: one of :data:`~rtl.bus.dma_unit.USERS`.
-
-    Raises
-    ------
-    ConfigError
-        If the unit can not have DMA: it has several streams out.
     """
     name = config.name
     files = {f"{name}.v": verilog.of_unit(config), "config.json": config.to_json()}
     unit = None
     if control != "none":
         dma = control == "axi-dma"
-        check(config, control)
         unit = verilog.dma_of(config, user) if dma else verilog.control_of(config)
         registers = unit.registers
         text = verilog.of_dma(config, user) if dma else verilog.of_control(config)

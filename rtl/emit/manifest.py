@@ -55,11 +55,14 @@ def manifest(config: UnitConfig, files: Mapping[str, str],
         "files": {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()}
                   for name, text in sorted(files.items())},
     }
+    if config.constants:
+        values["constants"] = {name: value for name, (value, _) in config.constants.items()}
     if control:
         values["registers"] = [_register(register) for register in control.registers.registers]
     if dma:
         values["channels"] = [{"name": channel.name, "stream": channel.stream,
-                               "writes": channel.writes, "user": channel.user}
+                               "writes": channel.writes, "user": channel.user,
+                               "requests": channel.requests}
                               for channel in control.channels]
     return json.dumps(values, indent=2) + "\n"
 

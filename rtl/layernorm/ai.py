@@ -46,7 +46,7 @@ OCTAVES = 8
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AILayerNormConfig(LayerNormConfig):
-    """Configuration of an AILayerNorm unit.
+    """AILayerNorm: statistics of compressed values, reciprocal root by table (SOLE, ICCAD 2023).
 
     The magnitude ``a = abs(raw - zero_point)`` is compressed to ``code_bits`` bits and a flag: to
     ``round(a >> high_shift)`` if it is at least ``threshold``, to ``round(a >> low_shift)`` if not,

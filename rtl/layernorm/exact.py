@@ -43,7 +43,7 @@ OFFSET_BITS = 20
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExactLayerNormConfig(LayerNormConfig):
-    """Configuration of an exact LayerNorm unit.
+    """LayerNorm of exact statistics, reciprocal root by table and one step of Newton's.
 
     The sums ``E`` and ``Q`` of the elements and their squares are exact, and so is the variance
     ``(L * Q - E**2) / L**2``. The reciprocal of its root is a guess from a table of

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import json
 import typing
+from collections.abc import Mapping
 
 from ..config import UnitConfig, register
 from ..data_sheet import DataSheet, Format
@@ -355,20 +356,21 @@ class SvdSoftmaxConfig(UnitConfig):
         return DataSheet(
             formats={
                 "setup": Format("byte address of the image, words V, preview columns W, words of "
-                                "the full view N", packet="setup; its value does not matter"),
+                                "the full view N", packet="setup"),
                 "h": Format(f"element of a hidden vector, {before}; its scale is in the image",
-                            packet="batch of vectors"),
+                            packet="batch", least=self.dim, step=self.dim),
                 "response": Format("byte of a memory word, the lowest address in lane 0",
-                                   packet="answer to a request"),
+                                   packet="answer"),
                 "request": Format("byte address; number of words", packet="request"),
                 "o": Format("index (bit 31: word of the full view); probability, one step = "
                             f"{self.output_scale!r}; logit, signed, one step = "
                             f"{self.logit_scale!r}; log-partition, signed, one step = "
-                            f"{self.log_scale!r}", packet="vector's outputs")},
-            framing=f"A setup holds for the vectors up to TLAST. A vector is {self.dim} elements, "
-                    f"one a beat. For each come {'V' if self.whole else 'N'} outputs in the order "
-                    "of their index. Responses come in the order of the requests, and end with "
-                    f"TLAST; a request is 1 to {self.burst} words within 4 KiB.",
+                            f"{self.log_scale!r}", packet="result")},
+            framing="A setup holds for a batch of vectors, whose last element has TLAST; its own "
+                    f"does not matter. A vector is {self.dim} elements, one a beat. For each come "
+                    f"{'V' if self.whole else 'N'} outputs in the order of their index. Responses "
+                    "come in the order of the requests, and end with TLAST; a request is 1 to "
+                    f"{self.burst} words within 4 KiB.",
             latency="from a vector's last beat accepted to its first output valid, with one word "
                     "and a memory that answers in the next cycle",
             throughput=f"one vector in about "
@@ -390,6 +392,27 @@ class SvdSoftmaxConfig(UnitConfig):
     def source(self) -> str:
         """``h``: each hidden vector becomes one packet of the output."""
         return "h"
+
+    @property
+    def packet_elements(self) -> int:
+        """A hidden vector becomes one packet of the output."""
+        return self.dim
+
+    @property
+    def memory_ports(self) -> Mapping[str, str]:
+        """The port behind which the image is."""
+        return {"request": "response"}
+
+    @property
+    def constants(self) -> Mapping[str, tuple[int, str]]:
+        """What an image's header must hold, and bounds of a setup."""
+        return {
+            "IMAGE_HASH": (self.image_hash, "word 1 of an image's header"),
+            "DIM": (self.dim, "elements of a hidden vector"),
+            "MAX_VOCAB": (self.max_vocab, "words V of a setup at most"),
+            "MAX_PREVIEW": (self.max_preview, "columns W of a setup at most"),
+            "MAX_COUNT": (self.max_count, "words N of the full view at most"),
+            "WHOLE": (int(self.whole), "1: a vector has V outputs; 0: N")}
 
     @property
     def streams(self):

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ..model.attention.places import beats
 from ..model.attention.selection import candidates, kept
 from .engine_place import EnginePlace
 from .mask import live_queries
@@ -53,9 +54,10 @@ def pace(place: EnginePlace, inputs: EngineInputs) -> Pace:
         inputs.dead.expand(shape).numpy()
     q, k = (place.codes(x, name).numpy() for x, name in ((inputs.query, "query_scale"),
                                                          (inputs.key, "key_scale")))
-    met = np.concatenate([
+    chosen = np.concatenate([
         _met(place.configs[head if len(place.configs) > 1 else 0], q[:, [head]], k[:, [head]],
-             dead[:, [head]]) for head in range(heads)], axis=1).sum(axis=-1)
+             dead[:, [head]]) for head in range(heads)], axis=1)
+    met, taken = chosen.sum(axis=-1), beats(config.lanes, chosen)
     seen = (~dead).sum(axis=-1)
     live = live_queries(inputs.dead, shape).expand(shape[:-1]).numpy()
     cycles = 0.0
@@ -68,7 +70,7 @@ def pace(place: EnginePlace, inputs: EngineInputs) -> Pace:
         else:
             # Queries in work at the same time even out what each of them takes.
             cycles += len(some) * config.query_cycles(
-                math.ceil(some.mean()), max(met[at][live[at]].mean(), 1.0))
+                math.ceil(some.mean()), taken[at][live[at]].mean())
     queries = int(live.sum())
     part = max(queries, 1)
     return Pace(float(seen[live].sum()) / part, float(met[live].sum()) / part, cycles / part,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import cocotb
 import numpy as np
 
+from rtl.attention.resident.arrival import TOKEN_CYCLES
 from rtl.attention.resident.layouts import COMMAND, Operation
 from rtl.config import UnitConfig
 
@@ -210,7 +211,7 @@ async def commands_back_to_back(bench):
 
 @_test
 async def latency_of_idle_engine(bench):
-    """A query comes in time behind its last beat; a decoded token a cycle later than that.
+    """A query comes in time behind its last beat; a decoded token ``TOKEN_CYCLES`` later.
 
     The report's cycles are the latencies' sum.
     """
@@ -242,7 +243,7 @@ async def latency_of_idle_engine(bench):
                 f"output {token} is wrong")
         latency = sink.cycles[-size] - max(sources[name].accepted[-1] for name in late)
         bench.report["cycles"] += latency
-        expected = (config.query_latency(keys + token) + token
+        expected = (config.query_latency(keys + token) + TOKEN_CYCLES * token
                     + bench.job.latency - config.latency)
         require(latency == expected, f"latency with {keys + token} keys is {latency} instead of "
                                      f"{expected}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rtl.attention.resident.arrival import TOKEN_CYCLES
+
 from ..bench.compare import require
 from ..bench.resident import ResidentJob, Script, beats_of, decoding, misplaced
 from ..runner import TestResult
@@ -90,7 +92,7 @@ class ResidentComparison(Comparison):
         self.exchange(self.job.script)
 
     def latency_of_idle_engine(self) -> None:
-        """A query comes in time behind its last beat; a decoded token a cycle later than that."""
+        """A query comes in time behind its last beat; a decoded token ``TOKEN_CYCLES`` later."""
         config, script = self.config, self.job.first
         counts, keys = decoding(config, script)
         beats = {name: self.beats(name, script) for name in counts}
@@ -108,7 +110,7 @@ class ResidentComparison(Comparison):
             require((result.beats == output[token * size:(token + 1) * size]).all(),
                     f"output {token} is wrong")
             latency = result.moved["o"][0] - max(result.moved[name][-1] for name in late)
-            expected = (config.query_latency(keys + token) + token
+            expected = (config.query_latency(keys + token) + TOKEN_CYCLES * token
                         + self.simulation.design.latency - config.latency)
             require(latency == expected, f"latency with {keys + token} keys is {latency} instead "
                                          f"of {expected}")

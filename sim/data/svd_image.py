@@ -70,6 +70,46 @@ class SvdImage:
         """Columns W of the preview."""
         return self.preview.shape[1]
 
+    @classmethod
+    def unpack(cls, config: SvdSoftmaxConfig, content: bytes) -> SvdImage:
+        """Return the arrays of an image as it lies in the memory, the other way of :meth:`pack`.
+
+        Raises
+        ------
+        ValueError
+            If it is no image of this configuration, or does not have the bytes that its header
+            says.
+        """
+        header = dict(zip(HEADER, struct.unpack_from(f"<{len(HEADER)}I", content.ljust(
+            HEADER_BYTES, b"\0")), strict=True))
+        for name, value in (("magic", MAGIC), ("hash", config.image_hash),
+                            ("size", len(content))):
+            if header[name] != value:
+                raise ValueError(f"Field {name} of the image must be 0x{value:x}, not "
+                                 f"0x{header[name]:x}")
+        layout, size = config.image, config.port_bytes
+        words, columns = header["vocabulary"], header["preview_columns"]
+        data, end = np.frombuffer(content, np.uint8), header["preview"]
+
+        def section(rows: int, row_bytes: int) -> np.ndarray:
+            nonlocal end
+            start, end = end, end + rows * row_bytes
+            return data[start:end].reshape(rows, row_bytes)
+        blocks = section(-(-words // layout.block_rows), layout.block_words(columns) * size)
+        bias = blocks[:, :size].copy().view("<i4").reshape(-1)[:words]
+        preview = blocks[:, size:].reshape(-1, layout.row_words(columns) * size)
+        behind = layout.tail_columns(columns)
+        tail = section(words, layout.tail_words(columns) * size)
+        kind = "<i1" if layout.tail_bytes == 1 else "<i2"
+        basis = {}
+        if layout.with_basis:
+            rows = section(config.dim, layout.basis_row_words * size)
+            packed = rows[:, :8].copy().view("<i8").reshape(-1)
+            basis = {"basis": _elements(rows[:, size:], "<i2", config.dim),
+                     "offset": packed >> 8, "basis_shift": packed & 0xFF}
+        return cls(_elements(preview, "<i1", columns)[:words], _elements(tail, kind, behind),
+                   bias.astype(np.int64), header["shift"], header["count"], **basis)
+
     def check(self, config: SvdSoftmaxConfig) -> None:
         """Refuse an image that does not fit a configuration.
 
@@ -151,6 +191,12 @@ class SvdImage:
         rows = np.pad(rows, ((0, blocks * per - words), (0, 0)))
         return np.concatenate([bias.view(np.uint8).reshape(blocks, size),
                                rows.reshape(blocks, -1)], axis=1)
+
+
+def _elements(rows: np.ndarray, kind: str, count: int) -> np.ndarray:
+    """First elements of rows of bytes, shape (rows, count)."""
+    size = np.dtype(kind).itemsize
+    return rows[:, :count * size].copy().view(kind).astype(np.int64)
 
 
 def _rows(array: np.ndarray, kind: str, size: int) -> np.ndarray:

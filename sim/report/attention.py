@@ -190,7 +190,7 @@ def captured_heads() -> str:
             found.append((best.mean(), mass, 1.0, math.nan, e.relative, e.cosine))
         _of_heads(rows, f"float64, the {keys // part} largest exact scores", found)
     variants = [{}] + [{"select": "predict", **predictor, **rule}
-                       for predictor in ({}, {"predictor": "octave"},
+                       for predictor in ({}, {"predictor": "leading-one"},
                                          {"predictor": "prefix", "prefix_dims": 8})
                        for rule in ({}, {"mean_shift": 1}, *(
                            {"rule": "top-k", "top_k": keys // part} for part in parts))]
@@ -248,8 +248,8 @@ def reuse() -> str:
                      f"{done.cycles:.1f}", cycles, f"{keys / done.cycles:.1f}"))
 
     for name, parameters in (
-            ("dense", {}), ("leading-one; mean, 2", {"select": "predict"}),
-            ("leading-one; top-k, 40", {"select": "predict", "rule": "top-k"}),
+            ("dense", {}), ("octave; mean, 2", {"select": "predict"}),
+            ("octave; top-k, 40", {"select": "predict", "rule": "top-k"}),
             ("prefix of 16; top-k, 40", {"select": "predict", "rule": "top-k",
                                          "predictor": "prefix", "prefix_dims": 16})):
         config = synthetic.fitted(q, k, v, **parameters)

@@ -37,9 +37,12 @@ class Figures:
     relative: float | None = None
 
 
+# The other model predicts from leading ones.
+LEADING_ONE = {"select": "predict", "predictor": "leading-one"}
+
 FINE_ENGINES = {
-    "dense": {}, "top-k, 40": {"select": "predict", "rule": "top-k", "top_k": 40},
-    "mean, 2": {"select": "predict"}, "conservative": unit("attention").PRESETS["conservative"],
+    "dense": {}, "top-k, 40": {**LEADING_ONE, "rule": "top-k", "top_k": 40}, "mean, 2": LEADING_ONE,
+    "conservative": unit("attention").PRESETS["conservative"],
     "aggressive": unit("attention").PRESETS["aggressive"]}
 """Engines of :data:`EXPECTED`, as parameters."""
 
@@ -117,7 +120,7 @@ def few_keys(name: str, beta: float, seeds: Iterable[int] = range(4),
     """Share of the keys, the best by leading ones, that costs attention of integers 1 %."""
     shares = []
     for q, k, v in _drawn(name, beta, seeds, queries):
-        config = synthetic.fine(q, k, v, select="predict")
+        config = synthetic.fine(q, k, v, **LEADING_ONE)
         codes = synthetic.quantised(config, q, k, v)
         q, k, v = (x * scale for x, scale in zip(
             codes, (config.query_scale, config.key_scale, config.value_scale), strict=True))

@@ -18,7 +18,9 @@ TWO_PASS = ("softmax-e2:plus", "softmax-split:plus")
 COSTS = (("two passes, `softmax-e2:plus`", {}),
          ("two passes, `softmax-split:plus`", {"softmax": "softmax-split:plus"}),
          ("one pass", {"datapath": "online"}),
-         ("one pass, term_bits 10", {"datapath": "online", "term_bits": 10}))
+         ("one pass, term_bits 10", {"datapath": "online", "term_bits": 10}),
+         ("one pass, scales and sinks at run time",
+          {"datapath": "online", "scales": "run-time", "sink": True}))
 
 
 def _error(**parameters):

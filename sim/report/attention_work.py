@@ -10,7 +10,8 @@ from rtl.config import UnitConfig
 
 from ..data.columns import sort
 from ..model.attention import greedy
-from ..model.attention.selection import candidates, kept
+from ..model.attention.places import beats
+from ..model.attention.selection import candidates, kept, selected
 
 __all__ = ["Work", "work"]
 
@@ -74,7 +75,8 @@ def work(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | No
         met = np.maximum(chosen.sum(axis=1), 1)
         words = -(-seen // config.predict_lanes)
         # Queries in work at the same time even out what each of them takes.
-        cycles = np.maximum(max(words.mean(), met.mean()), config.stream_beats)
+        cycles = np.maximum(max(words.mean(), beats(config.lanes, chosen).mean()),
+                            config.stream_beats)
     terms = seen * rule.dims if config.select != "none" else 0
     known = config.known_dims
     bits = (met * (elements * config.bits + 1) + words * config.predict_lanes
@@ -108,7 +110,8 @@ def _greedy_work(config, q, k, mask):
     live = np.ones(len(k), bool) if mask is None else ~np.asarray(mask)
     columns = sort(k, ~live)
     found = candidates(config, q, k, mask).sum(axis=1)
-    stayed = kept(config, q, k, mask).sum(axis=1)
+    handed, stayed = selected(config, q, k, mask)
+    stayed = stayed.sum(axis=1)
     # A query of a set that is masked as a whole meets it all the same, or its first key.
     met = found if live.any() else np.full(len(q), len(k) if config.empty == "all" else 1)
     weighed = np.maximum(stayed, 1)
@@ -118,7 +121,8 @@ def _greedy_work(config, q, k, mask):
     element = config.bits + (len(k) - 1).bit_length()
     bits = (met * (config.dim * config.bits + 1) + weighed * config.value_dim * config.bits
             + terms * element)
-    cycles = max(GreedySearch.cycles_of(config, len(k)), met.mean(), config.stream_beats)
+    cycles = max(GreedySearch.cycles_of(config, len(k)), beats(config.lanes, handed).mean(),
+                 config.stream_beats)
     return _mean_work(seen=len(k), kept=stayed, cycles=cycles,
                       multiplications=met * config.dim + weighed * config.value_dim, terms=terms,
                       table_reads=weighed, memory_bits=bits, candidates=found)

@@ -26,7 +26,7 @@ from ..bench.resident import Script
 from ..data import captured, sample, synthetic
 from . import draw
 from .provider import Case, preset, presets
-from .resident import random_script
+from .resident import random_script, random_sink
 
 __all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
            "tests", "use_of", "with_parameters", "with_reuse"]
@@ -73,10 +73,10 @@ def _variants(config: AttentionConfig) -> tuple[dict, dict]:
     if config.reuse:
         return {"maps": 2}, {"maps": 4, "map_queries": 5, "causal": True}
     if config.select == "predict":
-        return {"predict_lanes": 4}, {"predict_lanes": 2, "rule": "top-k", "top_k": 5,
-                                      "causal": True}
+        return ({"predict_lanes": 4, "lanes": 2},
+                {"predict_lanes": 2, "rule": "top-k", "top_k": 5, "causal": True, "lanes": 3})
     if config.select == "greedy":
-        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first"}
+        return {"scan_lanes": 4}, {"scan_lanes": 8, "sort": "host", "empty": "first", "lanes": 2}
     return {"lanes": 2}, {"lanes": 3, "causal": True, "scales": "run-time"}
 
 
@@ -94,11 +94,14 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only(False)
     if name == "store" and (values["reuse"] or values["select"] != "none"):
         return draw.Only("sets")
-    if name == "lanes" and (values["reuse"] or values["select"] != "none"):
+    if name == "lanes" and values["reuse"]:
         return draw.Only(1)
-    if name == "datapath" and (values["reuse"] or values["scales"] != "fixed"
-                               or values["logit_scale"] > 16):
+    if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")
+    if name == "sink" and values["reuse"]:
+        return draw.Only(False)
+    if name == "sink_logit":
+        return Integer(*signed_range(values["logit_bits"]))
     if values.get("store") == "resident":
         return _of_resident(name, kind, values)
     if name == "causal" and values["select"] == "greedy":
@@ -278,7 +281,8 @@ def with_parameters(config: AttentionConfig, random: np.random.Generator,
             logit, output = (_near(one, random) for one in (usual.logit, usual.output))
             offset = int(random.integers(low // 8, high // 8 + 1))
         limits = tuple(_limit(config, name, random) for name in config.limits)
-        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits)
+        own = SetParameters(Scaling(*logit, offset), Scaling(*output), limits,
+                            random_sink(config, random))
         found.append(dataclasses.replace(keys, p=np.array([own.words])))
     return found
 

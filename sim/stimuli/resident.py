@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from rtl.attention import AttentionConfig
-from rtl.attention.parameters import WORDS, SetParameters
+from rtl.attention.parameters import ParameterIntake, SetParameters
 from rtl.attention.resident.layouts import Operation
+from rtl.attention.sink import Sink
 from rtl.fixed import Scaling, signed_range
 
 from ..bench.resident import Script
 
-__all__ = ["decode_script", "first_script", "random_script", "script_of"]
+__all__ = ["decode_script", "first_script", "random_script", "random_sink", "script_of"]
 
 Command = tuple[Operation, int, int, int]
 """Operation, set, count and offset."""
@@ -42,7 +43,7 @@ def script_of(config: AttentionConfig, random: np.random.Generator, commands: li
                ((queries, config.dim), (keys, config.dim), (keys, config.value_dim)))
     return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
                   random.random(keys) < random.choice([0, 0.2, 0.9]),
-                  np.array(p, np.int64).reshape(-1, WORDS))
+                  np.array(p, np.int64).reshape(-1, ParameterIntake.layout(config).lanes))
 
 
 def _parameters(config: AttentionConfig, random: np.random.Generator) -> SetParameters:
@@ -53,12 +54,23 @@ def _parameters(config: AttentionConfig, random: np.random.Generator) -> SetPara
         return SetParameters(
             Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64)),
                     int(random.integers(low, high + 1))),
-            Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64))))
+            Scaling(int(random.integers(1, 1 << 16)), int(random.integers(64))),
+            sink=random_sink(config, random))
     near = [max(scale.multiplier - int(random.integers(1 + scale.multiplier // 2)), 1)
             for scale in (usual.logit, usual.output)]
     return SetParameters(
         Scaling(near[0], usual.logit.shift, int(random.integers(low // 8, high // 8 + 1))),
-        Scaling(near[1], usual.output.shift))
+        Scaling(near[1], usual.output.shift), sink=random_sink(config, random))
+
+
+def random_sink(config: AttentionConfig, random: np.random.Generator) -> Sink | None:
+    """Return a sink: near the logits, at either end, any, or for rows without one."""
+    if not config.sink:
+        return None
+    low, high = signed_range(config.logit_bits)
+    logit = random.choice([*random.integers(low // 4, high // 4 + 1, 3), low, high,
+                           random.integers(low, high + 1)])
+    return Sink(int(logit), bool(random.random() < 0.7))
 
 
 def first_script(config: AttentionConfig, random: np.random.Generator) -> Script:

@@ -15,11 +15,12 @@ __all__ = ["NUMBERS", "directed_rows", "numbers", "one_by_one"]
 
 def numbers(*, bits: int = 10, input_scale: float = 2.0 ** -5, octave_bits: int = 4,
             fraction_bits: int = 12, guard_bits: int = 0, value_bits: int = 8, lanes: int = 1,
-            max_keys: int = 40, ratio: Fraction = Fraction(1), out_bits: int = 8) -> OnlineNumbers:
+            max_keys: int = 40, ratio: Fraction = Fraction(1), out_bits: int = 8,
+            sink: bool = False) -> OnlineNumbers:
     """Return the numbers of a datapath; ``ratio`` is what a value's step is in output steps."""
     scale = RowScale.of(Requantiser.of_square(Fraction(ratio) ** 2, out_bits))
     return OnlineNumbers(bits, input_scale, octave_bits, fraction_bits, guard_bits, value_bits,
-                         lanes, max_keys, scale)
+                         lanes, max_keys, scale, sink=sink)
 
 
 #: Datapaths that differ in lanes, grids, tables and widths.
@@ -47,6 +48,7 @@ def directed_rows(numbers: OnlineNumbers, random: np.random.Generator
     yield "any", some, none
     yield "rising", np.sort(some), none
     yield "an octave a key", np.clip(low + step * np.arange(len(some)), low, high), none
+    yield "twelve octaves a key", np.clip(low + 12 * step * np.arange(len(some)), low, high), none
     yield "falling", -np.sort(-some), none
     yield "equal", np.full(len(some), some[0]), none
     yield "largest rise last", np.r_[np.full(len(some) - 1, low), high], none
@@ -60,8 +62,8 @@ def directed_rows(numbers: OnlineNumbers, random: np.random.Generator
     yield "all but one masked", some, np.arange(len(some)) != len(some) // 2
 
 
-def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.ndarray
-               ) -> tuple[int, list[int], list[int]]:
+def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.ndarray,
+               sink: int | None = None) -> tuple[int, list[int], list[int]]:
     """Return ``S``, ``A`` and the outputs of a row by the equations, one key at a time."""
     grid, lanes = numbers.grid, numbers.lanes
     least = signed_range(numbers.bits)[0]
@@ -70,15 +72,26 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
                 - round_shift(least * multiplier, shift)
                 for each, gone in zip(x, hidden, strict=True)]
     total, sums, octave, bucket = 0, [0] * v.shape[1], None, 0
+    if sink is not None:
+        place = round_shift(sink * multiplier, shift) - round_shift(least * multiplier, shift)
+        bucket = place >> grid.bucket_shift
     for start in range(0, len(x), lanes):
         beat = range(start, min(start + lanes, len(x)))
         bucket = max(bucket, *(position[k] >> grid.bucket_shift for k in beat))
-        rise, octave = (0 if octave is None else grid.octave(bucket) - octave), grid.octave(bucket)
-        total, sums = total >> rise, [each >> rise for each in sums]
+        rise = 0 if octave is None else grid.octave(bucket) // 8 - octave // 8
+        octave = grid.octave(bucket)
+        if rise:
+            total = total >> 8 * rise if rise < 3 else 0
+            sums = [each >> 8 * rise + numbers.cut << numbers.cut if rise < 3 else 0
+                    for each in sums]
+        if sink is not None and not start:
+            distance = grid.reference(bucket) - place
+            total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << (
+                numbers.guard_bits + octave % 8)
         for k in beat:
             distance = grid.reference(bucket) - position[k]
             if not hidden[k] and distance < len(numbers.terms):
-                term = numbers.terms[distance] << numbers.guard_bits
+                term = numbers.terms[distance] << numbers.guard_bits + octave % 8
                 total += term
                 sums = [each + term * int(value) for each, value in zip(sums, v[k], strict=True)]
     if not total:
@@ -86,5 +99,6 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
     scale, place = numbers.scale, total.bit_length() - 1
     mantissa = ((total << 10) >> place) & 1023
     factor = (scale.reciprocals[mantissa] * scale.multiplier + (1 << 15)) >> 16
-    return total, sums, [clip(round_shift(each * factor, scale.shift + 1 + place),
+    cut = numbers.cut
+    return total, sums, [clip(round_shift((each >> cut) * factor, scale.shift + 1 + place - cut),
                               *signed_range(scale.bits)) for each in sums]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rtl
-from boards.driver.packing import packed_mask
+from boards.driver.packing import packed_users
 from rtl.bus.dma_unit import MEMORY
 from rtl.emit import files, verilog
 from sim import model
@@ -50,7 +50,7 @@ def test_rows(fault, tmp_path, monkeypatch, icarus):
     unit = verilog.dma_of(CONFIG, "memory")
     job = {"offsets": {each.name: each.offset for each in unit.registers.registers},
            "places": {"DMA_O": (0x9FE0, 48), "DMA_I_USER": (0x4FF8, 24), "DMA_I": (0x1FC8, 40)},
-           "inputs": {"DMA_I": (x & 255).tolist(), "DMA_I_USER": packed_mask(mask, 3).tolist()},
+           "inputs": {"DMA_I": (x & 255).tolist(), "DMA_I_USER": packed_users(mask, 3).tolist()},
            "expected": expected.tolist()}
     texts = files.unit_files(CONFIG, "axi-dma", "memory")
     (tmp_path / "job.json").write_text(json.dumps(job))

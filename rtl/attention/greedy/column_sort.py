@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.choose import choose
 from ...blocks.memory import ram
 from ...blocks.pipeline import delays
+from ..layouts import PlaceLayout
 from .sorted_columns import SortedColumns
 
 __all__ = ["ColumnSort"]
@@ -44,14 +45,14 @@ class ColumnSort(wiring.Component):
     -------
     finished : In(1)
         Pulses when all keys of a set are written.
-    place : In(range(n))
+    written : In(range(n))
         Number of keys of the arriving set that are written, or fewer.
     ends : In(range(n)).array(2)
         Last key of each of the two sets.
     count : In(range(n + 1)).array(2)
         Number of keys of each that take part, valid once all are written.
-    key : Out(range(n))
-        Key to read.
+    place : Out(PlaceLayout(n, lanes))
+        Place of the key to read.
     bank : Out(1)
         Which of the two sets it is of.
     vector : In(ArrayLayout(signed(bits), dim))
@@ -72,10 +73,10 @@ class ColumnSort(wiring.Component):
         self.words = config.column_words
         vector = data.ArrayLayout(signed(config.bits), config.dim)
         super().__init__({
-            "finished": In(1), "place": In(range(config.max_keys)),
+            "finished": In(1), "written": In(range(config.max_keys)),
             "ends": In(range(config.max_keys)).array(2),
             "count": In(range(config.max_keys + 1)).array(2),
-            "key": Out(range(config.max_keys)), "bank": Out(1),
+            "place": Out(PlaceLayout(config.max_keys, config.lanes)), "bank": Out(1),
             "vector": In(vector), "mask": In(1),
             "write": Out(1), "o": Out(SortedColumns.write_layout(config)),
             "done": Out(1),
@@ -89,7 +90,7 @@ class ColumnSort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        phase, beat, work, first, last, code = self._sequence(m)
+        phase, key, beat, work, first, last, code = self._sequence(m)
 
         # Stages: 1 the vector is read, 2 so is the table, 4 it is written, 5 the element is.
         phases = delays(m, phase, 4, "phase")
@@ -98,7 +99,7 @@ class ColumnSort(wiring.Component):
         codes = delays(m, code, 2, "code")
         beats = delays(m, beat, 5, "beat")
         banks = delays(m, self.bank, 5, "bank")
-        keys = delays(m, self.key, 5, "key")
+        keys = delays(m, key, 5, "key")
         m.d.comb += self.done.eq(delays(m, last & (phase == Phase.PLACE), 6, "done")[-1])
         masked = Signal()
         m.d.sync += masked.eq(self.mask)
@@ -132,18 +133,19 @@ class ColumnSort(wiring.Component):
         return m
 
     def _sequence(self, m):
-        """Steps of the sort: phase, beat, whether there is one, the phase's first, last, code."""
+        """Steps of the sort: phase, key, beat, whether there is one, first, last, code."""
         config = self.config
         phase = Signal(range(len(Phase)))
-        beat, code = Signal(range(self.beats)), Signal(config.bits)
+        key, beat = Signal(range(config.max_keys)), Signal(range(self.beats))
+        code = Signal(config.bits)
         # Sets that are there and not sorted.
         pending = Signal(range(3))
         work, first, last, placed = Signal(), Signal(init=1), Signal(), Signal()
         by_key = (phase == Phase.COUNT) | (phase == Phase.PLACE)
         last_beat = beat == self.beats - 1
-        last_key = (pending != 0) & (self.key == Mux(self.bank, self.ends[1], self.ends[0]))
+        last_key = (pending != 0) & (key == Mux(self.bank, self.ends[1], self.ends[0]))
         m.d.comb += [
-            work.eq(~by_key | (pending != 0) | (self.key < self.place)),
+            work.eq(~by_key | (pending != 0) | (key < self.written)),
             last.eq(work & last_beat & Mux(by_key, last_key, code.all())),
             placed.eq(last & (phase == Phase.PLACE)),
         ]
@@ -151,7 +153,7 @@ class ColumnSort(wiring.Component):
         with m.If(by_key & work):
             m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
             with m.If(last_beat):
-                m.d.sync += self.key.eq(Mux(last_key, 0, self.key + 1))
+                m.d.sync += key.eq(Mux(last_key, 0, key + 1))
         with m.Elif(work):
             m.d.sync += code.eq(code + 1)
             with m.If(code.all()):
@@ -160,7 +162,22 @@ class ColumnSort(wiring.Component):
             m.d.sync += first.eq(last)
         with m.If(last):
             m.d.sync += phase.eq(phase + 1)
-        return phase, beat, work, first & work, last, code
+        self._follow(m, key, by_key & work & last_beat, last_key)
+        return phase, key, beat, work, first & work, last, code
+
+    def _follow(self, m, key, step, last_key):
+        """Place of the key at hand."""
+        lanes, place = self.config.lanes, self.place
+        if lanes & (lanes - 1) == 0:
+            bits = (lanes - 1).bit_length()
+            m.d.comb += [place.lane.eq(key[:bits]), place.word.eq(key[bits:])]
+            return
+        with m.If(step):
+            m.d.sync += place.lane.eq(place.lane + 1)
+            with m.If(last_key):
+                m.d.sync += place.eq(0)
+            with m.Elif(place.lane == lanes - 1):
+                m.d.sync += [place.lane.eq(0), place.word.eq(place.word + 1)]
 
     def _table(self, m, lane, address, phase, work, live, first, base):
         """Table of the columns of a lane; returns the place of the element of stage 4."""

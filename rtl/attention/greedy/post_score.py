@@ -1,10 +1,12 @@
 """Post-scoring selection: of a row's logits those that are near the largest."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...blocks.maximum import MaxTree, largest
 from ...blocks.memory import ram
+from ...blocks.pipeline import delays
 from ...stream.credit import Credit
 from ...stream.fifo import Fifo, FifoStorage
 from ..kept_keys import LastKept
@@ -12,7 +14,7 @@ from ..layouts import LogitLayout, RowLayout
 
 __all__ = ["PostScore"]
 
-# Logits on their way from the ring to the output, or waiting there.
+# Beats on their way from the ring to the output, or waiting there.
 QUEUE = 8
 
 # Rows that are complete and in the ring.
@@ -23,18 +25,19 @@ class PostScore(wiring.Component):
     """Passes on the logits that are at most ``distance`` below the largest of their row.
 
     As in A3 (Ham et al., HPCA 2020): a weight is at least T percent of the largest where its logit
-    is at most ``ln(100 / T)`` below the largest. A masked key never passes; of a row with masked
-    keys only, the last key passes, masked.
+    is at most ``ln(100 / T)`` below the largest. A masked key never passes. A logit that does not
+    pass is masked, and a beat without one that passes is dropped; of a row with masked keys only,
+    the last beat passes, masked.
 
-    A row waits in a ring until its last logit is there. Throughput one logit per cycle, in and out;
-    latency from a row's only logit to its coming out: :meth:`latency` cycles.
+    A row waits in a ring until its last beat is there. Throughput one beat per cycle, in and out;
+    latency from a row's only beat to its coming out: :meth:`latency_of` cycles.
 
     Parameters
     ----------
     config : AttentionConfig
         Configuration.
     layout : LogitLayout
-        Layout of the logits, with the address of their values.
+        Layout of the logits, with the addresses of their values.
 
     Members
     -------
@@ -42,7 +45,7 @@ class PostScore(wiring.Component):
         Rows of logits. ``row.set_end`` counts in every beat, ``row.distance``, in logit steps, in
         the last one.
     o : Out(stream.Signature(LogitLayout(config, word, row less the distance)))
-        The logits that pass, with ``last`` in the last one of their row.
+        The logits that pass, with ``last`` in the last beat of their row.
     """
 
     def __init__(self, config, layout):
@@ -50,18 +53,16 @@ class PostScore(wiring.Component):
         word = layout["word"].shape
         row = RowLayout(**{name: shape for name, shape in layout["row"].shape.members.items()
                            if name not in ("set_end", "distance")})
-        #: Layout of what is stored of a logit.
-        self.payload = data.StructLayout({
-            "logit": signed(config.logit_bits), "mask": unsigned(1), "word": word,
-            "row": row})
+        #: Layout of what is stored of a beat.
+        self.payload = LogitLayout(config, word, row)
         self.layout = LastKept.layout(self.payload)
         super().__init__({"i": In(stream.Signature(layout)),
-                          "o": Out(stream.Signature(LogitLayout(config, word, row)))})
+                          "o": Out(stream.Signature(self.payload))})
 
     @staticmethod
-    def latency():
-        """From a row's only logit to its coming out."""
-        return 6
+    def latency_of(config):
+        """From a row's only beat to its coming out."""
+        return 6 + MaxTree.stages(config.lanes)
 
     #: Rows that may be in it: complete, and coming in.
     ROWS = ROWS + 1
@@ -70,45 +71,34 @@ class PostScore(wiring.Component):
         m = Module()
         config = self.config
         # A row that leaves while another one comes has room.
-        depth = 1 << max((config.max_keys - 1).bit_length() + 1, 2)
+        depth = 1 << max((config.max_beats - 1).bit_length() + 1, 2)
         m.submodules.ring = ring = ram(self.layout, depth, config.memory)
         write, read = ring.write_port(), ring.read_port()
         # One bit more than an address: a full ring differs from an empty one.
         tail, head, end = (Signal(range(2 * depth), name=name) for name in ("tail", "head", "end"))
-        largest, some = Signal(signed(config.logit_bits)), Signal()
         logit, transfer = self.i.payload, Signal()
         beat = Signal(self.layout)
-        limit = Signal(signed(config.logit_bits + 2))
-        m.submodules.limits = limits = FifoStorage(len(limit) + 1, ROWS)
+        m.submodules.limits = limits = FifoStorage(config.logit_bits + 3, ROWS)
         m.submodules.row_credit = rows = Credit(ROWS)
-        now, now_some, over = Signal.like(largest), Signal(), Signal()
-        distance, nothing = Signal.like(logit.row.distance), Signal()
+        following = Signal.like(tail)
         full = (tail[:-1] == head[:-1]) & (tail[-1] != head[-1])
-        m.d.sync += [limits.push.eq(over), distance.eq(logit.row.distance), nothing.eq(~now_some)]
         m.d.comb += [
-            beat.payload.logit.eq(logit.data[0]), beat.payload.mask.eq(logit.mask[0]),
-            beat.payload.word.eq(logit.word), beat.last.eq(logit.last),
+            *(getattr(beat.payload, name).eq(getattr(logit, name))
+              for name in ("data", "keep", "mask", "word")),
             *(beat.payload.row[name].eq(logit.row[name])
-              for name in self.payload["row"].shape.members),
+              for name in self.payload["row"].shape.members), beat.last.eq(logit.last),
             self.i.ready.eq(~full & rows.available),
-            rows.issue.eq(over), rows.done.eq(limits.pop),
-            transfer.eq(self.i.valid & self.i.ready),
+            rows.issue.eq(transfer & beat.last), rows.done.eq(limits.pop),
+            transfer.eq(self.i.valid & self.i.ready), following.eq(tail + 1),
             write.addr.eq(tail), write.data.eq(beat), write.en.eq(transfer),
-            now.eq(Mux(beat.payload.mask | (some & (largest > beat.payload.logit)), largest,
-                       beat.payload.logit)),
-            now_some.eq(some | ~beat.payload.mask),
-            over.eq(transfer & beat.last),
-            # A cycle later. Below the least logit is as good as at it.
-            limit.eq(largest - distance), limits.i.eq(Cat(limit, nothing)),
         ]
         with m.If(transfer):
-            m.d.sync += [tail.eq(tail + 1), largest.eq(now), some.eq(now_some & ~beat.last)]
-            with m.If(beat.last):
-                m.d.sync += end.eq(tail + 1)
+            m.d.sync += tail.eq(following)
+        self._limits(m, transfer, following, end, limits)
 
         issue, issued, dropped = Signal(), Signal(), Signal()
         m.submodules.queue = queue = Fifo(self.layout, QUEUE)
-        # A logit that is dropped returns its credit before the queue.
+        # A beat that is dropped returns its credit before the queue.
         m.submodules.credit = credit = Credit(QUEUE, returns=2)
         popped = queue.o.valid & queue.o.ready
         m.d.comb += [issue.eq((head != end) & credit.available), credit.issue.eq(issue),
@@ -117,20 +107,49 @@ class PostScore(wiring.Component):
         m.d.sync += [head.eq(head + issue), reading.eq(issue), issued.eq(reading),
                      entry.eq(read.data)]
 
-        near = entry.payload.logit >= limits.o[:-1].as_signed()
+        limit, nothing = limits.o[:-1].as_signed(), limits.o[-1]
+        near = Signal(config.lanes)
         m.submodules.last_kept = filtered = LastKept(self.payload)
         m.d.comb += [
-            keep.eq(Mux(limits.o[-1], entry.last, near & ~entry.payload.mask)),
+            near.eq(Cat(number >= limit for number in entry.payload.data)
+                    & entry.payload.keep & ~entry.payload.mask),
+            keep.eq(Mux(nothing, entry.last, near.any())),
             dropped.eq(issued & ~keep), limits.pop.eq(issued & entry.last),
-            filtered.i.eq(entry.payload), filtered.valid.eq(issued), filtered.keep.eq(keep),
+            filtered.i.eq(entry.payload), filtered.i.mask.eq(~near),
+            filtered.valid.eq(issued), filtered.keep.eq(keep),
             filtered.last.eq(entry.last), queue.push.eq(filtered.push), queue.i.eq(filtered.o),
         ]
-        passed = queue.o.payload
         m.d.comb += [
             self.o.valid.eq(queue.o.valid), queue.o.ready.eq(self.o.ready),
-            self.o.payload.data[0].eq(passed.payload.logit),
-            self.o.payload.mask.eq(passed.payload.mask), self.o.payload.keep.eq(1),
-            self.o.payload.last.eq(passed.last), self.o.payload.word.eq(passed.payload.word),
-            self.o.payload.row.eq(passed.payload.row),
+            self.o.payload.eq(queue.o.payload.payload),
+            self.o.payload.last.eq(queue.o.payload.last),
         ]
         return m
+
+    def _limits(self, m, transfer, following, end, limits):
+        """Push the least logit that passes, of each row, and whether none does; then it may go."""
+        config, logit = self.config, self.i.payload
+        bits = config.logit_bits
+        m.submodules.tree = tree = MaxTree(bits, config.lanes)
+        # Half the range on top makes the order of signed numbers that of unsigned ones.
+        m.d.comb += [port.eq(Cat(number[:-1], ~number[-1]))
+                     for port, number in zip(tree.data, map(Value.cast, logit.data), strict=True)]
+        m.d.comb += tree.live.eq(logit.keep & ~logit.mask)
+        valid, last, distance, behind = (
+            delays(m, value, tree.latency, name)[-1] for name, value in (
+                ("beats", transfer), ("lasts", logit.last), ("distances", logit.row.distance),
+                ("behind", following)))
+        top, some = Signal(bits), Signal()
+        best, any_of_it = largest(m, [*tree.o, top], [*tree.o_live, some], "top")
+        over = Signal()
+        m.d.comb += over.eq(valid & last)
+        with m.If(valid):
+            m.d.sync += [top.eq(best), some.eq(any_of_it & ~last)]
+        with m.If(over):
+            m.d.sync += end.eq(behind)
+        held, nothing = Signal.like(logit.row.distance), Signal()
+        m.d.sync += [limits.push.eq(over), held.eq(distance), nothing.eq(~any_of_it)]
+        # A cycle later. Below the least logit is as good as at it.
+        limit = Signal(signed(bits + 2))
+        m.d.comb += [limit.eq(Cat(top[:-1], ~top[-1]).as_signed() - held),
+                     limits.i.eq(Cat(limit, nothing))]

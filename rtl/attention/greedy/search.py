@@ -78,8 +78,8 @@ class GreedySearch(wiring.Component):
         Lanes of these elements.
     sorted : In(element).array(2)
         Elements that were read, two cycles later.
-    o : Out(stream.Signature(KeptKeys.layout(n)))
-        Candidates, in order: ``key`` and whether it is the query's ``last`` one.
+    o : Out(stream.Signature(KeptKeys.layout(n, lanes)))
+        Candidates.
     """
 
     #: Queries that may be in flight, from here to their last exact dot product.
@@ -101,7 +101,7 @@ class GreedySearch(wiring.Component):
             "low": In(heads), "high": In(heads),
             "address": Out(range(2 * words)).array(2), "lane": Out(range(lanes)).array(2),
             "sorted": In(element).array(2),
-            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
+            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys, config.lanes))),
         })
 
     @staticmethod
@@ -114,7 +114,8 @@ class GreedySearch(wiring.Component):
     def latency_of(cls, config):
         """From a query taken, with one key, to its candidate on ``o``."""
         return (config.dim // config.start_lanes + PREPARE + max(config.iterations, 1) + BEHIND
-                + GreedyScores.cycles_of(config, 1) + 5)
+                + GreedyScores.cycles_of(config, 1) + 5
+                + KeptKeys.stages(config.scan_lanes, config.lanes, config.max_keys))
 
     def elaborate(self, platform):
         m = Module()
@@ -148,7 +149,7 @@ class GreedySearch(wiring.Component):
             scores.first.eq(Mux(over_bank, self.first[1], self.first[0])),
         ]
         m.submodules.candidates = candidates = KeptKeys(
-            scores.lanes, self.config.max_keys, self.ROWS * scores.words)
+            scores.lanes, self.config.lanes, self.config.max_keys, self.ROWS * scores.words)
         m.d.sync += [candidates.valid.eq(scores.valid), candidates.keep.eq(scores.keep),
                      candidates.word.eq(scores.word), candidates.last.eq(scores.last)]
         wiring.connect(m, candidates.o, wiring.flipped(self.o))

@@ -4,7 +4,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WordLayout, WrittenKey
+from ...blocks.choose import choose
+from ...blocks.pipeline import delays
+from ..key_numbers import KeyNumbers
+from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WrittenKey
 from ..parameters import LimitsLayout
 from ..selected_rows import SelectedRows
 from ..set_gate import SetsBetween
@@ -43,7 +46,7 @@ class SearchedKeys(wiring.Component):
         The set of the next query is complete.
     bank : In(1)
         Which of the two sets of the keys' store it is.
-    ends : In(ArrayLayout(PlaceLayout(n, 1), 2))
+    ends : In(ArrayLayout(PlaceLayout(n, lanes), 2))
         Places of the last key of each of the two sets.
     over : Out(1)
         A set's last query is taken.
@@ -51,14 +54,14 @@ class SearchedKeys(wiring.Component):
         Beat of the queries.
     key_beat : In(BeatTap(config.key_layout))
         Beat of the keys.
-    written : In(WrittenKey(PlaceLayout(n, 1), ArrayLayout(signed(bits), 0)))
+    written : In(WrittenKey(PlaceLayout(n, lanes), ArrayLayout(signed(bits), 0)))
         Key that is written to its store.
-    preview_word : Out(range(n))
-        Key to read at the store's second port. This and the next two only if the engine sorts.
+    preview_word : Out(range(words))
+        Word to read at the store's second port. This and the next two only if the engine sorts.
     preview_bank : Out(1)
         Set that it is of.
-    preview : In(ArrayLayout(vector, 1))
-        Key that was read, a cycle later.
+    preview : In(ArrayLayout(vector, lanes))
+        Keys that were read, a cycle later.
     c : In(stream.Signature(config.column_layout))
         Sorted columns, with ``config.sort`` "host": a set's are taken when its keys are there.
     limits : In(LimitsLayout(config))
@@ -76,7 +79,7 @@ class SearchedKeys(wiring.Component):
     error : Out(1)
         Pulses when columns that came are broken.
     o : Out(stream.Signature(SearchedKeys.layout(config)))
-        Words of one key. The row has the ``distance`` of its query.
+        Words of candidates. The row has the ``distance`` of its query.
     """
 
     #: As of :class:`~rtl.attention.every_key.EveryKey`.
@@ -90,8 +93,8 @@ class SearchedKeys(wiring.Component):
             "data": QueryLayout(config)["elements"].shape, "mask": 1})
         source = {"c": In(stream.Signature(config.column_layout)), "broken": Out(2),
                   "error": Out(1)} if config.sort == "host" else {
-            "preview_word": Out(range(config.max_keys)), "preview_bank": Out(1),
-            "preview": In(data.ArrayLayout(vector, 1))}
+            "preview_word": Out(range(config.max_beats)), "preview_bank": Out(1),
+            "preview": In(data.ArrayLayout(vector, config.lanes))}
         limits = {"limits": In(LimitsLayout(config))} if config.run_time else {
             "adjust": In(1), "iterations": In(config.iteration_bits),
             "distance": In(config.logit_bits)}
@@ -108,7 +111,7 @@ class SearchedKeys(wiring.Component):
     @staticmethod
     def layout(config):
         """Layout of a word."""
-        return WordLayout(config, range(config.max_keys), RowLayout(distance=config.logit_bits))
+        return SelectedRows.layout(config, RowLayout(distance=config.logit_bits))
 
     @staticmethod
     def latency_of(config):
@@ -117,8 +120,9 @@ class SearchedKeys(wiring.Component):
 
     @staticmethod
     def cycles_of(config, keys, kept=None):
-        """Cycles per query, once the engine is full, of so many candidates on average."""
-        return max(GreedySearch.cycles_of(config, keys), keys if kept is None else kept)
+        """Cycles per query, once the engine is full, whose candidates take so many on average."""
+        return max(GreedySearch.cycles_of(config, keys),
+                   -(-keys // config.lanes) if kept is None else kept)
 
     def elaborate(self, platform):
         m = Module()
@@ -129,17 +133,21 @@ class SearchedKeys(wiring.Component):
         m.submodules.live = live = LiveKeys(config.max_keys)
         wiring.connect(m, search.o, rows.keys)
         wiring.connect(m, rows.o, wiring.flipped(self.o))
-        m.d.comb += [live.write.eq(self.written.write), live.bank.eq(self.written.bank),
-                     live.place.eq(self.written.place.word),
-                     live.mask.eq(self.key_beat.payload.mask)]
-        count, done = (self._sort if config.sort == "hardware" else self._load)(m, columns, live)
+        m.submodules.numbers = numbers = KeyNumbers(config.max_keys, config.lanes)
+        m.d.comb += [getattr(numbers, name).eq(getattr(self.written, name))
+                     for name in ("write", "bank", "finished", "place")]
+        m.d.comb += [numbers.ends.eq(self.ends),
+                     live.write.eq(self.written.write), live.bank.eq(self.written.bank),
+                     live.place.eq(numbers.number), live.mask.eq(self.key_beat.payload.mask)]
+        count, done = (self._sort if config.sort == "hardware" else self._load)(
+            m, columns, live, numbers)
         m.d.comb += [
             columns.head_bank.eq(search.head_bank), columns.head_beat.eq(search.head_beat),
             search.low.eq(columns.low), search.high.eq(columns.high),
         ]
         for k in range(2):
             m.d.comb += [
-                search.ends[k].eq(self.ends[k].word), search.count[k].eq(count[k]),
+                search.ends[k].eq(numbers.last[k]), search.count[k].eq(count[k]),
                 search.first[k].eq(live.first[k]), search.sorted[k].eq(columns.o[k]),
                 columns.address[k].eq(search.address[k]), columns.lane[k].eq(search.lane[k]),
             ]
@@ -174,33 +182,35 @@ class SearchedKeys(wiring.Component):
             m.d.sync += [own_iterations.eq(iterations), own_distance.eq(distance)]
         return own_iterations, own_distance
 
-    def _sort(self, m, columns, live):
+    def _sort(self, m, columns, live, numbers):
         """Sort the columns.
 
         Returns the number of elements in those of each set, and whether a set's can be read from
         the next cycle on.
         """
         m.submodules.sort = sort = ColumnSort(self.config)
+        lane = delays(m, sort.place.lane, 1, "preview_lane")[-1]
         m.d.comb += [
-            self.preview_word.eq(sort.key), self.preview_bank.eq(sort.bank),
-            sort.vector.eq(self.preview[0].data), sort.mask.eq(self.preview[0].mask),
-            sort.place.eq(self.written.place.word),
+            self.preview_word.eq(sort.place.word), self.preview_bank.eq(sort.bank),
+            sort.vector.eq(choose([key.data.as_value() for key in self.preview], lane)),
+            sort.mask.eq(choose([key.mask for key in self.preview], lane)),
+            sort.written.eq(numbers.number),
         ]
-        self._fill(m, columns, sort, live)
+        self._fill(m, columns, sort, live, numbers)
         return live.count, sort.done
 
-    def _load(self, m, columns, live):
+    def _load(self, m, columns, live, numbers):
         """Take the columns as they come, with returns as those of :meth:`_sort`."""
         m.submodules.load = load = ColumnLoad(self.config)
         wiring.connect(m, wiring.flipped(self.c), load.i)
-        self._fill(m, columns, load, live)
+        self._fill(m, columns, load, live, numbers)
         m.d.comb += [self.error.eq(load.error), self.broken.eq(Cat(load.broken))]
         return [Mux(broken, 0, count) for broken, count in
                 zip(load.broken, live.count, strict=True)], load.done
 
-    def _fill(self, m, columns, source, live):
+    def _fill(self, m, columns, source, live, numbers):
         """Connect the memory of the columns with what fills it."""
         m.d.comb += [source.finished.eq(self.written.finished), columns.write.eq(source.write),
                      columns.i.eq(source.o)]
         for k in range(2):
-            m.d.comb += [source.ends[k].eq(self.ends[k].word), source.count[k].eq(live.count[k])]
+            m.d.comb += [source.ends[k].eq(numbers.last[k]), source.count[k].eq(live.count[k])]

@@ -15,8 +15,12 @@ from ...tables import exp2_words, reciprocal_words
 
 __all__ = ["OnlineNumbers", "RowScale"]
 
-# Octaves between two shifts of the sums; terms are shifted to the octave within them instead.
+# Octaves between two moves of the sums; terms are shifted to the octave within them instead.
 BLOCK = 8
+# ``2**(f - 5)`` is at most an eighth of the least sum of a row, which is above ``0.25 * 2**f``.
+CUT = 5
+# Blocks that a sum moves at most: what is left beyond is below the least term.
+REACH = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,9 @@ class RowScale:
         y = saturate(round(A * F / 2**e)),  e = shift + 1 + p
 
     The relative error of ``F`` is at most ``2**-11 + 2**-16``.
+
+    A scale at run time has any multiplier of 16 bits and a shift of 6; one whose top bit is not
+    set leaves the factor as many bits less.
 
     Attributes
     ----------
@@ -56,11 +63,8 @@ class RowScale:
     @classmethod
     def of(cls, requantiser: Requantiser):
         """Return the scale whose ``T`` is the ratio of a requantiser, its leading one on top."""
-        number = requantiser.multiplier
-        # A multiplier that is wider ends in zeros: it stands for a power of two.
-        up = cls.MULTIPLIER_BITS - number.bit_length()
-        number = number << up if up >= 0 else number >> -up
-        return cls(number, requantiser.shift + up, requantiser.bits)
+        whole = requantiser.normalised
+        return cls(whole.multiplier, whole.shift, whole.bits)
 
     @property
     def ratio(self):
@@ -86,19 +90,20 @@ class OnlineNumbers:
     """Terms and sums of a row, relative to a reference on whole octaves.
 
     The reference is that of the codes of softmax-e2 (:class:`~rtl.softmax.grid.InputGrid`): the
-    octave above the bucket of the largest logit so far. With ``r`` the octaves by which a beat
-    raises it::
+    octave above the bucket of the largest logit so far. Sums stand relative to the least octave of
+    its block of 8 (:data:`BLOCK`). With ``o`` the octave of the reference within its block, and
+    ``r`` the blocks by which a beat raises it::
 
-        S   = (S   >> r) + sum_k t(d_k) 2**G
-        A_j = (A_j >> r) + sum_k t(d_k) v_kj 2**G
+        S   = move_0(S, r)   + sum_k t(d_k)      2**(G + o)
+        A_j = move_c(A_j, r) + sum_k t(d_k) v_kj 2**(G + o)
         t(0) = 2**f - 1,   t(d) = round(2**f 2**(-d / g)),   0 from d >= (f + 1) g
+        move_c(x, 0) = x,   move_c(x, r) = (x >> (8 r + c)) << c,   0 from r >= 3
 
-    Both shifts truncate, ``A`` towards minus infinity. A key that takes no part has the position 0
-    and the term 0. The outputs are ``y_j = saturate(round(A_j T / S))`` by :class:`RowScale`.
-
-    The hardware holds ``A 2**o`` and ``S 2**o``, with ``o`` the octave of the reference modulo
-    :data:`BLOCK`: its shifts are multiples of ``BLOCK``, and a rise within a block only clears the
-    bits that are shifted out.
+    Shifts truncate towards minus infinity. ``c`` is :attr:`cut`, ``f - 5``: a move takes no more
+    than an eighth of a value's step from ``A / S``, and so does reading. Keys before a rise by
+    three blocks are at least 17 octaves below the reference, where later ones have the term 0 as
+    well, up to 16 fraction bits. A key that takes no part has the position 0 and the term 0. The
+    outputs are ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
 
     Attributes
     ----------
@@ -116,6 +121,11 @@ class OnlineNumbers:
         Keys of a beat and of a row.
     scale : RowScale
         From sums to outputs.
+    run_time : bool
+        Multiplier and shift of the scale come with each set; the scale's own stand for none.
+    sink : bool
+        A row may have a sink ``s`` in its first beat: it enters the reference, and ``t(d_s) 2**G``
+        enters ``S`` alone.
     """
 
     bits: int
@@ -127,6 +137,12 @@ class OnlineNumbers:
     lanes: int
     max_keys: int
     scale: RowScale
+    run_time: bool = False
+    sink: bool = False
+
+    #: Octaves of a block, and blocks that a sum moves at most.
+    block = BLOCK
+    reach = REACH
 
     @functools.cached_property
     def grid(self):
@@ -135,8 +151,8 @@ class OnlineNumbers:
 
     @property
     def summands(self):
-        """Logits of a beat, as the stages of the softmax units call them."""
-        return self.lanes
+        """Logits of a beat that enter maximum and sum, a sink among them."""
+        return self.lanes + self.sink
 
     @functools.cached_property
     def terms(self):
@@ -153,8 +169,8 @@ class OnlineNumbers:
 
     @property
     def largest_sum(self):
-        """Largest sum of the terms of a row, guard bits included."""
-        return (self.max_keys * self.largest_term) << self.guard_bits
+        """Largest sum of the terms of a row at the least octave of a block, guard bits included."""
+        return ((self.max_keys + self.sink) * self.largest_term) << self.guard_bits
 
     @functools.cached_property
     def least_sum(self):
@@ -169,19 +185,29 @@ class OnlineNumbers:
 
     @property
     def sum_range(self):
-        """Least and largest weighted sum. Truncation adds nothing: it follows a halving."""
+        """Least and largest weighted sum with a reference at the least octave of its block.
+
+        Truncation adds nothing: it follows a division by ``2**8``.
+        """
         low, high = signed_range(self.value_bits)
-        return self.largest_sum * low, self.largest_sum * high
+        most = (self.max_keys * self.largest_term) << self.guard_bits
+        return most * low, most * high
+
+    @property
+    def cut(self):
+        """Low bits of a weighted sum that moves and reading take from it."""
+        return self.fraction_bits - CUT
 
     @functools.cached_property
     def result_range(self):
         """Bounds of a result before it saturates.
 
-        ``A`` is within ``V (S + 1) + 1`` for values of at most ``V``: a shift takes less than one
-        from ``S`` and adds less than one to ``-A``, and the next one halves both.
+        What is read of ``A`` is within ``V (S + 2) + 3 2**cut`` for values of at most ``V``: a move
+        takes less than one from ``S`` and adds less than ``2**cut`` to ``-A``, the next one divides
+        both, and reading adds ``2**cut`` again.
         """
         largest = 1 << (self.value_bits - 1)
-        over = largest + Fraction(largest + 1, self.least_sum)
+        over = largest + Fraction(2 * largest + (3 << self.cut), self.least_sum)
         bound = half_up(over * self.scale.ratio * (1 + Fraction(1, 1 << 10))) + 1
         return -bound, bound
 
@@ -211,3 +237,13 @@ class OnlineNumbers:
     def held_width(self):
         """Width of a weighted sum as it is held, signed."""
         return signed_width(*self.held_range)
+
+    @property
+    def read_range(self):
+        """Least and largest of what is read of a weighted sum, its low bits cut off."""
+        return tuple(bound >> self.cut for bound in self.held_range)
+
+    @property
+    def read_width(self):
+        """Width of that, signed."""
+        return signed_width(*self.read_range)

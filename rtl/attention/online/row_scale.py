@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.block_table import BlockTable
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
-from ...fixed import half, saturated, signed_width
+from ...blocks.rounding_shift import RoundingShift
+from ...fixed import SHIFT_BITS, half, saturated, signed_width
 from .numbers import BLOCK, OnlineNumbers, RowScale
 
 __all__ = ["OnlineDivision", "RowFactor", "ScalePipeline"]
@@ -22,8 +23,8 @@ PORT_BITS = 25
 
 def _factor_layout(numbers):
     low, high = numbers.places
-    return data.StructLayout({"word": RowScale.FACTOR_BITS,
-                              "place": range(high + BLOCK - low)})
+    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": range(high + BLOCK - low)}
+    return data.StructLayout({"word": RowScale.FACTOR_BITS, **exponent})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,10 @@ class OnlineDivision:
 
     @property
     def factor_layout(self):
-        """Factor of a row: ``word``, and ``place`` of its sum's leading one above the least."""
+        """Factor of a row: ``word``, and ``place`` of its sum's leading one above the least.
+
+        With scales at run time the ``shift`` of a result instead, saturated.
+        """
         return _factor_layout(self.numbers)
 
     @property
@@ -45,7 +49,7 @@ class OnlineDivision:
         return ScalePipeline.LATENCY
 
     def pipeline(self, low, high):
-        """Hardware for sums as they are held, of ``low..high``."""
+        """Hardware for sums as they are read, of ``low..high``."""
         return ScalePipeline(self.numbers)
 
 
@@ -65,6 +69,8 @@ class RowFactor(wiring.Component):
         Sum of a row's terms as it is held; without a key, 0, the factor is undefined.
     multiplier : In(16)
         Multiplier of the outputs' scale, three cycles after ``total``.
+    shift : In(6)
+        Shift of that scale, with its multiplier. Only with scales at run time.
     o : Out(OnlineDivision(numbers).factor_layout)
         Factor of the row.
     """
@@ -75,6 +81,7 @@ class RowFactor(wiring.Component):
         self.numbers = numbers
         super().__init__({"total": In(numbers.held_sum.bit_length()),
                           "multiplier": In(RowScale.MULTIPLIER_BITS),
+                          **({"shift": In(SHIFT_BITS)} if numbers.run_time else {}),
                           "o": Out(_factor_layout(numbers))})
 
     def elaborate(self, platform):
@@ -93,15 +100,23 @@ class RowFactor(wiring.Component):
             word.eq(table.o[0]), multiplier.eq(delays(m, self.multiplier, 1, "multiplier")[-1]),
             product.eq(word * multiplier),
             rounded.eq((product + half(RowScale.MULTIPLIER_BITS)) >> RowScale.MULTIPLIER_BITS)]
-        m.d.comb += [self.o.word.eq(rounded),
-                     self.o.place.eq(delays(m, place, self.LATENCY - 1, "place")[-1])]
+        m.d.comb += self.o.word.eq(rounded)
+        if not numbers.run_time:
+            m.d.comb += self.o.place.eq(delays(m, place, self.LATENCY - 1, "place")[-1])
+            return m
+        exponent = Signal(SHIFT_BITS + 1)
+        # Any shift from here on leaves nothing of a result.
+        limited = Mux(exponent[-1], (1 << SHIFT_BITS) - 1, exponent)[:SHIFT_BITS]
+        m.d.sync += exponent.eq(delays(m, place, 2, "place")[-1] + self.shift + 1)
+        m.d.comb += self.o.shift.eq(delays(m, limited, self.LATENCY - 4, "exponent")[-1])
         return m
 
 
 class ScalePipeline(wiring.Component):
-    """From a weighted sum to an output: ``saturate(round(i * word / 2**e))``.
+    """From a weighted sum to an output: ``saturate(round(i * word / 2**(e - cut)))``.
 
-    ``e`` is that of the place of the factor. Of the product only those bits go through the barrel
+    ``e`` is that of the place of the factor; at run time its shift is what ``e`` is above the least
+    place. Of the product only those bits go through the barrel
     shifter that a result can have before it saturates. Latency :attr:`LATENCY` cycles, throughput
     one result per cycle; never stalls.
 
@@ -112,8 +127,8 @@ class ScalePipeline(wiring.Component):
 
     Members
     -------
-    i : In(signed(held_width))
-        Weighted sum as it is held.
+    i : In(signed(read_width))
+        Weighted sum as it is read.
     factor : In(OnlineDivision(numbers).factor_layout)
         Factor of its row, with ``i``.
     o : Out(signed(scale.bits))
@@ -124,7 +139,7 @@ class ScalePipeline(wiring.Component):
 
     def __init__(self, numbers):
         self.numbers = numbers
-        super().__init__({"i": In(signed(numbers.held_width)),
+        super().__init__({"i": In(signed(numbers.read_width)),
                           "factor": In(_factor_layout(numbers)),
                           "o": Out(signed(numbers.scale.bits))})
 
@@ -132,10 +147,17 @@ class ScalePipeline(wiring.Component):
         m = Module()
         numbers, scale = self.numbers, self.numbers.scale
         product = self._product(m)
+        if numbers.run_time:
+            # What the least place cuts off is below the rounding bit of any shift.
+            product = product >> (numbers.places[0] - numbers.cut)
+            m.submodules.rounding = rounding = RoundingShift(len(product), scale.bits)
+            m.d.comb += [rounding.i.eq(product), self.o.eq(rounding.o),
+                         rounding.shift.eq(delays(m, self.factor.shift, 4, "shift")[-1])]
+            return m
         places = delays(m, self.factor.place, 5, "place")
         width = signed_width(*numbers.result_range) + 1
         # Of the fraction the bit below the result counts.
-        least = scale.exponent(numbers.places[0]) - 1
+        least = scale.exponent(numbers.places[0]) - numbers.cut - 1
         cut = len(places[0]) // 2
         wide = width + (1 << cut) - 1
         coarse, fine = (Signal(signed(bits), name=name, reset_less=True) for name, bits in
@@ -150,7 +172,7 @@ class ScalePipeline(wiring.Component):
 
     def _product(self, m):
         """Sum times factor, four cycles later, in one or two DSP blocks and their registers."""
-        width = self.numbers.held_width
+        width = self.numbers.read_width
         low_bits = LOW_BITS if width > PORT_BITS else 0
         word, later = delays(m, self.factor.word, 1, "word")
         total = 0

@@ -11,6 +11,7 @@ from ...blocks.maximum import RunningMax
 from ...blocks.pipeline import delays
 from ...softmax.positions import TABLE_BITS, OctaveReferences, Positions
 from .numbers import BLOCK
+from .shift_sum import Move, move_of
 
 __all__ = ["RowTerms"]
 
@@ -38,48 +39,35 @@ class RowTerms(wiring.Component):
 
     Members
     -------
-    i : In(ArrayLayout(signed(bits), lanes))
-        Logits of a beat.
-    live : In(lanes)
+    i : In(ArrayLayout(signed(bits), summands))
+        Logits of a beat; the sink, if rows may have one, is the last.
+    live : In(summands)
         The logit takes part.
     valid : In(1)
         There is a beat.
     first : In(1)
         The beat starts a row.
-    o : Out(ArrayLayout(unsigned(term_bits), lanes))
+    o : Out(ArrayLayout(unsigned(term_bits), summands))
         Terms.
-    o_valid, o_first : Out(1)
-        ``valid`` and ``first``, with the terms.
-    rise : Out(rise_bits)
-        Blocks by which the beat raises the reference; undefined with ``o_first``.
-    octave : Out(range(octaves))
-        Octave of the reference within its block.
+    o_valid : Out(1)
+        ``valid``, with the terms.
+    move : Out(Move)
+        What becomes of the row's sums before they are added.
     """
 
     def __init__(self, numbers):
         self.numbers = numbers
-        lanes = numbers.lanes
+        summands = numbers.summands
         super().__init__({
-            "i": In(data.ArrayLayout(signed(numbers.bits), lanes)), "live": In(lanes),
+            "i": In(data.ArrayLayout(signed(numbers.bits), summands)), "live": In(summands),
             "valid": In(1), "first": In(1),
-            "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), lanes)),
-            "o_valid": Out(1), "o_first": Out(1), "rise": Out(self.rise_bits(numbers)),
-            "octave": Out(range(self.octaves(numbers)))})
-
-    @staticmethod
-    def rise_bits(numbers):
-        """Width of a rise, in blocks."""
-        return max((numbers.largest_octave // BLOCK).bit_length(), 1)
-
-    @staticmethod
-    def octaves(numbers):
-        """Octaves of a block that a reference can have."""
-        return min(numbers.largest_octave + 1, BLOCK)
+            "o": Out(data.ArrayLayout(unsigned(numbers.term_bits), summands)),
+            "o_valid": Out(1), "move": Out(Move)})
 
     @staticmethod
     def stages(numbers):
         """Latency, in cycles."""
-        maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.lanes)
+        maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.summands)
         return POSITION_CYCLES + maximum + 1 + 1 + _table_cycles(numbers) + 1
 
     @property
@@ -90,17 +78,16 @@ class RowTerms(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         numbers, grid = self.numbers, self.numbers.grid
-        lanes = numbers.lanes
-        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, lanes)
+        found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, numbers.summands)
         # The reference is registered behind the maximum, then the distance, the term, its shift.
         looked_up = found + 2 + _table_cycles(numbers)
         valids = delays(m, self.valid, looked_up + 1, "valid")
-        firsts = delays(m, self.first, looked_up + 1, "first")
+        firsts = delays(m, self.first, found + 1, "first")
         lives = delays(m, self.live, found + 1, "live")
 
         position = Positions(numbers, POSITION_CYCLES)
         positions, waiting = position(m, self.i, found + 1 - position.latency)
-        m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, lanes)
+        m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, numbers.summands)
         m.d.comb += [
             *(word.eq(x[grid.bucket_shift:]) for word, x in
               zip(maximum.data, positions, strict=True)),
@@ -113,22 +100,23 @@ class RowTerms(wiring.Component):
                          octave.eq(references.octave(m, maximum.candidate))]
 
         words = self._words(m, reference, waiting, lives[found + 1])
-        place = delays(m, octave[:len(self.octave)], 1 + _table_cycles(numbers),
-                       "place")[-1]
+        places = Signal(range(min(numbers.largest_octave + 1, BLOCK)))
+        m.d.comb += places.eq(octave)
+        place = delays(m, places, 1 + _table_cycles(numbers), "place")[-1]
         for k, word in enumerate(words):
             shifted = Signal(numbers.term_bits, name=f"shifted_{k}", reset_less=True)
             m.d.sync += shifted.eq(shift_left(m, word, place, numbers.term_bits, f"moved_{k}"))
             m.d.comb += self.o[k].eq(shifted)
 
-        block, before = octave[BLOCK.bit_length() - 1:], Signal(len(self.rise), name="before")
+        block = octave[BLOCK.bit_length() - 1:]
+        before = Signal(max((numbers.largest_octave // BLOCK).bit_length(), 1))
         with m.If(valids[found + 1]):
             m.d.sync += before.eq(block)
-        rise = Signal.like(self.rise, name="risen")
-        m.d.comb += rise.eq(block - before)
+        rise = Signal.like(before, name="rise")
         m.d.comb += [
-            self.o_valid.eq(valids[-1]), self.o_first.eq(firsts[-1]),
-            self.rise.eq(delays(m, rise, 2 + _table_cycles(numbers), "rise")[-1]),
-            self.octave.eq(delays(m, place, 1, "octave")[-1])]
+            rise.eq(block - before), self.o_valid.eq(valids[-1]),
+            self.move.eq(delays(m, move_of(firsts[-1], rise), 2 + _table_cycles(numbers),
+                                "move")[-1])]
         return m
 
     def _words(self, m, reference, positions, live):

@@ -7,10 +7,12 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.adder_tree import AdderTree
 from ...blocks.pipeline import delays
 from ..output_rows import OutputRows
+from ..parameters import ScalingLayout
+from ..sink import sink_members, sink_of
 from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
-from .shift_sum import ShiftCodes, ShiftSum
+from .shift_sum import ShiftSum
 from .value_shift_sums import ValueShiftSums
 
 __all__ = ["OnlineTail"]
@@ -50,6 +52,11 @@ class OnlineTail(wiring.Component):
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
         One vector per row, ``last`` in the last beat of a set's last one, ``use`` in a marked one.
+    scaling : In(stream.Signature(ScalingLayout()))
+        Scale of the next set's outputs, taken as the first row of the set ends, and valid by then.
+        Only with scales at run time.
+    sink : In(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
         Never set: nothing can go wrong here.
     """
@@ -63,6 +70,8 @@ class OnlineTail(wiring.Component):
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, config.lanes)), "release": Out(1),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
+            **({"scaling": In(stream.Signature(ScalingLayout()))} if config.run_time else {}),
+            **sink_members(config),
         })
 
     # Cycles ------------------------------------------------------------------------------------
@@ -75,7 +84,7 @@ class OnlineTail(wiring.Component):
     @staticmethod
     def _total_cycles(numbers):
         """From a beat to the sum of the terms up to it; codes are decoded beside the adders."""
-        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.lanes), 1) + 1
+        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.summands), 1) + 1
 
     @classmethod
     def _wait(cls, numbers):
@@ -112,12 +121,17 @@ class OnlineTail(wiring.Component):
         m.d.comb += [
             # A row may end when its sums find the output free, and its outputs the queue.
             self.i.ready.eq(~beat.last | rows.may_end), accept.eq(self.i.valid & self.i.ready),
-            terms.i.eq(beat.data), terms.live.eq(beat.keep & ~beat.mask),
             terms.valid.eq(accept), terms.first.eq(starts),
         ]
+        logits, live = beat.data.as_value(), beat.keep & ~beat.mask
+        if numbers.sink:
+            sink = sink_of(m, config, self, accept & beat.last & beat.row.set_end)
+            logits, live = Cat(logits, sink.logit), Cat(live, starts & sink.valid)
+        m.d.comb += [terms.i.eq(logits), terms.live.eq(live)]
         wait, spare = self._wait(numbers)
         self._values(m, accept, ends, set_ends, wait)
-        factor = self._factor(m, terms)
+        known = self._total_cycles(numbers) + 2
+        factor = self._factor(m, terms, self._scale(m, ends[known], set_ends[known]))
         m.d.comb += [
             rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
             rows.done.eq(ends[-1]), rows.set_end.eq(set_ends[-1]),
@@ -138,44 +152,51 @@ class OnlineTail(wiring.Component):
         with m.If(delays(m, accept, read, "reads")[-1]):
             m.d.sync += word.eq(Mux(ends[read], 0, word + 1))
 
-    def _factor(self, m, terms):
+    def _scale(self, m, end, set_end):
+        """Scale of the set of the row at hand, a cycle after ``end`` of each row."""
+        if not self.config.run_time:
+            return None
+        now, fresh = Signal.like(self.scaling.payload, name="scale"), Signal(init=1)
+        m.d.comb += self.scaling.ready.eq(end & fresh)
+        with m.If(end):
+            m.d.sync += fresh.eq(set_end)
+            with m.If(fresh):
+                m.d.sync += now.eq(self.scaling.payload)
+        return now
+
+    def _factor(self, m, terms, scale):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
-            numbers.term_bits, numbers.lanes, largest=numbers.largest_term << (BLOCK - 1))
+            numbers.term_bits, numbers.summands, largest=numbers.largest_term << (BLOCK - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
         # The codes take a cycle, and so does a sum of one lane.
         wait = max(tree.latency, 1)
         beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
         width = numbers.held_sum.bit_length() + 1
         guarded = Cat(Const(0, numbers.guard_bits), beat_sum, Const(0, 1))
-        m.submodules.total = total = ShiftSum(width, len(guarded), BLOCK)
-        m.submodules.total_codes = codes = self._codes(width, terms)
-        self._follow(m, terms, codes, total, wait - 1, "total")
+        m.submodules.total = total = ShiftSum(width, len(guarded))
+        self._follow(m, terms, total, wait, "total")
         m.submodules.factor = factor = RowFactor(numbers)
-        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1]),
-                     factor.multiplier.eq(numbers.scale.multiplier)]
+        m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]
+        if scale is None:
+            m.d.comb += factor.multiplier.eq(numbers.scale.multiplier)
+        else:
+            m.d.comb += [factor.multiplier.eq(scale.multiplier), factor.shift.eq(scale.shift)]
         return factor.o
 
     def _sums(self, m, terms, wait):
-        """Weighted sums of the values."""
+        """Weighted sums of the values, as they are read."""
         numbers = self.config.online
         m.submodules.sums = sums = ValueShiftSums(numbers, self.config.value_dim)
-        m.submodules.sum_codes = codes = self._codes(numbers.held_width, terms)
-        m.d.comb += [sums.terms.eq(delays(m, terms.o, wait, "terms")[-1]),
+        of_keys = Cat(terms.o[k] for k in range(numbers.lanes))
+        m.d.comb += [sums.terms.eq(delays(m, of_keys, wait, "terms")[-1]),
                      sums.values.eq(self.values)]
-        self._follow(m, terms, codes, sums, wait + ValueShiftSums.latency_of(numbers) - 2, "sums")
-        return sums.o
-
-    def _codes(self, width, terms):
-        return ShiftCodes(width, BLOCK, len(terms.rise), RowTerms.octaves(self.config.online))
+        self._follow(m, terms, sums, wait + ValueShiftSums.latency_of(numbers) - 1, "sums")
+        return Cat(sums.o[j][numbers.cut:] for j in range(self.config.value_dim))
 
     @staticmethod
-    def _follow(m, terms, codes, sums, wait, prefix):
-        """Have ``codes`` decode what moves ``sums``, so many cycles after the terms."""
-        valid, first, rise, octave = (
-            delays(m, getattr(terms, name), cycles, f"{prefix}_{name}")[-1]
-            for name, cycles in (("o_valid", wait + 1), ("o_first", wait), ("rise", wait),
-                                 ("octave", wait)))
-        m.d.comb += [codes.first.eq(first), codes.rise.eq(rise), codes.octave.eq(octave),
-                     sums.valid.eq(valid), sums.codes.eq(codes.o)]
+    def _follow(m, terms, sums, wait, prefix):
+        """Move ``sums`` so many cycles after the terms."""
+        m.d.comb += [sums.valid.eq(delays(m, terms.o_valid, wait, f"{prefix}_valid")[-1]),
+                     sums.move.eq(delays(m, terms.move, wait, f"{prefix}_move")[-1])]

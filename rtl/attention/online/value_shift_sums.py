@@ -5,17 +5,19 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.products import DotProduct
-from .numbers import BLOCK
-from .shift_sum import ShiftSum, codes_layout
+from .shift_sum import Move, ShiftSum
 
 __all__ = ["ValueShiftSums"]
 
+# Cycles from the operands of a multiplier to its product.
+PRODUCT_CYCLES = 2
+
 
 class ValueShiftSums(wiring.Component):
-    """``o_j = (o_j, moved by the codes) + sum_k terms_k values_kj``, of the beats of a row, exact.
+    """``o_j = moved(o_j) + sum_k terms_k values_kj``, of the beats of a row.
 
-    Latency :meth:`latency_of` cycles from the terms to the sums, throughput one beat per cycle;
-    never stalls.
+    With one lane a sum is in the DSP block that multiplies. Latency :meth:`latency_of` cycles from
+    the terms to the sums, throughput one beat per cycle; never stalls.
 
     Parameters
     ----------
@@ -32,8 +34,8 @@ class ValueShiftSums(wiring.Component):
         Values of the same keys.
     valid : In(1)
         There is a beat: a cycle before its sums.
-    codes : In(codes_layout(held_width, BLOCK))
-        What moves the sums, with ``valid``.
+    move : In(Move)
+        What becomes of the sums before it is added, with ``valid``.
     o : Out(ArrayLayout(signed(held_width), dim))
         Sums of the row's beats so far.
     """
@@ -44,7 +46,7 @@ class ValueShiftSums(wiring.Component):
         super().__init__({
             "terms": In(data.ArrayLayout(numbers.term_bits, numbers.lanes)),
             "values": In(data.ArrayLayout(vector, numbers.lanes)), "valid": In(1),
-            "codes": In(codes_layout(numbers.held_width, BLOCK)),
+            "move": In(Move),
             "o": Out(data.ArrayLayout(signed(numbers.held_width), dim))})
 
     @staticmethod
@@ -62,24 +64,42 @@ class ValueShiftSums(wiring.Component):
     @classmethod
     def latency_of(cls, numbers):
         """Latency, in cycles."""
+        if numbers.lanes == 1:
+            return PRODUCT_CYCLES + 1
         return DotProduct.stages(numbers.lanes) + (not cls._turned(numbers)) + 1
 
     def elaborate(self, platform):
         m = Module()
         numbers = self.numbers
         for j in range(self.dim):
-            m.submodules[f"products_{j}"] = products = DotProduct(
-                unsigned(numbers.term_bits), signed(numbers.value_bits), numbers.lanes)
-            m.d.comb += [port.eq(term) for port, term in zip(products.a, self.terms, strict=True)]
-            m.d.comb += [port.eq(value.data[j])
-                         for port, value in zip(products.b, self.values, strict=True)]
-            if self._turned(numbers):
-                beat = Cat(products.o[:-1], ~products.o[-1]).as_signed()
-            else:
-                beat = Signal(signed(len(products.o) + 1), name=f"beat_{j}", reset_less=True)
-                m.d.sync += beat.eq(products.o - products.offset)
+            beat = self._product(m, j) if numbers.lanes == 1 else self._products(m, j)
             guarded = Cat(Const(0, numbers.guard_bits), beat).as_signed()
-            m.submodules[f"sum_{j}"] = total = ShiftSum(numbers.held_width, len(guarded), BLOCK)
+            m.submodules[f"sum_{j}"] = total = ShiftSum(numbers.held_width, len(guarded),
+                                                        numbers.cut)
             m.d.comb += [total.i.eq(guarded), total.valid.eq(self.valid),
-                         total.codes.eq(self.codes), self.o[j].eq(total.o)]
+                         total.move.eq(self.move), self.o[j].eq(total.o)]
         return m
+
+    def _product(self, m, j):
+        """Product of a beat of one key. The registers are those of a DSP block."""
+        term, value = (Signal(shape, name=f"{name}_{j}", reset_less=True) for name, shape in
+                       (("term", unsigned(self.numbers.term_bits)),
+                        ("value", signed(self.numbers.value_bits))))
+        product = Signal(signed(len(term) + len(value)), name=f"product_{j}", reset_less=True)
+        m.d.sync += [term.eq(self.terms[0]), value.eq(self.values[0].data[j]),
+                     product.eq(term * value)]
+        return product
+
+    def _products(self, m, j):
+        """Sum of the products of a beat."""
+        numbers = self.numbers
+        m.submodules[f"products_{j}"] = products = DotProduct(
+            unsigned(numbers.term_bits), signed(numbers.value_bits), numbers.lanes)
+        m.d.comb += [port.eq(term) for port, term in zip(products.a, self.terms, strict=True)]
+        m.d.comb += [port.eq(value.data[j])
+                     for port, value in zip(products.b, self.values, strict=True)]
+        if self._turned(numbers):
+            return Cat(products.o[:-1], ~products.o[-1]).as_signed()
+        beat = Signal(signed(len(products.o) + 1), name=f"beat_{j}", reset_less=True)
+        m.d.sync += beat.eq(products.o - products.offset)
+        return beat

@@ -27,8 +27,9 @@ class Prediction(wiring.Component):
     Two passes over a query's keys, ``predict_lanes`` of them per cycle: the first makes the scores
     and their statistics, the second, while the next query has its first, compares them with the
     threshold. The rule ``top-k`` takes a pass for every digit of the scores
-    (:class:`~rtl.stream.top_k.TopK`). Kept keys leave in order, one index per cycle; words without
-    a kept key take no cycle of the output. A query of masked keys only keeps key 0.
+    (:class:`~rtl.stream.top_k.TopK`). Kept keys leave in order, per cycle one for each lane of the
+    stores (:class:`~rtl.attention.kept_keys.KeptKeys`); words without a kept key take no cycle of
+    the output.
 
     Throughput one word of keys per cycle, in; latency :meth:`latency_of`. Never stalls: at most
     :attr:`rows` queries may be in flight, from the first word issued to the last index out.
@@ -67,11 +68,11 @@ class Prediction(wiring.Component):
     limit : In(16)
         What the rule goes by (``mean_shift``, ``threshold`` or ``top_k``), with ``issue``. Only
         with scales at run time.
-    o : Out(stream.Signature(KeptKeys.layout(n)))
-        Index ``key`` of a kept key, and whether it is the query's ``last`` one.
-    score : Out(score_bits)
-        Score of the key that left ``o`` two cycles ago. Of width 0 where the predictor's scores are
-        no part of the dot product.
+    o : Out(stream.Signature(KeptKeys.layout(n, lanes)))
+        Kept keys.
+    score : Out(ArrayLayout(score_bits, lanes))
+        Scores of the keys that left ``o`` two cycles ago. Of width 0 where the predictor's scores
+        are no part of the dot product.
     """
 
     def __init__(self, config):
@@ -85,8 +86,8 @@ class Prediction(wiring.Component):
             "issue": In(1), "bank": In(1), "word": In(range(config.predict_words)),
             "kept": In(config.predict_lanes), "first": In(1), "last": In(1),
             "codes": In(self._codes),
-            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys))),
-            "score": Out(rule.score_bits if rule.partial else 0),
+            "o": Out(stream.Signature(KeptKeys.layout(config.max_keys, config.lanes))),
+            "score": Out(data.ArrayLayout(rule.score_bits if rule.partial else 0, config.lanes)),
             **({"limit": In(16)} if config.run_time else {}),
         })
 
@@ -131,11 +132,12 @@ class Prediction(wiring.Component):
 
     @classmethod
     def latency_of(cls, config):
-        """From a query's only word issued to its first index valid."""
+        """From a query's only word issued to its first keys valid."""
         rule = (TopK.latency_of(config.predictor_config.score_bits)
                 if config.rule == "top-k" else
                 cls._statistics_cycles(config) + cls._threshold_cycles(config) + 2 + 4)
-        return cls._score_cycles(config) + rule + 2 + Fifo.latency_of("auto")
+        deal = KeptKeys.stages(config.predict_lanes, config.lanes, config.max_keys)
+        return cls._score_cycles(config) + rule + deal + 2 + Fifo.latency_of("auto")
 
     # Structure ---------------------------------------------------------------------------------
 
@@ -149,8 +151,8 @@ class Prediction(wiring.Component):
         config = self.config
         partial = config.predictor_config.partial
         m.submodules.indices = indices = KeptKeys(
-            config.predict_lanes, config.max_keys, self.rows * config.predict_words, memory="auto",
-            places=self._places if partial else 1)
+            config.predict_lanes, config.lanes, config.max_keys, self.rows * config.predict_words,
+            memory="auto", places=self._places if partial else 1)
         word = Signal(range(config.predict_words))
         with m.If(valid):
             m.d.sync += word.eq(Mux(last, 0, word + 1))
@@ -342,17 +344,20 @@ class Prediction(wiring.Component):
 
     def _kept_scores(self, m, scores, indices):
         """Memory of the scores of all words in flight, read for the keys that are kept."""
-        at = self._score_cycles(self.config)
+        at, deal = self._score_cycles(self.config), indices.deal
         tail = Signal(range(self._places))
         write = self._flag(m, "issue", at)
         m.d.sync += tail.eq(tail + write)
-        held = []
-        for lane, score in enumerate(scores):
-            m.submodules[f"kept_scores_{lane}"] = kept = ram(len(score), self._places)
-            port, read = kept.write_port(), kept.read_port()
-            m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
-                         read.addr.eq(indices.place)]
-            held.append(Signal.like(score, name=f"kept_score_{lane}", reset_less=True))
-            m.d.sync += held[-1].eq(read.data)
-        lane = delays(m, indices.lane, 2, "kept_lane")[-1]
-        m.d.comb += self.score.eq(Array(held)[lane])
+        turn, _ = deal.first(m, delays(m, self.word, at, "word_of_scores")[-1], "scores")
+        for lane, own in enumerate(deal.dealt(m, scores, turn, "dealt_score")):
+            held = []
+            for slot, score in enumerate(own):
+                name = f"{lane}_{slot}"
+                m.submodules[f"kept_scores_{name}"] = kept = ram(len(score), self._places)
+                port, read = kept.write_port(), kept.read_port()
+                m.d.comb += [port.addr.eq(tail), port.data.eq(score), port.en.eq(write),
+                             read.addr.eq(indices.place[lane])]
+                held.append(Signal.like(score, name=f"kept_score_{name}", reset_less=True))
+                m.d.sync += held[-1].eq(read.data)
+            chosen = delays(m, indices.slot[lane], 2, f"kept_slot_{lane}")[-1]
+            m.d.comb += self.score[lane].eq(Array(held)[chosen])

@@ -10,6 +10,7 @@ from amaranth import Cat, Const, Signal, signed
 from ...blocks.adder_tree import AdderTree
 from ...blocks.lookup import lookup
 from ...blocks.products import DotProduct
+from .signed_sum import SignedSum
 from .term_sum import TermSum
 
 __all__ = ["PREDICTORS", "Prefix", "Predictor", "predictor"]
@@ -82,8 +83,7 @@ class Predictor:
 class LeadingOne(Predictor):
     """Signs, and places of the leading ones, whose sum is the place of the product's.
 
-    The term is ``2**(e_a + e_b - drop)``, none below 1, and negative by one's complement: one less
-    than it should be, which saves an adder and costs no measurable exactness.
+    The term is ``2**(e_a + e_b - drop)`` with the sign of the product; none below 1.
     """
 
     code_bits = 4
@@ -97,43 +97,49 @@ class LeadingOne(Predictor):
     @property
     def bias(self):
         """Constant that each term carries."""
-        return 1 << (self.bits - 1)
+        return 1 << (self.bits - 2)
 
     @property
     def largest(self):
-        return self.bias + (1 << (self.bits - 2))
+        return 2 * self.bias
 
     def code(self, x):
         # The lowest element has its leading one where no other has; it counts as the next one.
         place = min(abs(x).bit_length() - 1, self.bits - 2) if x else self.ZERO
         return (x < 0) << 3 | place
 
-    def term(self, a, b):
-        place = (a & 7) + (b & 7)
-        if self.ZERO in (a & 7, b & 7) or place < self.drop:
-            return self.bias
-        value = 1 << (place - self.drop)
-        return self.bias + (~value if (a ^ b) & 8 else value)
+    def size(self, a, b):
+        """Magnitude of the term of two places."""
+        none = self.ZERO in (a, b) or a + b < self.drop
+        return 0 if none else 1 << (a + b - self.drop)
 
-    def term_logic(self, m, a, b, name):
-        # Each step is a signal, as an expression would be built again wherever it stands.
-        places = Signal(4, name=f"{name}_places")
-        none, negative = Signal(name=f"{name}_none"), Signal(name=f"{name}_negative")
-        size = Signal(self.bits - 1, name=f"{name}_size")
-        m.d.comb += [
-            places.eq(a[:3] + b[:3]),
-            none.eq((a[:3] == self.ZERO) | (b[:3] == self.ZERO) | (places < self.drop)),
-            size.eq(Cat((places == self.drop + k) & ~none for k in range(self.bits - 1))),
-            negative.eq((a[3] ^ b[3]) & ~none),
-        ]
-        return Cat(size ^ negative.replicate(self.bits - 1), ~negative)
+    def term(self, a, b):
+        size = self.size(a & 7, b & 7)
+        return self.bias + (-size if (a ^ b) & 8 else size)
+
+    @property
+    def score_stages(self):
+        return 1 + SignedSum.stages(self.dims)
+
+    def score_logic(self, m, query, key, name):
+        width, places = self.bits - 1, range(self.bits - 1)
+        m.submodules[name] = total = SignedSum(width, self.dims, self.bias)
+        for j in range(self.dims):
+            a, b = query[j][:3], key[j][:3]
+            # Each bit is a function of the six bits of two places: one LUT.
+            hits = [Cat((a == x) & (b == self.drop + k - x) for x in places
+                        if self.drop + k - x in places).any() for k in places]
+            m.d.sync += [total.size[j].eq(Cat(hits)),
+                         total.negative[j].eq(query[j][3] ^ key[j][3])]
+        return total.o
 
 
 class Octave(Predictor):
     """Signs, and magnitudes rounded to 0, 1, 2 or 4: nothing, and three octaves.
 
     The magnitude is ``x / 2**(bits - 4)``, rounded half away from 0; from 3 on it is 4. The term is
-    the product, at most 15, and negative by one's complement.
+    the product, at most 15, and negative by one's complement, which saves an adder; an element of
+    magnitude 0 has terms of 0.
     """
 
     code_bits = 3
@@ -148,7 +154,7 @@ class Octave(Predictor):
 
     def term(self, a, b):
         word = WORDS[a & 3][b & 3]
-        return self.bias + (~word if (a ^ b) & 4 else word)
+        return self.bias + (~word if word and (a ^ b) & 4 else word)
 
     @property
     def score_bits(self):
@@ -256,8 +262,8 @@ class Prefix(Predictor):
         return dot.o
 
 
-PREDICTORS = {"leading-one": LeadingOne, "4-bit": Symmetric4, "sign": Sign, "prefix": Prefix,
-              "octave": Octave}
+PREDICTORS = {"octave": Octave, "prefix": Prefix, "leading-one": LeadingOne, "4-bit": Symmetric4,
+              "sign": Sign}
 
 
 def predictor(name, bits, dims):

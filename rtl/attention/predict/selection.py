@@ -4,7 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WordLayout, WrittenKey
+from ..key_numbers import KeyNumbers
+from ..layouts import BeatTap, PlaceLayout, QueryLayout, RowLayout, WrittenKey
 from ..parameters import LimitsLayout
 from ..selected_rows import SelectedRows
 from .prediction import Prediction
@@ -36,7 +37,7 @@ class PredictedKeys(wiring.Component):
         The set of the next query is complete.
     bank : In(1)
         Which of the two sets of the keys' store it is.
-    ends : In(ArrayLayout(PlaceLayout(n, 1), 2))
+    ends : In(ArrayLayout(PlaceLayout(n, lanes), 2))
         Places of the last key of each of the two sets.
     over : Out(1)
         The last word of codes of a set's last query is predicted.
@@ -44,15 +45,15 @@ class PredictedKeys(wiring.Component):
         Beat of the queries.
     key_beat : In(BeatTap(config.key_layout))
         Beat of the keys.
-    written : In(WrittenKey(PlaceLayout(n, 1), ArrayLayout(signed(bits), known_dims)))
+    written : In(WrittenKey(PlaceLayout(n, lanes), ArrayLayout(signed(bits), known_dims)))
         Key that is written to its store.
-    known : Out(ArrayLayout(known_bits, 1))
-        Known part of the dot product of the key that left two cycles ago.
+    known : Out(ArrayLayout(known_bits, lanes))
+        Known part of the dot products of the keys that left two cycles ago.
     limits : In(LimitsLayout(config))
         What the rule goes by for the next query: ``mean_shift``, ``threshold`` or ``top_k``. Only
         with scales at run time.
     o : Out(stream.Signature(PredictedKeys.layout(config)))
-        Words of one key.
+        Words of kept keys.
     """
 
     #: As of :class:`~rtl.attention.every_key.EveryKey`.
@@ -76,7 +77,7 @@ class PredictedKeys(wiring.Component):
     @staticmethod
     def layout(config):
         """Layout of a word."""
-        return WordLayout(config, range(config.max_keys), RowLayout())
+        return SelectedRows.layout(config, RowLayout())
 
     @staticmethod
     def latency_of(config):
@@ -85,8 +86,9 @@ class PredictedKeys(wiring.Component):
 
     @staticmethod
     def cycles_of(config, keys, kept=None):
-        """Cycles per query, once the engine is full, that keeps so many keys on average."""
-        return max(-(-keys // config.predict_lanes), keys if kept is None else kept)
+        """Cycles per query, once the engine is full, whose kept keys take so many on average."""
+        return max(-(-keys // config.predict_lanes),
+                   -(-keys // config.lanes) if kept is None else kept)
 
     def elaborate(self, platform):
         m = Module()
@@ -101,8 +103,12 @@ class PredictedKeys(wiring.Component):
 
         word = Signal(range(config.predict_words))
         first, last, set_end = Signal(), Signal(), Signal()
+        m.submodules.numbers = numbers = KeyNumbers(config.max_keys, config.lanes)
+        m.d.comb += [getattr(numbers, name).eq(getattr(self.written, name))
+                     for name in ("write", "bank", "finished", "place")]
         final = Signal(range(config.max_keys))
-        m.d.comb += final.eq(Mux(self.bank, self.ends[1].word, self.ends[0].word))
+        m.d.comb += [numbers.ends.eq(self.ends),
+                     final.eq(Mux(self.bank, numbers.last[1], numbers.last[0]))]
         end = final
         if config.causal:
             end = Signal.like(final, name="seen")
@@ -124,10 +130,10 @@ class PredictedKeys(wiring.Component):
             prediction.kept.eq(Cat(Const(1, 1), *(
                 ~last | (end_lane >= k) for k in range(1, config.predict_lanes)))),
             prediction.write.eq(self.written.write), prediction.write_bank.eq(self.written.bank),
-            prediction.write_key.eq(self.written.place.word),
+            prediction.write_key.eq(numbers.number),
             prediction.write_codes.eq(key_codes),
             prediction.write_mask.eq(self.key_beat.payload.mask),
-            self.known[0].eq(prediction.score),
+            self.known.eq(prediction.score),
         ]
         if config.run_time:
             m.d.comb += prediction.limit.eq(self.limits[0])

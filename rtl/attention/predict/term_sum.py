@@ -17,8 +17,8 @@ class TermSum(wiring.Component):
     """``o = sum_j (bias + term(a[j], b[j])) + constant``: terms with signs, of tabled magnitudes.
 
     A code is a sign above a magnitude of two bits. The term of two codes is the word of their
-    magnitudes, and its one's complement where the signs differ: one less than its negative.
-    ``bias = 2**word_bits`` makes it non-negative.
+    magnitudes, and its one's complement where the signs differ, one less than its negative, unless
+    it is 0. ``bias = 2**word_bits`` makes it non-negative.
 
     A bit of a term is a function of five bits (two magnitudes and whether the signs differ), so
     that it fits the LUT that adds it: chains of four terms, then a tree. Three additions of a chain
@@ -115,14 +115,16 @@ class TermSum(wiring.Component):
 
     def _term(self, m, a, b, j):
         """Term of two codes, plus the bias."""
-        differ = Signal(name=f"differ_{j}")
-        m.d.comb += differ.eq(a[2] ^ b[2])
+        differ, negative = Signal(name=f"differ_{j}"), Signal(name=f"negative_{j}")
+        zero = Cat((a[:2] == x) & (b[:2] == y) for x, row in enumerate(self.words)
+                   for y, word in enumerate(row) if not word).any()
+        m.d.comb += [differ.eq(a[2] ^ b[2]), negative.eq(differ & ~zero)]
         bits = []
         for place in range(self.word_bits):
             hits = Cat((a[:2] == x) & (b[:2] == y) for x, row in enumerate(self.words)
                        for y, word in enumerate(row) if word >> place & 1)
-            bits.append(hits.any() ^ differ)
-        return Cat(*bits, ~differ)
+            bits.append(hits.any() ^ negative)
+        return Cat(*bits, ~negative)
 
 
 def _added(total, term, width):

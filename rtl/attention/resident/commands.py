@@ -154,9 +154,9 @@ class CommandSequencer(wiring.Component):
         issued, done = Signal(self.TICKET_BITS), Signal(self.TICKET_BITS)
         most = self.PACKETS - 1
         under_way, last = Signal(self.TICKET_BITS), Signal(self.TICKET_BITS)
-        full, busy = Signal(), Signal()
+        full, busy, some = Signal(), Signal(), Signal()
         m.d.comb += [under_way.eq(issued - done), last.eq(issued - state.ticket),
-                     full.eq(under_way == most), busy.eq(last < under_way)]
+                     busy.eq(last < under_way)]
         with m.If(self.done):
             m.d.sync += done.eq(done + 1)
 
@@ -164,7 +164,12 @@ class CommandSequencer(wiring.Component):
         grown, fits, wraps = self._append(m, state, count)
         cut, goes = self._truncate(m, state, count)
         self._outputs(m, command, state, base, there & known, there & fits)
-        hold = (busy & (state.truncated | wraps)) | (state.truncated & ~self.idle)
+        # A cycle late, which is early enough: only commands make them rise, cycles before.
+        hold = Signal()
+        m.d.sync += [
+            full.eq(under_way == most), some.eq(count.any()),
+            hold.eq((busy & (state.truncated | wraps)) | (state.truncated & ~self.idle)),
+        ]
         with m.FSM():
             with m.State("clear"):
                 cleared = layout.const({"truncated": 1})
@@ -198,8 +203,8 @@ class CommandSequencer(wiring.Component):
                         m.next = "truncate"
             with m.State("query"):
                 m.d.comb += [new.eq(state), new.ticket.eq(issued + 1),
-                             self.packets.valid.eq((count != 0) & ~full)]
-                with m.If((count == 0) | (self.packets.valid & self.packets.ready)):
+                             self.packets.valid.eq(some & ~full)]
+                with m.If(~some | (self.packets.valid & self.packets.ready)):
                     m.d.comb += self.unknown.eq(~there | ~known)
                     m.next = "take"
                 with m.If(self.packets.valid & self.packets.ready):
@@ -207,13 +212,13 @@ class CommandSequencer(wiring.Component):
                     m.d.sync += issued.eq(issued + 1)
             with m.State("append"):
                 # Both loads go in one cycle.
-                go = (count != 0) & ~(there & fits & hold)
+                go = some & ~(there & fits & hold)
                 m.d.comb += [
                     self.keys.valid.eq(go & self.values.ready),
                     self.values.valid.eq(go & self.keys.ready),
                     new.eq(Mux(fits, grown, state)), new.refused.eq(state.refused | ~fits),
                 ]
-                with m.If(count == 0):
+                with m.If(~some):
                     m.next = "take"
                 with m.Elif(self.keys.valid & self.keys.ready):
                     m.d.comb += [write.en.eq(there), self.unknown.eq(~there),

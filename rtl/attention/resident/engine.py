@@ -2,11 +2,12 @@
 
 ::
 
-    c -> commands -> packets -> visible rows -> visible words -> dot array -> tail -> o
-            |                                   ^                    |          |
-            |                        q -> intake'                    |          |
-            '-> loads -> keys' store <- k ---------------------------'          |
-            '-> loads -> values' store <- v ------------------------------------'
+    c -> commands -> packets -> visible rows -> arrived rows
+            |                                     |
+            |                      q -> intake -> visible words -> dot array -> tail -> o
+            |                                                       |            |
+            '-> loads -> keys' store <- k --------------------------'            |
+            '-> loads -> values' store <- v -------------------------------------'
 """
 
 from amaranth import Module, Signal
@@ -18,6 +19,7 @@ from ..causes import Causes
 from ..dot_array import DotArray
 from ..engine import tail_of
 from ..query_intake import QueryIntake
+from .arrival import ArrivedRows
 from .commands import CommandSequencer
 from .heads import HeadParameters
 from .layouts import PacketLayout
@@ -41,7 +43,7 @@ class ResidentAttention(wiring.Component):
     Throughput: one query in as many cycles as it sees words of keys, and no fewer than
     ``stream_beats``. Latency ``config.query_latency(keys)`` cycles from a query's last beat
     accepted to its output's first beat valid in an idle engine whose keys and values are there;
-    they are a cycle after their last beat. Empty after reset, which takes a cycle a set.
+    they are 3 cycles after their last beat. Empty after reset, which takes a cycle a set.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ class ResidentAttention(wiring.Component):
             config.value_layout, config.value_beats, regions, memory=config.memory, cut=True)
         m.submodules.packets = packets = Fifo(PacketLayout(regions), PACKETS)
         m.submodules.rows = rows = VisibleRows(regions)
+        m.submodules.arrived = arrived = ArrivedRows(regions)
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
@@ -109,7 +112,8 @@ class ResidentAttention(wiring.Component):
         connect(m, commands.keys, keys.load)
         connect(m, commands.values, values.load)
         connect(m, packets.o, rows.i)
-        connect(m, rows.o, words.i)
+        connect(m, rows.o, arrived.i)
+        connect(m, arrived.o, words.i)
         connect(m, intake.o, words.query)
         connect(m, dots.o, tail.i)
 
@@ -124,9 +128,10 @@ class ResidentAttention(wiring.Component):
         m.d.comb += [
             keys.word.eq(dots.word), dots.keys.eq(keys.o),
             values.word.eq(tail.word), tail.values.eq(values.o),
-            keys.set.eq(words.set), values.set.eq(words.set), commands.asking.eq(words.set),
-            words.keys.eq(keys.complete), words.values.eq(values.complete),
-            words.left.eq(commands.left), words.aborted.eq(commands.aborted),
+            keys.set.eq(arrived.set), values.set.eq(arrived.set),
+            commands.asking.eq(arrived.set),
+            arrived.keys.eq(keys.complete), arrived.values.eq(values.complete),
+            arrived.left.eq(commands.left), arrived.aborted.eq(commands.aborted),
             commands.loading.eq(values.loading), values.limit.eq(commands.limit),
             values.aborted.eq(commands.cut),
             commands.idle.eq(keys.idle & values.idle),
@@ -137,6 +142,8 @@ class ResidentAttention(wiring.Component):
             connect(m, flipped(self.p), heads.i)
             connect(m, heads.logit, dots.scaling)
             connect(m, heads.output, tail.scaling)
+            if config.sink:
+                connect(m, heads.sink, tail.sink)
             m.d.comb += [heads.head.eq(commands.head), heads.keep.eq(commands.known),
                          heads.load.eq(commands.load), commands.loaded.eq(heads.loaded),
                          heads.accept.eq(packets.push)]

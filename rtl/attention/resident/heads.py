@@ -8,6 +8,7 @@ from ...blocks.memory import ram
 from ...fixed import SHIFT_BITS
 from ...stream.fifo import Fifo
 from ..parameters import ParameterIntake, ScalingLayout
+from ..sink import SinkLayout
 
 __all__ = ["HeadParameters"]
 
@@ -45,18 +46,20 @@ class HeadParameters(wiring.Component):
         Scale of the next packet's logits.
     output : Out(stream.Signature(ScalingLayout()))
         Scale of the next packet's outputs.
+    sink : Out(stream.Signature(SinkLayout(logit_bits)))
+        Sink of the next packet. Only with a sink.
     """
 
     def __init__(self, config, packets):
         self.heads, self.packets = config.heads, packets
-        self._entry = data.StructLayout({"logit": ScalingLayout(config.logit_bits),
-                                         "output": ScalingLayout()})
+        self._entry = data.StructLayout({
+            "logit": ScalingLayout(config.logit_bits), "output": ScalingLayout(),
+            **({"sink": SinkLayout(config.logit_bits)} if config.sink else {})})
         super().__init__({
             "i": In(stream.Signature(ParameterIntake.layout(config))),
             "head": In(range(config.heads)),
             "load": In(1), "keep": In(1), "loaded": Out(1), "accept": In(1),
-            "logit": Out(stream.Signature(self._entry["logit"].shape)),
-            "output": Out(stream.Signature(self._entry["output"].shape)),
+            **{name: Out(stream.Signature(field.shape)) for name, field in self._entry},
         })
 
     def elaborate(self, platform):
@@ -72,7 +75,9 @@ class HeadParameters(wiring.Component):
             write.addr.eq(self.head), write.data.eq(new), write.en.eq(self.loaded & self.keep),
             read.addr.eq(self.head),
         ]
-        for name in "logit", "output":
+        if "sink" in self._entry.members:
+            m.d.comb += ParameterIntake.store_sink(new.sink, words)
+        for name in self._entry.members:
             port = getattr(self, name)
             m.submodules[name] = queue = Fifo(port.payload.shape(), self.packets)
             m.d.comb += [queue.push.eq(self.accept), queue.i.eq(read.data[name])]

@@ -26,5 +26,6 @@ def reached(keys, end):
     The keys that are missing, or that follow, are less than ``2**(position_bits - 1)``.
     Combinational.
     """
-    behind = (keys[:-1] - end[:-1])[:len(keys) - 1].as_signed() < 0
-    return Mux(end[-1], keys.any() & ~behind, keys[-1] | (keys >= end))
+    # One carry chain: the sign of the difference modulo, and its borrow.
+    *_, sign, borrow = keys[:-1] - end[:-1]
+    return Mux(end[-1], keys.any() & ~sign, keys[-1] | ~borrow)

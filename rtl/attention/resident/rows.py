@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...stream.register_slice import RegisterSlice
 from .layouts import PacketLayout
 from .positions import position_shape
 
@@ -102,10 +103,12 @@ class VisibleRows(wiring.Component):
                                        self._gone, self._addresses, self._wrapped), 1):
             ready, valid, stage = _register(m, ready, valid, stage, f"stage_{number}")
             stage = step(stage)
-        ready, valid, stage = _register(m, ready, valid, stage, "row")
-        m.d.comb += [self.o.valid.eq(valid), ready.eq(self.o.ready)]
-        m.d.comb += [self.o.payload[name].eq(stage[name])
+        # What waits for a row behind is no path to the registers before.
+        m.submodules.row = row = RegisterSlice(RowLayout(self.regions))
+        m.d.comb += [row.i.valid.eq(valid), ready.eq(valid & row.i.ready)]
+        m.d.comb += [row.i.payload[name].eq(stage[name])
                      for name in RowLayout(self.regions).members]
+        wiring.connect(m, row.o, wiring.flipped(self.o))
         return m
 
     def _positions(self, stage):

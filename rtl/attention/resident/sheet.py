@@ -40,4 +40,6 @@ def sheet_of(config):
                 f"engine, with no more than {config.lanes} keys, which are there",
         throughput="one query in as many cycles as it sees words of keys, "
                    f"{config.query_cycles(config.max_keys)} with {config.max_keys} keys",
+        marks={"o": "a query found no set, no head, no keys, a refused append, or no longer all "
+                    "keys that it sees"},
         ports=ports_of(config))

@@ -1,6 +1,6 @@
 """Store of the vectors of sets that stay and grow."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,9 @@ __all__ = ["LOADS", "ResidentStore"]
 #: Loads that wait for their vectors while one runs.
 LOADS = 4
 
+# Cycles from the end of a load that is short to the number of its vectors.
+CLOSING = 3
+
 
 class ResidentStore(wiring.Component):
     """Memory of K or V with a region for each set, ``lanes`` vectors a word, and its input stream.
@@ -21,8 +24,9 @@ class ResidentStore(wiring.Component):
     Loads come in their order, each followed by its vectors on ``i``. A load ends with the beat that
     carries ``last``: vectors that are more than its ``count`` are swallowed, those that are short
     count as come. Either, and ``last`` within a vector, raises :attr:`broken`. A load starts a
-    cycle after the end of the one before; read latency 1 cycle; throughput one word read and one
-    beat written per cycle. Empty after reset, as far as the loads say: content stays.
+    cycle after the end of the one before, with ``cut`` two cycles after it; read latency 1 cycle;
+    throughput one word read and one beat written per cycle. Empty after reset, as far as the loads
+    say: content stays.
 
     Parameters
     ----------
@@ -50,11 +54,11 @@ class ResidentStore(wiring.Component):
     waiting : Out(1)
         A load has not started.
     loading : Out(range(sets))
-        Set of the load that runs.
+        Set of the load that runs, or starts.
     limit : In(position_shape(regions))
-        Keys of that set at present. This and the next one only with ``cut``.
+        Keys of that set at present, in the same cycle. This and the next one only with ``cut``.
     aborted : In(1)
-        Vectors of positions from there on are not to be stored.
+        Vectors of positions from there on are not to be stored, from two cycles later on.
     set : In(range(sets))
         Set that is asked for.
     complete : Out(position_shape(regions))
@@ -99,37 +103,48 @@ class ResidentStore(wiring.Component):
         pending = Signal(range(loads.depth + 1))
         current, running = Signal(layout), Signal()
         start, transfer, whole, end = Signal(), Signal(), Signal(), Signal()
+        takes, short = Signal(), Signal()
+        # Cycles since a load ended short.
+        closing = Signal(CLOSING)
         m.d.comb += [
             self.load.ready.eq(pending != loads.depth),
             loads.push.eq(self.load.valid & self.load.ready), loads.i.eq(self.load.payload),
             start.eq(loads.o.valid & ~running), loads.o.ready.eq(~running),
-            self.i.ready.eq(running), transfer.eq(self.i.valid & running),
+            self.i.ready.eq(takes), transfer.eq(self.i.valid & takes),
             end.eq(transfer & self.i.payload.last),
             self.waiting.eq(pending != 0), self.idle.eq(~running & ~self.waiting),
-            self.loading.eq(current.set),
+            self.loading.eq(Mux(start, loads.o.payload.set, current.set)),
         ]
-        m.d.sync += pending.eq(pending + loads.push - start)
-        with m.If(start):
-            m.d.sync += [running.eq(1), current.eq(loads.o.payload)]
-        with m.Elif(end):
-            m.d.sync += running.eq(0)
+        m.d.sync += [pending.eq(pending + loads.push - start), closing.eq(Cat(short, closing))]
 
         vector = self._gather(m, transfer, whole)
-        behind = advanced(current.position, 1)
+        # Position behind the current one, in a register of its own.
+        behind = Signal(position_shape(regions))
         # A vector is due while the count is not 0.
         due, final = current.count != 0, whole & (current.count == 1)
         here = due & ~current.drop
-        wanted = ~self.aborted | reached(self.limit, behind) if self.cut else 1
-        write = Signal()
+        m.d.comb += short.eq(end & ~final & here)
+        with m.If(start):
+            m.d.sync += [running.eq(1), takes.eq(not self.cut), current.eq(loads.o.payload),
+                         behind.eq(advanced(loads.o.payload.position, 1))]
+        with m.Elif(end):
+            m.d.sync += [running.eq(short), takes.eq(0)]
+        with m.Elif(closing[-1]):
+            m.d.sync += running.eq(0)
+        with m.If(whole & due):
+            m.d.sync += [current.count.eq(current.count - 1), current.position.eq(behind),
+                         behind.eq(advanced(behind, 1))]
+            with m.If(behind[:_lane_bits(regions)] == 0):
+                m.d.sync += current.word.eq(Mux(current.word == regions.words - 1,
+                                                regions.sink_words, current.word + 1))
+        write, wanted, ended = Signal(), Const(1), Signal.like(behind)
+        m.d.sync += ended.eq(advanced(current.position, current.count))
+        if self.cut:
+            wanted, ended = self._cut(m, start, takes, current.position, behind, whole & due, ended)
         m.d.comb += [
             write.eq(whole & here & wanted),
             self.broken.eq(transfer & (self.i.payload.last ^ final)),
         ]
-        with m.If(whole & due):
-            m.d.sync += [current.count.eq(current.count - 1), current.position.eq(behind)]
-            with m.If(behind[:_lane_bits(regions)] == 0):
-                m.d.sync += current.word.eq(Mux(current.word == regions.words - 1,
-                                                regions.sink_words, current.word + 1))
         self._memory(m, vector, write, current)
 
         # How far the vectors of each set have come.
@@ -138,18 +153,29 @@ class ResidentStore(wiring.Component):
         note, ask = progress.write_port(), progress.read_port(domain="comb")
         m.d.comb += [ask.addr.eq(self.set), self.complete.eq(ask.data),
                      note.addr.eq(current.set), note.data.eq(behind), note.en.eq(write)]
-        with m.If(end & ~final & here):
+        with m.If(closing[-1]):
             # Nobody waits for vectors that will not come.
-            short = advanced(current.position, current.count)
-            m.d.comb += [note.en.eq(1), note.data.eq(
-                Mux(self.aborted & ~reached(self.limit, short), self.limit, short)
-                if self.cut else short)]
+            m.d.comb += [note.en.eq(1), note.data.eq(ended)]
         with m.If(start):
             # Of a set that was truncated less is there than had come.
             load = loads.o.payload
             m.d.comb += [note.addr.eq(load.set), note.data.eq(load.position),
                          note.en.eq(~load.drop)]
         return m
+
+    def _cut(self, m, start, takes, position, behind, advance, ended):
+        """Whether the vector at a position is wanted, and no more positions than are."""
+        begins, wanted, over = Signal(), Signal(), Signal()
+        limit, aborted = Signal.like(self.limit), Signal()
+        m.d.sync += [
+            begins.eq(start), limit.eq(self.limit), aborted.eq(self.aborted),
+            # For the position of the next cycle.
+            wanted.eq(~aborted | Mux(advance, _before(behind, limit), _before(position, limit))),
+            over.eq(aborted & ~reached(limit, ended)),
+        ]
+        with m.If(begins):
+            m.d.sync += takes.eq(1)
+        return wanted, Mux(over, limit, ended)
 
     def _memory(self, m, vector, write, current):
         regions = self.regions
@@ -184,6 +210,13 @@ class ResidentStore(wiring.Component):
         if "mask" in self.layout.members:
             m.d.comb += gathered.mask.eq(beat.mask)
         return gathered
+
+
+def _before(position, end):
+    """Whether a position is before the ``end`` of some; as :func:`~.positions.reached`."""
+    # One carry chain: the sign of the difference less 1, and that it is not negative.
+    *_, positive, carry = end[:-1] + ~position[:-1]
+    return Mux(position[-1], end.any() & ~positive, end[-1] | carry)
 
 
 def _lane_bits(regions):

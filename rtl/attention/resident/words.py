@@ -1,11 +1,10 @@
-"""Words of the keys that queries see, once their vectors have come."""
+"""Words of the keys that queries see."""
 
 from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .. import layouts
-from .positions import position_shape, reached
 from .rows import RowLayout
 
 __all__ = ["VisibleWords"]
@@ -14,9 +13,8 @@ __all__ = ["VisibleWords"]
 class VisibleWords(wiring.Component):
     """Selection of the keys that a query sees: a row of words for each, a query behind the other.
 
-    A row starts once the keys and values it needs have come. Where some of them went before, and
-    where the row failed, it is one word that is masked, and marked. Latency 1 cycle from a row,
-    throughput one word per cycle; rows follow without a bubble. Empty after reset.
+    A row that failed is one word that is masked, and marked. Latency 1 cycle from a row, throughput
+    one word per cycle; rows follow without a bubble. Empty after reset.
 
     ``last`` of the queries should come with that of a packet's last row. Queries behind that row
     are dropped up to their ``last``, and rows whose queries do not come fail, so that the next
@@ -32,71 +30,51 @@ class VisibleWords(wiring.Component):
     Members
     -------
     i : In(stream.Signature(RowLayout(regions)))
-        Rows.
+        Rows whose keys and values are there.
     query : In(stream.Signature(QueryLayout(config)))
         Queries.
     o : Out(stream.Signature(WordLayout(config, word, row)))
         Words; ``row`` has ``set_end`` for the last query of a packet, and ``mark``. The ``query``
         of a row is undefined where none comes.
-    set : Out(range(sets))
-        Set of the row that comes next.
-    keys, values : In(position_shape(regions))
-        Keys and values of that set that have come.
-    left : In(position_shape(regions))
-        Keys that the set has at present.
-    aborted : In(1)
-        Values of the set went before they had come.
     broken : Out(1)
         Pulses when a packet has other numbers of rows and queries.
     """
 
     def __init__(self, config, regions):
         self.regions = regions
-        position = position_shape(regions)
         #: Layout of a word.
         self.layout = layouts.WordLayout(config, range(regions.sets * regions.words),
                                          layouts.RowLayout(mark=unsigned(1)))
         super().__init__({
             "i": In(stream.Signature(RowLayout(regions))),
             "query": In(stream.Signature(layouts.QueryLayout(config))),
-            "o": Out(stream.Signature(self.layout)), "set": Out(range(regions.sets)),
-            "keys": In(position), "values": In(position), "left": In(position),
-            "aborted": In(1), "broken": Out(1),
+            "o": Out(stream.Signature(self.layout)), "broken": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         regions, coming, word = self.regions, self.i.payload, self.o.payload
-        come, lost, failed = Signal(), Signal(), Signal()
-        row, query = Signal.like(coming), self.query.payload
-        # A query is taken; the packet's queries are over before its rows; those behind are dropped.
-        take, over, dropping = Signal(), Signal(), Signal()
-        m.d.comb += [
-            self.set.eq(coming.set),
-            come.eq(reached(self.keys, coming.end) & reached(self.values, coming.end)),
-            lost.eq(self.aborted & ~reached(self.values, coming.end)
-                    & ~reached(self.left, coming.end)),
-            # The row at hand, which comes first, is of the same packet unless it is final.
-            failed.eq(coming.failed | (lost & ~come) | (~row.final & (over | (take & query.last)))),
-        ]
-
-        mark, active, broken_off = Signal(), Signal(), Signal()
+        row, mark, active = Signal.like(coming), Signal(), Signal()
         first, in_sinks, in_ring = Signal(), Signal(), Signal()
         index, left = Signal(range(regions.words)), Signal(range(regions.ring_words + 2))
         last, leaves, start = Signal(), Signal(), Signal()
+        # A query is taken; the packet's queries are over before its rows; those behind are dropped.
+        query, take, over, dropping = self.query.payload, Signal(), Signal(), Signal()
+        broken_off, missing = Signal(), Signal()
         m.d.comb += [
+            missing.eq(first & over),
             self.o.valid.eq(active & (~first | over | (self.query.valid & ~dropping))),
             leaves.eq(self.o.valid & self.o.ready), take.eq(leaves & first & ~over),
             self.query.ready.eq(take | dropping),
             self.broken.eq(take & (query.last != row.final)),
-            self.i.ready.eq((~active | (leaves & last)) & (come | failed)),
+            self.i.ready.eq(~active | (leaves & last)),
             start.eq(self.i.valid & self.i.ready),
         ]
         ring_start = regions.sink_words + row.word
         with m.If(start):
-            sinks, ring = coming.sinks & ~failed, coming.ring & ~failed
+            sinks, ring = coming.sinks & ~coming.failed, coming.ring & ~coming.failed
             m.d.sync += [
-                row.eq(coming), mark.eq(failed), active.eq(1), first.eq(1),
+                row.eq(coming), mark.eq(coming.failed), active.eq(1), first.eq(1),
                 in_sinks.eq(sinks), in_ring.eq(~sinks & ring), row.ring.eq(ring),
                 index.eq(Mux(sinks, 0, regions.sink_words + coming.word)),
                 left.eq(Mux(sinks, max(regions.sink_words - 1, 0), Mux(ring, coming.words, 0))),
@@ -119,11 +97,11 @@ class VisibleWords(wiring.Component):
             m.d.sync += dropping.eq(0)
 
         m.d.comb += [
-            last.eq((left == 0) & ~(in_sinks & row.ring)),
+            last.eq(missing | ((left == 0) & ~(in_sinks & row.ring))),
             word.word.eq(row.base + index), word.keep.eq(~0), word.first.eq(first),
             word.last.eq(last), word.query.eq(self.query.payload.elements),
             word.row.set_end.eq(row.final),
-            word.row.mark.eq(mark | Mux(first & ~over, query.failed, broken_off)),
+            word.row.mark.eq(mark | missing | Mux(first, query.failed, broken_off)),
         ]
         start_of_ring = in_ring & (left == row.words)
         for lane in range(regions.lanes):
@@ -138,5 +116,5 @@ class VisibleWords(wiring.Component):
                 if position >= regions.sinks:
                     inside &= row.sink_first <= position
                 seen |= in_sinks & (index == number) & inside
-            m.d.comb += word.mask[lane].eq(~seen)
+            m.d.comb += word.mask[lane].eq(missing | ~seen)
         return m

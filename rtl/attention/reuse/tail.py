@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ...blocks.pipeline import delays
 from ...blocks.products import CHAIN
-from ...stream.fifo import FifoStorage
 from ..layouts import PlaceLayout
 from ..output_rows import OutputRows
+from ..row_weights import RowWeights
 from ..value_sums import ValueSums
 from .dual_array import DualArray
 from .map_store import MapStore, MapUse
@@ -40,7 +40,8 @@ class ReuseTail(wiring.Component):
     config : AttentionConfig
         Configuration; ``n`` stands for ``max_keys``.
     layout : LogitLayout
-        Layout of the logits. The row has the ``end`` of its keys and a ``mark``.
+        Layout of the logits. The row has the ``end`` of its keys and a
+        ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -118,10 +119,10 @@ class ReuseTail(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, logit, use = self.config, self.i.payload, self.use
+        config, use = self.config, self.use
         cycles, gap = self._sum_cycles(config), self.pair_gap(config)
         total_bits = config.division.places[1] + 1
-        m.submodules.softmax = softmax = config.softmax_config.create()
+        m.submodules.weights = rated = RowWeights(config, self.layout)
         m.submodules.maps = maps = MapStore(config.maps, config.map_rows, config.max_keys,
                                             config.code_bits, total_bits, config.memory)
         # The sums of a row end, and those of the second of a pair some cycles after.
@@ -131,15 +132,9 @@ class ReuseTail(wiring.Component):
         there = self.complete != 0
         free = Signal()
         m.d.comb += free.eq(rows.may_end & ~waiting)
-        transfer = Signal()
-        beat = softmax.i.payload
-        m.d.comb += [
-            softmax.i.valid.eq(self.i.valid), self.i.ready.eq(softmax.i.ready),
-            transfer.eq(self.i.valid & self.i.ready),
-            beat.data.eq(logit.data), beat.keep.eq(logit.keep), beat.mask.eq(logit.mask),
-            beat.last.eq(logit.last),
-        ]
-        weights = softmax.o
+        wiring.connect(m, wiring.flipped(self.i), rated.i)
+        weights, beat = rated.o, rated.o.payload
+        row = beat.row
 
         fresh = Signal(init=1)
         m.d.comb += [maps.map.eq(use.map), maps.begin.eq(there & fresh),
@@ -155,26 +150,19 @@ class ReuseTail(wiring.Component):
         held = Signal(config.code_bits, name="weights")
         total = Signal(total_bits)
         ended, set_ended, uneven = Signal(), Signal(), Signal()
-        kept_use, kept_keys = Signal.like(use), Signal.like(logit.row.end)
-        # Rows that wait for their values, in the softmax unit.
-        entries = config.softmax_config.most_rows + 2 * config.softmax_config.latency + 8
-        m.submodules.notes = notes = FifoStorage(len(logit.row.as_value()),
-                                                 1 << (entries - 1).bit_length())
-        row = data.View(logit.row.shape(), notes.o)
+        kept_use, kept_keys = Signal.like(use), Signal.like(row.end)
         set_end = end & row.set_end
         m.d.comb += [
-            notes.i.eq(logit.row), notes.push.eq(transfer & logit.last), notes.pop.eq(end),
-            leads.eq(there & ~use.reuse),
-            weights.ready.eq(leads & (~weights.payload.last | free)),
-            accept.eq(weights.valid & weights.ready), end.eq(accept & weights.payload.last),
+            leads.eq(there & ~use.reuse), weights.ready.eq(leads & (~beat.last | free)),
+            accept.eq(weights.valid & weights.ready), end.eq(accept & beat.last),
             uneven.eq(row.end != self.value_end.word),
         ]
-        m.d.sync += [held.eq(Mux(accept, weights.payload.data.as_value(), 0)),
+        m.d.sync += [held.eq(Mux(accept, beat.weights.as_value(), 0)),
                      ended.eq(end), set_ended.eq(set_end), kept_use.eq(use),
                      kept_keys.eq(row.end), maps.broken.eq(uneven)]
         with m.If(accept):
-            m.d.sync += [starts.eq(weights.payload.last), total.eq(
-                weights.payload.data.as_value() + Mux(starts, 0, total))]
+            m.d.sync += [starts.eq(beat.last),
+                         total.eq(beat.weights.as_value() + Mux(starts, 0, total))]
         m.d.sync += maps.write.eq(accept)
         m.d.comb += [maps.code.eq(held), maps.end.eq(ended), maps.total.eq(total),
                      maps.complete.eq(set_ended), maps.keys.eq(kept_keys),
@@ -187,13 +175,13 @@ class ReuseTail(wiring.Component):
             self.borrow.eq(reuse.running), self.refused.eq(refused | (set_ended & maps.broken)),
         ]
         known = Signal()
-        m.d.sync += known.eq(softmax.error)
-        m.d.comb += self.error.eq(softmax.error & ~known)
+        m.d.sync += known.eq(rated.error)
+        m.d.comb += self.error.eq(rated.error & ~known)
         word = Signal.like(self.word)
         with m.If(self.release):
             m.d.sync += word.eq(0)
         with m.Elif(accept | reuse.step):
-            m.d.sync += word.eq(Mux(Mux(accept, weights.payload.last, reuse.last), 0, word + 1))
+            m.d.sync += word.eq(Mux(Mux(accept, beat.last, reuse.last), 0, word + 1))
         m.d.comb += [self.word.eq(word), self.release.eq(set_end | reuse.done)]
 
         # Second query of a pair. It is the last one if nothing comes after it.

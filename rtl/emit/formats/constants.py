@@ -16,7 +16,8 @@ def constants(config: UnitConfig, registers: RegisterMap) -> Iterator[tuple[str,
 
     ``<REGISTER>`` is the offset of a register in bytes and ``<REGISTER>_RESET`` its value after
     reset; ``<REGISTER>_<FIELD>_MASK`` the bits of a field in it, ``..._SHIFT`` the lowest of them.
-    ``STREAM_<STREAM>_...`` describes the elements of a stream.
+    ``STREAM_<STREAM>_...`` describes the elements of a stream, ``UNIT_<NAME>`` is a further number
+    of the unit, of ``config.constants``.
     """
     for register in registers.registers:
         name = register.name
@@ -36,6 +37,8 @@ def constants(config: UnitConfig, registers: RegisterMap) -> Iterator[tuple[str,
             yield f"{prefix}_MOST", form.most, f"elements of a {form.packet} at most"
         if form.scale is not None:
             yield f"{prefix}_SCALE", float(form.scale), "real value of one step"
+    for name, (value, meaning) in config.constants.items():
+        yield f"UNIT_{name}", value, meaning
 
 
 def c_header(config: UnitConfig, registers: RegisterMap) -> str:

@@ -13,8 +13,10 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from . import online, resident, reuse
+from .places import places
 from .products import products
-from .selection import kept, logits
+from .selection import kept, logits, selected
+from .sinks import Sinks
 
 __all__ = ["SCALES", "run", "run_heads", "weights"]
 
@@ -69,7 +71,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         raise ValueError('Parameters of sets need scales "run-time"')
     if config.store == "resident":
         given = parameters or config.set_parameters if config.run_time else ()
-        numbers = [resident.Head(one.logit, one.output) for one in
+        numbers = [resident.Head(one.logit, one.output, one.sink) for one in
                    (given if isinstance(given, Sequence) else [given])]
         return resident.prefill(config, q, k, v, mask, start=start, heads=numbers)
     if config.run_time:
@@ -77,8 +79,8 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
                     start=start)
     limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
               if value is not None}
-    return _run(config, config.logit, None if config.reuse else config.output, limits, q, k, v,
-                mask, start=start)
+    return _run(config, config.logit, None if config.reuse else config.output,
+                Sinks.fixed(config), limits, q, k, v, mask, start=start)
 
 
 def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np.ndarray,
@@ -111,17 +113,17 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
         raise ValueError(f"Queries must have the shape (..., {len(configs)}, queries, dim), "
                          f"not {q.shape}")
     if first.store == "resident":
-        numbers = [resident.Head(config.logit, config.output) for config in configs]
+        numbers = [resident.Head.of(config) for config in configs]
         return resident.prefill(first, q, k, v, mask, start=start, heads=numbers)
     batches = math.prod(q.shape[:-3])
     logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
                                                       * batches, first.out_bits)
-    return _run(first, logit, output, {}, q, k, v, mask, start=start)
+    return _run(first, logit, output, Sinks.fixed(first), {}, q, k, v, mask, start=start)
 
 
 def _given(config, parameters, sets):
-    """Requantisers of logits and outputs of so many sets, and limits of their selections."""
+    """Requantisers of logits and outputs of so many sets, their sinks and their limits."""
     parameters = config.set_parameters if parameters is None else parameters
     each = list(parameters) if isinstance(parameters, Sequence) else [parameters] * sets
     if len(each) != sets:
@@ -129,11 +131,12 @@ def _given(config, parameters, sets):
     limits = np.array([one.limits for one in each], np.int64).reshape(sets, len(config.limits))
     return (Requantisers.of([one.logit for one in each], config.logit_bits),
             Requantisers.of([one.output for one in each], config.out_bits),
+            Sinks.of([one.sink for one in each]),
             dict(zip(config.limits, limits.T[..., None, None], strict=True)))
 
 
-def _run(config, logit, output, limits, q, k, v, mask, *, start):
-    """Outputs, with requantisers and limits of all sets or of each."""
+def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
+    """Outputs, with requantisers, sinks and limits of all sets or of each."""
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
@@ -147,13 +150,15 @@ def _run(config, logit, output, limits, q, k, v, mask, *, start):
         hidden = None if mask is None else mask[some]
         for first in range(0, queries, step):
             part = some, slice(first, first + step)
-            x, gone = _logits(config, q[part], k[some], hidden, _of(logit, some),
-                              start=start + first,
-                              **{name: _of(limit, some) for name, limit in limits.items()})
+            x, gone, place = _logits(config, q[part], k[some], hidden, _of(logit, some),
+                                     start=start + first,
+                                     **{name: _of(limit, some) for name, limit in limits.items()})
+            own = None if sink is None else sink[some]
             if config.datapath == "online":
-                result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some))
+                result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some),
+                                              own, place)
                 continue
-            w = _weights(config, x, gone)
+            w = _weights(config, x, gone, place, own)
             if config.reuse:
                 result[part] = reuse.weighted(config, w, v[some])
             else:
@@ -213,43 +218,52 @@ def weights(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray |
     """Return the weights of the keys: (..., queries, keys), as of :func:`kept`.
 
     Each is worth ``config.softmax_config.output_scale``. With ``config.reuse`` they are the codes
-    of the map, which add up to anything. ``logit`` takes the place of ``config.logit``,
-    and ``limits`` are those of :func:`kept`.
+    of the map, which add up to anything. A sink is that of the configuration. ``logit`` takes the
+    place of ``config.logit``, and ``limits`` are those of :func:`kept`.
     """
-    return _weights(config, *_logits(config, q, k, mask, logit, start=start, **(limits or {})))
+    return _weights(config, *_logits(config, q, k, mask, logit, start=start, **(limits or {})),
+                    Sinks.fixed(config))
 
 
 def _logits(config, q, k, mask, logit, **options):
-    """Logits, and which keys have no weight: None, if all have one."""
+    """Logits, which keys have no weight (None, if all have one), and the places of selected ones.
+
+    Places are None where the keys of a row are in their order, a word a beat.
+    """
     # Logits have no more than 16 bits.
     x = logits(config, q, k, logit).astype(np.int16)
-    if config.select == "none" and mask is None and not config.causal:
-        return x, None
-    return x, ~kept(config, q, k, mask, x=x, **options)
+    if config.select == "none":
+        if config.causal:
+            return x, ~kept(config, q, k, mask, x=x, **options), None
+        return x, None if mask is None else np.broadcast_to(mask[..., None, :], x.shape), None
+    met, live = selected(config, q, k, mask, x=x, **options)
+    return x, ~live, places(config.lanes, met, live)
 
 
-def _weights(config, x, hidden):
+def _weights(config, x, hidden, place, sink):
     """Weights of logits (..., keys)."""
     if config.reuse:
         return reuse.codes(config, x, np.zeros(x.shape, bool) if hidden is None else hidden)
+    row = {} if sink is None else sink.rows(x.shape[:-1])
     if config.select == "none":
-        return run_unit(config.softmax_config, x, *(() if hidden is None else (hidden,)))
-    return _weights_of_kept(config, x.reshape(-1, x.shape[-1]), ~hidden.reshape(-1, x.shape[-1])
-                            ).reshape(x.shape)
+        return run_unit(config.softmax_config, x, *(() if hidden is None else (hidden,)), **row)
+    flat = (-1, x.shape[-1])
+    row = {name: values.reshape(-1) for name, values in row.items()}
+    return _weights_of_kept(config, x.reshape(flat), ~hidden.reshape(flat), place.reshape(flat),
+                            row).reshape(x.shape)
 
 
-def _weights_of_kept(config, x, live):
-    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, in their order.
+def _weights_of_kept(config, x, live, place, own):
+    """Weights of rows (rows, keys): the softmax is given the ``live`` keys alone, at their places.
 
     A masked element takes a beat, which some units' sums show.
     """
-    number = live.sum(axis=1)
     row, key = np.nonzero(live)
-    place = np.arange(len(row)) - np.repeat(number.cumsum() - number, number)
-    shape = (len(x), max(number.max(initial=0), 1))
-    short = np.zeros(shape, x.dtype)
-    short[row, place] = x[row, key]
-    y = run_unit(config.softmax_config, short, np.arange(shape[1]) >= number[:, None])
+    place = place[row, key]
+    shape = (len(x), place.max(initial=0) + 1)
+    short, absent = np.zeros(shape, x.dtype), np.ones(shape, bool)
+    short[row, place], absent[row, place] = x[row, key], False
+    y = run_unit(config.softmax_config, short, absent, **own)
     w = np.zeros(x.shape, np.int32)
     w[row, key] = y[row, place]
     return w

@@ -10,9 +10,9 @@ sign that its half looks for; the check for skipping comes between the halves; t
 dimension, and in the sort to the lowest row.
 
 The heads of sorted columns are met in the order of the products. The largest of ``n`` iterations
-are therefore the ``n`` largest products of all, whatever is skipped, and a bisection finds their
-threshold from counts of the columns' elements, for all queries at once. The sums of what was taken
-decide how many of the smallest follow, and these are found likewise.
+are therefore the ``n`` largest products of all, whatever is skipped, and the sums of what was taken
+decide how many of the smallest follow. All products of some queries are made at once: a partition
+finds the sizes of both, and their limits say which products count.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from ...data.columns import Columns
 
 __all__ = ["Search", "candidates", "post_score", "search", "search_sets"]
 
-# Elements of queries that are worked on at a time: few enough for the arrays to stay in the cache,
-# and many queries for each step of their iterations.
-CHUNK = 1 << 16
+# Products that are worked on at a time: few enough for the arrays to stay in the cache, and many
+# queries for each step of their iterations.
+CHUNK = 1 << 19
 
-ALL = slice(None)
+# Products of a query up to which one sort is faster than a partition for each end.
+SORTED = 1 << 10
+
+# Above the product of any two elements.
+NONE = np.int16(np.iinfo(np.int16).max)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,10 +55,9 @@ class Search:
 def search(columns: Columns, q: np.ndarray, iterations: int, *, min_skip: bool = True) -> Search:
     """Search with queries (..., dim) of one set for so many iterations."""
     q = np.asarray(q)
-    flat = q.reshape(-1, q.shape[-1])
-    tables = _Tables.of(columns.values[None], columns.rows[None], columns.values.shape[1:],
-                        columns.keys)
-    found = _search(tables, flat, np.zeros(len(flat), np.int64), iterations, min_skip)
+    k = np.zeros((columns.keys, q.shape[-1]), np.int16)
+    k[columns.rows, np.arange(q.shape[-1])[:, None]] = columns.values
+    found = _search(q.reshape(1, -1, q.shape[-1]), k[None], iterations, min_skip)
     return Search(found.scores.reshape(*q.shape[:-1], columns.keys),
                   found.products.reshape(q.shape[:-1]))
 
@@ -74,10 +77,8 @@ def search_sets(q: np.ndarray, k: np.ndarray, live: np.ndarray, iterations: int,
     iterations, min_skip
         As of :func:`search`.
     """
-    sets, queries, dim = q.shape
-    found = _search(_Tables.sorted(k, live), q.reshape(-1, dim),
-                    np.repeat(np.arange(sets), queries), iterations, min_skip)
-    return Search(found.scores.reshape(sets, queries, -1), found.products.reshape(sets, queries))
+    # A product of 0 counts on no side.
+    return _search(q, k * live[..., None], iterations, min_skip)
 
 
 def candidates(scores: np.ndarray, live: np.ndarray, empty: str = "all") -> np.ndarray:
@@ -105,205 +106,101 @@ def post_score(x: np.ndarray, chosen: np.ndarray, distance: int) -> np.ndarray:
 
 # Search -----------------------------------------------------------------------------------------
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Tables:
-    """Sorted columns of sets of one shape, and how many of their elements reach each value.
-
-    Attributes
-    ----------
-    values, rows : int64 arrays, shape (sets, dim, most)
-        Elements in ascending order, and the row of each.
-    sizes : int64 array, shape (sets,)
-        Elements of a column.
-    above : int16 array, shape (sets, 2, dim, largest + 2)
-        Elements that are at least ``v``; at most ``-v``.
-    keys : int
-        Rows of K.
-    """
-
-    values: np.ndarray
-    rows: np.ndarray
-    sizes: np.ndarray
-    above: np.ndarray
-    keys: int
-
-    @classmethod
-    def sorted(cls, k: np.ndarray, live: np.ndarray) -> _Tables:
-        """Return the tables of keys (sets, keys, dim); those that are not ``live`` come last."""
-        last = np.int16(np.iinfo(np.int16).max)
-        columns = np.where(live[..., None], k, last).astype(np.int16).swapaxes(1, 2)
-        rows = columns.argsort(axis=-1, kind="stable")
-        values = np.take_along_axis(columns, rows, axis=-1)
-        return cls.of(np.where(values == last, 0, values), rows, live.sum(axis=-1), k.shape[1])
-
-    @classmethod
-    def of(cls, values: np.ndarray, rows: np.ndarray, sizes: np.ndarray, keys: int) -> _Tables:
-        """Return the tables of sorted columns."""
-        values, sizes = values.astype(np.int64), np.asarray(sizes)
-        sets, dim, most = values.shape
-        largest = int(np.abs(values).max(initial=0))
-        span = 2 * largest + 1
-        held = np.broadcast_to(np.arange(most) < sizes[:, None, None], values.shape)
-        places = np.arange(sets * dim).reshape(sets, dim, 1) * span + values + largest
-        number = np.bincount(places[held], minlength=sets * dim * span).reshape(sets, dim, span)
-        # Sums from both ends towards 0; none reaches beyond the largest.
-        above = np.zeros((sets, 2, dim, largest + 2), np.int16)
-        for side, ends in enumerate((number[..., ::-1], number)):
-            above[:, side, :, largest::-1] = ends[..., :largest + 1].cumsum(axis=-1)
-        return cls(values, rows, sizes, above, keys)
-
-
-class _Side:
-    """Products of queries that are positive, or of their negatives: one half of the iterations.
-
-    Parameters
-    ----------
-    tables : _Tables
-        Columns.
-    q : int array, shape (queries, dim)
-        Queries; negated for the smallest products.
-    sets : int array, shape (queries,)
-        Set of each.
-    """
-
-    def __init__(self, tables: _Tables, q: np.ndarray, sets: np.ndarray) -> None:
-        self._tables, self._q = tables, q
-        dim, width = tables.above.shape[2:]
-        columns = np.arange(dim)
-        # A division by this many gives a value that no element reaches, as there is no product.
-        self._size = np.where(q == 0, np.float32(1e-6), np.abs(q)).astype(np.float32)
-        self._down = q > 0
-        self._column = sets[:, None] * dim + columns
-        self._base = ((2 * sets[:, None] + ~self._down) * dim + columns) * width
-        self._flat, self._none = tables.above.ravel(), np.float32(width - 1)
-        self._bits = (int(np.abs(q).max(initial=0)) * (width - 2)).bit_length()
-
-    def reaching(self, limit: np.ndarray, rows: np.ndarray | slice = ALL) -> np.ndarray:
-        """Count the products of each column that are at least ``limit`` (queries,), above 0.
-
-        ``rows`` are the queries, if not all.
-        """
-        # Quotients of integers this small, rounded to float32, do not become integers.
-        least = limit[:, None].astype(np.float32) / self._size[rows]
-        np.ceil(least, out=least)
-        np.minimum(least, self._none, out=least)
-        return self._flat.take(self._base[rows] + least.astype(np.int64))
-
-    def limit(self, count: int) -> np.ndarray:
-        """Return a limit that ``count`` products of each query reach.
-
-        It is the last of them, where more would reach any limit, and 1 if there are fewer.
-        """
-        limit = np.zeros(len(self._q), np.int64)
-        rows: np.ndarray | slice = ALL
-        for bit in range(self._bits - 1, -1, -1):
-            before = limit[rows]
-            trial = before | 1 << bit
-            number = np.add.reduce(self.reaching(trial, rows), axis=1, dtype=np.int32)
-            limit[rows] = np.where(number >= count, trial, before)
-            # A query is done once the number is right; a higher limit of this number is as good.
-            going = np.flatnonzero(number != count)
-            if not len(going):
-                break
-            if len(going) < 0.7 * len(number):
-                rows = going if rows is ALL else rows[going]
-        return np.maximum(limit, 1)
-
-    def taken(self, limit: np.ndarray, count: int | np.ndarray) -> np.ndarray:
-        """Return how many products of each column are among the first ``count``.
-
-        All above ``limit`` (queries,), of :meth:`limit`, are; of those that equal it, the lowest
-        dimensions' first.
-        """
-        more = self.reaching(limit + 1).astype(np.int64)
-        equal = self.reaching(limit) - more
-        left = (count - more.sum(axis=1))[:, None] - (equal.cumsum(axis=1) - equal)
-        return more + left.clip(0, equal)
-
-    def products(self, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return query, row and size of the first ``taken`` products (queries, dim) of columns."""
-        number = taken.ravel()
-        owner = np.repeat(np.arange(len(number)), number)
-        place = np.arange(len(owner)) - np.repeat(number.cumsum() - number, number)
-        column = self._column.ravel()[owner]
-        last = self._tables.sizes[column // taken.shape[1]] - 1
-        # The largest products of a column are at one end of it, the smallest at the other.
-        place = np.where(self._down.ravel()[owner], last - place, place)
-        element = column * self._tables.values.shape[2] + place
-        return (owner // taken.shape[1], self._tables.rows.ravel()[element],
-                self._tables.values.ravel()[element] * self._q.ravel()[owner])
-
-
-def _search(tables: _Tables, q: np.ndarray, sets: np.ndarray, iterations: int,
-            min_skip: bool) -> Search:
-    """Search with queries (queries, dim), each of the set whose number ``sets`` (queries,) has."""
-    q = q.astype(np.int64)
-    scores = np.zeros((len(q), tables.keys), np.int64)
-    products = np.zeros(len(q), np.int64)
+def _search(q: np.ndarray, k: np.ndarray, iterations: int, min_skip: bool) -> Search:
+    """Search with queries (sets, queries, dim) of keys (sets, keys, dim), 0 where not live."""
+    (sets, queries, dim), keys = q.shape, k.shape[1]
+    size, shape = keys * dim, (sets, queries)
     # After as many iterations as there are products, only the smallest are left, if any.
-    most = tables.values.shape[2] * q.shape[1]
-    iterations = min(iterations, 2 * most)
-    step = max(1, CHUNK // q.shape[1])
-    if iterations and most:
-        for start in range(0, len(q), step):
-            part = slice(start, start + step)
-            scores[part], products[part] = _part(tables, q[part], sets[part], iterations,
-                                                 min_skip)
-    return Search(scores, products)
-
-
-def _part(tables, q, sets, iterations, min_skip):
-    """Scores (queries, keys) of some queries, and the number of their products."""
-    up, down = _Side(tables, q, sets), _Side(tables, -q, sets)
-    taken = up.taken(up.limit(iterations), iterations)
-    largest = up.products(taken)
-    smallest = down.products(down.taken(down.limit(iterations), iterations))
+    iterations = min(iterations, 2 * size)
+    if not iterations or not sets * queries:
+        return Search(np.zeros((*shape, keys), np.int64), np.zeros(shape, np.int64))
+    q, columns = q.reshape(-1, dim).astype(np.int16), k.swapaxes(1, 2).astype(np.int16)
+    owner = np.repeat(np.arange(sets), queries)
+    step = max(1, CHUNK // size)
+    parts = [slice(start, start + step) for start in range(0, len(q), step)]
+    # Fresh memory for each part would take longer than what is done in it.
+    space = np.empty((2, min(step, len(q)), dim, keys), np.int16)
+    largest, smallest = np.empty((2, min(iterations + 1, size), len(q)), np.int16)
+    for part in parts:
+        products, work = _products(q[part], columns, owner[part], space)
+        _ends(products, work, largest[:, part], smallest[:, part])
+    up, down = (np.count_nonzero(sizes[:iterations], axis=0) for sizes in (largest, smallest))
     if min_skip:
-        sizes = _in_order(smallest, len(q))
-        number = _not_skipped(_in_order(largest, len(q)), sizes, iterations)
-        smallest = _first(smallest, sizes, number)
-    scores = _sums(largest, len(q), tables.keys) - _sums(smallest, len(q), tables.keys)
-    return scores, taken.sum(axis=1) + np.bincount(smallest[0], minlength=len(q))
+        down = np.minimum(down, _not_skipped(largest[:iterations], smallest[:iterations],
+                                             iterations))
+    scores = np.empty((len(q), keys), np.int64)
+    for part in parts:
+        # The products of a single part are there still.
+        if len(parts) > 1:
+            products, work = _products(q[part], columns, owner[part], space)
+        taken, other = work.view(bool).reshape(2, *products.shape)
+        limit = _limit(largest[:, part], up[part])
+        np.greater_equal(products, limit[:, None], out=taken)
+        _leave_out(taken, products, limit, largest[:, part], up[part], q[part] > 0)
+        limit = -_limit(smallest[:, part], down[part])
+        np.less_equal(products, limit[:, None], out=other)
+        _leave_out(other, products, limit, smallest[:, part], down[part], q[part] < 0)
+        taken |= other
+        products *= taken
+        scores[part] = np.add.reduce(products.reshape(-1, dim, keys), axis=1, dtype=np.int32)
+    return Search(scores.reshape(*shape, keys), (up + down).reshape(shape))
 
 
-def _first(products, sizes, number):
-    """The ``number`` (queries,) largest of products; of equal ones the first ones.
+def _products(q, columns, owner, space):
+    """Products (queries, dim * keys) of queries (queries, dim) with their sets' columns, and room.
 
-    ``sizes`` are those of all, falling: (most of a query, queries).
+    The two are in ``space`` (2, queries or more, dim, keys).
     """
-    query, row, size = products
-    queries = len(number)
-    # The smallest product that is taken; without any, a limit that none reaches.
-    place = np.minimum(number, len(sizes)) - 1
-    limit = np.where(number > 0, sizes[place, np.arange(queries)], 1 << 30) if len(sizes) \
-        else np.zeros(queries, np.int64)
-    limit = limit[query]
-    more, equal = size > limit, size == limit
-    left = number - np.bincount(query[more], minlength=queries)
-    # Equal products of a query are counted in their order, which is that of ties.
-    count = np.bincount(query[equal], minlength=queries)
-    rank = np.zeros(len(query), np.int64)
-    rank[equal] = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
-    kept = more | (equal & (rank < left[query]))
-    return query[kept], row[kept], size[kept]
+    products, work = space[:, :len(q)]
+    np.take(columns, owner, axis=0, out=products, mode="clip")
+    products *= q[..., None]
+    return products.reshape(len(q), -1), work.reshape(len(q), -1)
 
 
-def _sums(products, queries, keys):
-    """Sums of the products of each row: (queries, keys)."""
-    query, row, product = products
-    return np.bincount(query * keys + row, product, queries * keys).astype(np.int64).reshape(
-        queries, keys)
+def _ends(products, work, largest, smallest):
+    """Write the largest products of each query (queries, products), and sizes of the smallest.
+
+    Both are (products that are wanted, queries), falling, and 0 where a product has the other sign.
+    """
+    size, most = products.shape[1], len(largest)
+    work[:] = products
+    if size <= max(SORTED, 2 * most):
+        work.sort(axis=1)
+        low, high = work[:, :most], work[:, size - most:]
+    else:
+        # Partitions by one place: those by several are many times as slow.
+        work.partition(size - most, axis=1)
+        high = np.sort(work[:, size - most:], axis=1)
+        work.partition(most - 1, axis=1)
+        low = np.sort(work[:, :most], axis=1)
+    np.maximum(high[:, ::-1].T, 0, out=largest)
+    np.maximum(-low.T, 0, out=smallest)
 
 
-def _in_order(products, queries):
-    """Sizes of the products of each query, falling: (most of a query, queries), filled with 0."""
-    query, _, product = products
-    number = np.bincount(query, minlength=queries)
-    place = np.arange(len(query)) - np.repeat(number.cumsum() - number, number)
-    result = np.zeros((queries, number.max(initial=0)), np.int32)
-    result[query, place] = -product
-    result.sort(axis=1)
-    return -np.ascontiguousarray(result.T)
+def _limit(sizes, number):
+    """The ``number``-th of sizes (most, queries), which are falling; none reaches that of none."""
+    queries = np.arange(sizes.shape[1])
+    return np.where(number > 0, sizes[np.maximum(number, 1) - 1, queries], NONE)
+
+
+def _leave_out(taken, products, limit, sizes, number, falling):
+    """Clear ``taken`` where more products than ``number`` (queries,) reach their limit.
+
+    Of equal ones the lowest dimension's come first, and of one dimension those of the highest row
+    where ``falling`` (queries, dim), of the lowest row elsewhere.
+    """
+    queries = np.arange(len(number))
+    after = np.minimum(number, len(sizes) - 1)
+    tied = (number > 0) & (after == number) & (sizes[after, queries] == np.abs(limit))
+    rows = np.flatnonzero(tied)
+    row, place = np.divmod(np.flatnonzero(products[rows] == limit[rows, None]), products.shape[1])
+    dim, key = np.divmod(place, products.shape[1] // falling.shape[1])
+    order = np.lexsort((np.where(falling[rows[row], dim], -key, key), dim, row))
+    count = np.bincount(row, minlength=len(rows))
+    rank = np.arange(len(row)) - np.repeat(count.cumsum() - count, count)
+    left = number[rows] - (sizes[:, rows] > np.abs(limit[rows])).sum(axis=0)
+    place = place[order][beyond := rank >= left[row]]
+    taken[rows[row[beyond]], place] = False
 
 
 def _not_skipped(largest, smallest, iterations):

@@ -6,14 +6,14 @@ import dataclasses
 
 import numpy as np
 
-from rtl.fixed import clip, half, signed_range
+from rtl.fixed import clip, signed_range
 
 from .products import products
 
 __all__ = ["RowSums", "outputs", "row_sums", "scaled"]
 
-# A shift that leaves nothing of 64 bits but the sign.
-ALL = 63
+# A shift that leaves one bit of 64 and the sign.
+LAST = 62
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,9 +23,9 @@ class RowSums:
     Attributes
     ----------
     total : int64 array, shape (sets, queries)
-        Sums of the terms.
+        Sums of the terms, relative to the least octave of the block of the row's reference.
     weighted : int64 array, shape (sets, queries, value_dim)
-        Sums of the values, weighted by the terms.
+        Sums of the values, weighted by the terms, likewise.
     """
 
     total: np.ndarray
@@ -33,18 +33,20 @@ class RowSums:
 
 
 def outputs(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
-            requantise: object | None = None) -> np.ndarray:
-    """Return the outputs (sets, queries, value_dim); arguments as of :func:`row_sums`.
+            requantise: object | None = None, sink: object | None = None,
+            places: np.ndarray | None = None) -> np.ndarray:
+    """Return the outputs (sets, queries, value_dim); other arguments as of :func:`row_sums`.
 
     ``requantise``, with a ``multiplier`` and a ``shift`` that may be arrays (sets, 1, 1), takes the
     place of the scale of the numbers.
     """
-    scale = numbers.scale if requantise is None else _scale(numbers.scale, requantise)
-    return scaled(numbers, row_sums(numbers, x, hidden, v), scale)
+    scale = numbers.scale if requantise is None else dataclasses.replace(
+        numbers.scale, multiplier=requantise.multiplier, shift=requantise.shift)
+    return scaled(numbers, row_sums(numbers, x, hidden, v, sink, places), scale)
 
 
-def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
-             v: np.ndarray) -> RowSums:
+def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None, v: np.ndarray,
+             sink: object | None = None, places: np.ndarray | None = None) -> RowSums:
     """Return the sums of rows of logits.
 
     Parameters
@@ -57,29 +59,50 @@ def row_sums(numbers: object, x: np.ndarray, hidden: np.ndarray | None,
         True: the key takes no part.
     v : int array, shape (sets, keys, value_dim)
         Values.
+    sink : Sinks or None
+        Sinks of the rows, of one logit for all of a set's.
+    places : int array of the shape of ``x``, or None
+        Place of each key in its row, if not that in its set: the beat times ``lanes``, and the
+        lane. Those of hidden keys do not count.
     """
-    rises, terms = _terms(numbers, x, hidden)
-    # Between two rises of a row's reference its sums are plain ones. All rows take their spans
-    # between rises side by side; one that has no more of them adds nothing and is not shifted.
+    rises, terms, of_sink = _terms(numbers, x, hidden, sink, places)
+    # Between two moves of a row its sums are plain ones. All rows take their spans between moves
+    # side by side; one that has no more of them adds nothing and is not moved.
     span = (rises > 0).cumsum(axis=-1)
     spans = int(span.max(initial=0)) + 1
-    shifts = np.zeros((*span.shape[:-1], spans), np.int64)
+    moves = np.zeros((*span.shape[:-1], spans), np.int64)
     row = np.nonzero(rises)
-    shifts[(*row[:-1], span[row])] = rises[row]
-    span = np.repeat(span, numbers.lanes, axis=-1)[..., :terms.shape[-1]]
+    moves[(*row[:-1], span[row])] = rises[row]
+    span = _of_keys(numbers, span, terms.shape[-1], places)
     most = int(terms.sum(axis=-1, dtype=np.int64).max(initial=0)) << (numbers.value_bits - 1)
-    total = np.zeros(terms.shape[:-1], np.int64)
+    # Before the first span, that of the sink, nothing moves.
+    total = np.broadcast_to(of_sink, terms.shape[:-1])
     weighted = np.zeros((*terms.shape[:-1], v.shape[-1]), np.int64)
     for number in range(spans):
-        shift = np.minimum(shifts[..., number], ALL)
         own = terms if spans == 1 else np.where(span == number, terms, 0)
-        total = (total >> shift) + own.sum(axis=-1, dtype=np.int64)
-        weighted = (weighted >> shift[..., None]) + products(own, v, most)
+        blocks = moves[..., number]
+        total = _moved(numbers, total, blocks, 0) + own.sum(axis=-1, dtype=np.int64)
+        weighted = (_moved(numbers, weighted, blocks[..., None], numbers.cut)
+                    + products(own, v, most))
     return RowSums(total, weighted)
 
 
-def _terms(numbers, x, hidden):
-    """Octaves by which each beat raises the reference of its row, and terms of the keys."""
+def _moved(numbers, x, blocks, cut):
+    """Sums behind a rise of the reference by some blocks."""
+    cut = np.where(blocks > 0, cut, 0)
+    moved = x >> (np.minimum(blocks, numbers.reach) * numbers.block + cut) << cut
+    return np.where(blocks > numbers.reach, 0, moved)
+
+
+def _of_keys(numbers, beats, keys, places):
+    """What beats (..., beats) have, for each key of theirs."""
+    if places is None:
+        return np.repeat(beats, numbers.lanes, axis=-1)[..., :keys]
+    return np.take_along_axis(beats, places // numbers.lanes, axis=-1)
+
+
+def _terms(numbers, x, hidden, sink, places):
+    """Blocks by which each beat raises the reference, terms of keys, and term of the sink."""
     grid, lanes = numbers.grid, numbers.lanes
     low, high = signed_range(numbers.bits)
     positions = grid.position(np.arange(low, high + 1, dtype=np.int64))[x.astype(np.int64) - low]
@@ -88,19 +111,35 @@ def _terms(numbers, x, hidden):
     keys = x.shape[-1]
     beats = -(-keys // lanes)
     padded = positions
-    if keys % lanes:
+    if places is not None:
+        padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
+        row = np.nonzero(~hidden)
+        padded[(*row[:-1], places[row])] = positions[row]
+    elif keys % lanes:
         padded = np.zeros((*x.shape[:-1], beats * lanes), np.int64)
         padded[..., :keys] = positions
-    largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1) >> grid.bucket_shift
+    largest = padded.reshape(*x.shape[:-1], beats, lanes).max(axis=-1)
+    if sink is not None:
+        sunk = np.where(sink.valid, grid.position(sink.logit), 0)
+        largest[..., 0] = np.maximum(largest[..., 0], sunk)
+    largest >>= grid.bucket_shift
     largest = np.maximum.accumulate(largest, axis=-1)
     octave = grid.octave(largest)
-    distance = np.repeat(grid.reference(largest), lanes, axis=-1)[..., :keys] - positions
+    octave_in_block = octave % numbers.block
+    distance = _of_keys(numbers, grid.reference(largest), keys, places) - positions
     words = np.array([*numbers.terms, 0], np.int64) << numbers.guard_bits
     terms = words[np.minimum(distance, len(words) - 1)]
+    terms <<= _of_keys(numbers, octave_in_block, keys, places)
     if hidden is not None:
         terms[hidden] = 0
+    of_sink = 0
+    if sink is not None:
+        distance = grid.reference(largest[..., 0]) - sunk
+        of_sink = np.where(sink.valid, words[np.minimum(distance, len(words) - 1)], 0)
+        of_sink <<= octave_in_block[..., 0]
     # The reference starts at the first beat's octave.
-    return np.diff(octave, axis=-1, prepend=octave[..., :1]), terms
+    block = octave // numbers.block
+    return np.diff(block, axis=-1, prepend=block[..., :1]), terms, of_sink
 
 
 def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
@@ -111,16 +150,8 @@ def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
                        numbers.places[0])
     mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
     factor = scale.factor(np.array(scale.reciprocals, np.int64)[mantissa])
-    # A product has less than 61 bits.
-    shift = np.minimum(scale.exponent(place), 62)
-    result = clip((sums.weighted * factor + half(shift)) >> shift, *signed_range(scale.bits))
-    return np.where(total > 0, result, 0)
-
-
-def _scale(scale, requantise):
-    """The scale of the multipliers and shifts of a requantiser, the multipliers' top bits set."""
-    multiplier = np.asarray(requantise.multiplier, np.int64)
-    up = scale.MULTIPLIER_BITS - np.frexp(multiplier.astype(np.float64))[1].astype(np.int64)
-    return dataclasses.replace(
-        scale, multiplier=multiplier << np.maximum(up, 0) >> np.maximum(-up, 0),
-        shift=requantise.shift + up)
+    # A product has up to 64 bits, so the rounding bit takes the place of half a step. What is
+    # shifted further is below half a step.
+    shift = scale.exponent(place) - numbers.cut
+    rounded = (((sums.weighted >> numbers.cut) * factor >> np.minimum(shift - 1, LAST)) + 1) >> 1
+    return np.where((total > 0) & (shift <= LAST + 1), clip(rounded, *signed_range(scale.bits)), 0)

@@ -23,6 +23,7 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 from .. import run as run_unit
 from . import online
 from .products import products
+from .sinks import Sinks
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
            "Values",
@@ -42,10 +43,18 @@ class Head:
         From dot products to logits; the offset of a scaling is in logit steps.
     output : Requantiser or Scaling
         From weighted sums to outputs.
+    sink : rtl.attention.sink.Sink or None
+        Sink of its rows; None without ``config.sink``.
     """
 
     logit: Requantiser | Scaling
     output: Requantiser | Scaling
+    sink: object = None
+
+    @classmethod
+    def of(cls, config: UnitConfig) -> Head:
+        """Return those of a configuration."""
+        return cls(config.logit, config.output, config.fixed_sink)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +219,7 @@ class ResidentSets:
     def __init__(self, config: UnitConfig, regions: object,
                  heads: Sequence[Head] | None = None) -> None:
         self.config, self.regions = config, regions
-        self.heads = list(heads or [Head(config.logit, config.output)] * config.heads)
+        self.heads = list(heads or [Head.of(config)] * config.heads)
         self.answers: list[Answer] = []
         self.error = False
         self._sets = [_Set(config, regions) for _ in range(regions.sets)]
@@ -395,12 +404,15 @@ class _Set:
         dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
         x = _scaled(head.logit, dots, config.logit_bits)
         width = min(x.shape[1], self.regions.row_keys)
+        sink = Sinks.of([head.sink])
         # What lies behind a row that is too long is gone, and the answer marked.
         if config.datapath == "online":
             # A set of its own for each query: the rows begin at words of their own.
             return online.outputs(config.online, x[:, None, :width], hidden[:, None, :width],
-                                  self.v[address[:, :width]], head.output)[:, 0]
-        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width])
+                                  self.v[address[:, :width]], head.output, sink)[:, 0]
+        own = {} if sink is None else sink.rows((1, len(q)))
+        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width],
+                     **{name: values[0] for name, values in own.items()})
         spread = np.zeros((len(q), self.regions.capacity), np.int64)
         row, column = np.nonzero(~hidden[:, :width])
         spread[row, address[row, column]] = w[row, column]

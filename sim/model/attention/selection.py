@@ -13,7 +13,7 @@ from rtl.config import UnitConfig
 from . import greedy
 from .products import products
 
-__all__ = ["candidates", "kept", "logits", "predicted"]
+__all__ = ["candidates", "kept", "logits", "predicted", "selected"]
 
 
 def logits(config: UnitConfig, q: np.ndarray, k: np.ndarray,
@@ -40,7 +40,7 @@ def predicted(config: UnitConfig, q: np.ndarray, k: np.ndarray) -> np.ndarray:
         return part + most
     terms, ones = _terms(config)
     # A key has a one for each dimension's code, and a query the terms with all codes there.
-    rows, ones = (table[x[..., :rule.dims].astype(np.int64) - low]
+    rows, ones = (table.take(x[..., :rule.dims].astype(np.int64) - low, axis=0, mode="clip")
                   for table, x in ((terms, q), (ones, k)))
     ones, rows = (x.reshape(*x.shape[:-2], -1) for x in (ones, rows))
     return products(rows, ones.swapaxes(-1, -2), rule.largest * rule.dims)
@@ -63,10 +63,17 @@ def candidates(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarra
     ``mask`` (..., keys) is true for keys that take no part. ``iterations`` takes the place of
     ``config.iterations``: a number, or an array with one for each set.
     """
+    scores, live = _searched(config, q, k, mask, iterations)
+    return greedy.candidates(scores, live, config.empty)
+
+
+def _searched(config, q, k, mask, iterations):
+    """Scores of the greedy search (..., queries, keys), and keys that take part (..., 1, keys)."""
     live = np.ones(k.shape[:-1], bool) if mask is None else \
         np.broadcast_to(~np.asarray(mask), k.shape[:-1])
     steps = config.iterations if iterations is None else iterations
     shape = (*q.shape[:-1], k.shape[-2])
+    sets = live[..., None, :]
     q, k = (x.reshape(-1, *x.shape[-2:]) for x in (q, k))
     live = live.reshape(len(k), -1)
     steps = np.broadcast_to(np.ravel(steps), len(k))
@@ -75,7 +82,7 @@ def candidates(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarra
         own = steps == number
         scores[own] = greedy.search_sets(q[own], k[own], live[own], int(number),
                                          min_skip=config.min_skip).scores
-    return greedy.candidates(scores, live[:, None], config.empty).reshape(shape)
+    return scores.reshape(shape), sets
 
 
 def kept(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
@@ -86,7 +93,25 @@ def kept(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | No
     ``x`` are their :func:`logits`, if they are known. ``limits`` take the place of those that
     ``config.limits`` names: numbers, or arrays (..., 1, 1) with one for each set.
     """
+    return selected(config, q, k, mask, start=start, x=x, **limits)[1]
+
+
+def selected(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | None = None, *,
+             start: int = 0, x: np.ndarray | None = None,
+             **limits: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys that the selection hands out, and :func:`kept`; arguments as of that.
+
+    They differ where logits decide as well: behind a greedy search. A search without a candidate
+    hands out masked keys, too, if ``config.empty`` is "all".
+    """
     limit = {name: getattr(config, name) for name in config.limits} | limits
+    if config.select == "greedy":
+        scores, live = _searched(config, q, k, mask, limit["iterations"])
+        met = chosen = greedy.candidates(scores, live, config.empty)
+        if config.empty == "all":
+            met = chosen | ~((scores > 0) & live).any(axis=-1, keepdims=True)
+        return met, greedy.post_score(logits(config, q, k) if x is None else x, chosen,
+                                      limit["distance"])
     keys = k.shape[-2]
     live = np.ones((*q.shape[:-1], keys), bool)
     if mask is not None:
@@ -94,24 +119,26 @@ def kept(config: UnitConfig, q: np.ndarray, k: np.ndarray, mask: np.ndarray | No
     if config.causal:
         # Keys behind the query's place end its row early, which is the same as masking them.
         live &= np.arange(keys) <= np.arange(start, start + q.shape[-2])[:, None]
-    if config.select == "none":
-        return live
-    if config.select == "greedy":
-        chosen = candidates(config, q, k, mask, iterations=limit["iterations"])
-        return greedy.post_score(logits(config, q, k) if x is None else x, chosen,
-                                 limit["distance"])
-    scores = predicted(config, q, k)
+    if config.select == "predict":
+        live = _predicted(config, predicted(config, q, k), live, limit)
+    return live, live
+
+
+def _predicted(config, scores, live, limit):
+    """Which of the ``live`` keys a prediction keeps."""
     if config.rule == "top-k":
         return _largest(np.where(live, scores, -1), limit["top_k"]) & live
-    largest = np.where(live, scores, 0).max(axis=-1, keepdims=True)
+    masked = scores * live
+    largest = masked.max(axis=-1, keepdims=True)
     if config.rule == "threshold":
         return live & (scores >= largest - limit["threshold"])
-    # A key is kept that reaches mean + 2**-shift * (largest - mean), times the number of keys.
-    number = live.sum(axis=-1, keepdims=True)
-    total = np.where(live, scores, 0).sum(axis=-1, keepdims=True)
+    # A key is kept that reaches mean + 2**-shift * (largest - mean), rounded up: a division for
+    # each query, not a product for each key.
+    number = np.maximum(live.sum(axis=-1, keepdims=True), 1)
+    total = masked.sum(axis=-1, keepdims=True)
     shift = limit["mean_shift"]
     least = number * largest + (total << shift) - total
-    return live & ((number * scores << shift) >= least)
+    return live & (scores >= -(-least // (number << shift)))
 
 
 def _largest(scores: np.ndarray, number: int | np.ndarray) -> np.ndarray:

@@ -53,10 +53,10 @@ def _input(config, first, logs, outputs, x, dead):
     code, reference, total = first(x, dead)
     place, mantissa = normalised(total, config.smallest_place, config.mantissa_bits)
     log = logs[(place - config.smallest_place << config.mantissa_bits) | mantissa]
-    late = (reference[:, -1:] - reference).astype(np.int64)
-    zero, top = config.zero_code, config.top_code
-    code = code + np.minimum(late, max(zero, top))[..., None]
-    beyond = code >= top
-    y = outputs[np.minimum(code + log[:, None, None], zero)]
-    y[beyond if dead is None else beyond | dead] = 0
+    late = reference[:, -1:] - reference
+    code = code + late[..., None]
+    hidden = code >= config.top_code
+    # Every code of zero_code and above gives 0.
+    y = outputs.take(code + log.astype(first.dtype)[:, None, None], mode="clip")
+    y *= ~(hidden if dead is None else hidden | dead)
     return y

@@ -37,7 +37,7 @@ def _final(config, index, exponentials, x, dead):
 
 def _running(config, first, x, dead):
     code, reference, total = first(x, dead)
-    late = (reference[:, -1:] - reference).astype(np.int64)
+    late = reference[:, -1:] - reference
     return np.minimum(code + late[..., None], config.entries - 1), _index(config, total)
 
 

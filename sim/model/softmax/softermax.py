@@ -28,12 +28,13 @@ def run(config: UnitConfig, x: np.ndarray, mask: np.ndarray | None = None,
 def _softmax(config, first, exponentials, reciprocals, x, dead):
     """Softmax of a block of shape (rows, beats, lanes)."""
     code, reference, total = first(x, dead)
-    u = exponentials[code]
+    u = exponentials.take(code)
     if dead is not None:
-        u[dead] = 0
+        u *= ~dead
     place, mantissa = normalised(total, config.smallest_place, config.mantissa_bits)
     factor = reciprocals[mantissa] << (config.sum_bits - 1 - place)
     octaves = (reference[:, -1:] - reference) >> config.position_fraction_bits
-    product = (u >> np.minimum(octaves, 31)[..., None]) * factor[:, None, None]
+    u >>= np.minimum(octaves, 31)[..., None]
+    product = u * factor[:, None, None]
     y = round_shift(product, config.output_shift)
     return np.minimum(y, 1 << (config.out_bits - 1))

@@ -95,7 +95,7 @@ def run(config: UnitConfig, x: np.ndarray, image: object, *, count: int | None =
     joined = [None if column[0] is None else np.concatenate(column)
               for column in zip(*parts, strict=True)] if parts else \
         _rows(config, flat, image, preview, tail, count, columns, whole, softmax)
-    return SvdOutput(*(None if each is None else each.reshape(*h.shape[:-1], *each.shape[1:])
+    return SvdOutput(*(None if each is None else each.reshape((*h.shape[:-1], *each.shape[1:]))
                        for each in joined))
 
 

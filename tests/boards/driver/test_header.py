@@ -19,7 +19,8 @@ def test_constants():
     words = dict(re.findall(r"(?m)^#define TRTL_(\w+) (0x[0-9A-F]+|\d+)u$", HEADER.read_text()))
     words = {name: int(value, 0) for name, value in words.items()}
     registers = verilog.dma_of(small("softmax-e2", "plus")).registers
-    for name in "ID", "VERSION", "CONFIG_HASH", "CONTROL", "STATUS", "ERRORS", "IRQ_PENDING":
+    for name in "ID", "VERSION", "CONFIG_HASH", "CONTROL", "STATUS", "ERRORS", "IRQ_PENDING", \
+            "IRQ_ENABLE":
         assert words[name] == registers[name].offset
     base = registers["DMA_O_ADDRESS"].offset
     for name in "BYTES", "ROWS", "STRIDE", "START", "DONE":
@@ -30,9 +31,9 @@ def test_constants():
     assert masks == {name.removesuffix("_MASK"): value for name, value in words.items()
                      if name.endswith("_MASK")}
     for register, field in ("CONTROL", "RESET"), ("CONTROL", "CLEAR_ERRORS"), \
-            ("STATUS", "DRAINING"):
+            ("STATUS", "DRAINING"), ("IRQ_PENDING", "ERROR"), ("IRQ_PENDING", "WRITTEN"):
         each, = (each for each in registers[register].fields if each.name == field)
-        assert words[f"{register}_{field}"] == each.mask
+        assert words[f"{register.removesuffix('_PENDING')}_{field}"] == each.mask
     assert (words["MOST_BYTES"], words["MOST_ROWS"]) == (
         (1 << registers["DMA_O_BYTES"].fields[0].width) - 1,
         (1 << registers["DMA_O_ROWS"].fields[0].width) - 1)
@@ -42,7 +43,7 @@ def test_constants():
 PROGRAM = r"""
 #include <stdio.h>
 #include <string.h>
-#include "transformer_rtl.h"
+#include "transformer_rtl_sets.h"
 #include "%(name)s.h"
 
 static uint32_t window[1024];

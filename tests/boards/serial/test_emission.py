@@ -1,5 +1,6 @@
 """Emitted units behind a serial line: the host's own code at the pins, in Icarus."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -13,6 +14,7 @@ from rtl.config import ConfigError
 from rtl.emit import verilog
 from sim import model
 from sim.bench.rows import formats
+from sim.stimuli.svd import random_image, random_vectors
 from sim.testbench.vectors import vectors
 from sim.testing.passthrough import iverilog, verilator
 from sim.testing.small import small
@@ -35,7 +37,7 @@ def rows(config, count):
     return packets, expected
 
 
-def run(config, packets, expected, folder, monkeypatch):
+def run(config, packets, expected, folder, monkeypatch, module="cocotb_serial", **further):
     from cocotb_tools.runner import get_results, get_runner
     files = emission.serial_files(config, DIVISOR)
     for name, text in files.items():
@@ -46,7 +48,7 @@ def run(config, packets, expected, folder, monkeypatch):
         "offsets": {register.name: register.offset for register in registers.registers},
         "constants": {name: registers[name].reset for name in ("ID", "VERSION", "CONFIG_HASH")},
         "unmapped": 0xFFC, "message": "Register 0xffc does not exist",
-        "packets": packets, "expected": expected}))
+        "packets": packets, "expected": expected, **further}))
     # Under pytest, cocotb's runner would end the process on a failure.
     monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
     monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parent))
@@ -55,7 +57,7 @@ def run(config, packets, expected, folder, monkeypatch):
     top = emission.top(config)
     runner.build(sources=[folder / name for name in emission.sources(config)], hdl_toplevel=top,
                  build_dir=folder, timescale=("1ns", "1ps"), log_file=folder / "build.log")
-    results = runner.test(hdl_toplevel=top, test_module="cocotb_serial", build_dir=folder,
+    results = runner.test(hdl_toplevel=top, test_module=module, build_dir=folder,
                           test_dir=folder, log_file=folder / "test.log")
     assert get_results(results) == (1, 0), (folder / "test.log").read_text()[-3000:]
 
@@ -78,6 +80,19 @@ def test_several_inputs(tmp_path, monkeypatch, icarus):
     sent = [(name, data.hex(), user and user.hex()) for number in range(3) for name in "kvq"
             for data, user in (sets[name][number],)]
     run(config, sent, [data.hex() for data, _ in sets["o"]], tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_unit_that_reads_memory(tmp_path, monkeypatch, icarus):
+    """SVD-softmax by the driver: the host answers its requests out of the image."""
+    config = small("svd-softmax", "supplied")
+    random = np.random.default_rng(1)
+    image = dataclasses.replace(random_image(config, random, words=3, columns=2), count=2)
+    x = random_vectors(config, random, 2)
+    y = model.run(config, x, image)
+    expected = {name: value.tolist() for name, value in y._asdict().items() if value is not None}
+    run(config, [], expected, tmp_path, monkeypatch, "cocotb_svd", x=x.tolist(),
+        image=image.pack(config).hex())
 
 
 def packets(form, digits):

@@ -9,7 +9,7 @@ import numpy as np
 from cocotb.task import bridge
 from cocotb.triggers import with_timeout
 
-from boards.driver import Device, DeviceError, TransferError
+from boards.driver import AnswerError, Device, DeviceError, TransferError
 from boards.testing.arm import Cortex
 from boards.testing.zynq import RAM, WINDOW, Bus, Zynq
 
@@ -17,6 +17,9 @@ FOLDER = pathlib.Path(os.environ["FOLDER"])
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
 ARRAYS = dict(np.load(FOLDER / "arrays.npz"))
 FAMILY = MANIFEST["unit"].partition("-")[0]
+SETS = MANIFEST["parameters"].get("store") == "resident"
+# Tokens of a prompt.
+PROMPT = 3
 
 
 async def board(dut, **port):
@@ -27,8 +30,28 @@ async def board(dut, **port):
 
 def call(device):
     """The driver's function of the unit, on the arrays of the job."""
-    names = ("q", "k", "v") if FAMILY == "attention" else ("x",)
-    return getattr(device, FAMILY)(*(ARRAYS[name] for name in names))
+    if SETS:
+        return decode(device)
+    if FAMILY == "attention":
+        return device.attention(*(ARRAYS[name] for name in "qkv"), parameters=ARRAYS["p"])
+    return getattr(device, FAMILY)(ARRAYS["x"])
+
+
+def decode(device):
+    """A prompt, then token after token, of two heads; what program.c does."""
+    k, v, q = (ARRAYS[name] for name in "kvq")
+    sets, y = device.resident(), np.zeros_like(ARRAYS["y"])
+    for head, words in enumerate(ARRAYS["p"]):
+        sets.head(head, words)
+    sets.append(0, k[:PROMPT], v[:PROMPT])
+    for n in range(PROMPT, len(k)):
+        y[n] = sets.decode(0, k[n:n + 1], v[n:n + 1], q[n][:, None], head=range(2))[:, 0]
+    try:
+        sets.query(1, q[0, :1])
+    except AnswerError:
+        sets.truncate(0, len(k) - 1)
+    y[0, :1] = sets.query(0, q[0, :1], head=1)
+    return y
 
 
 @cocotb.test
@@ -38,33 +61,31 @@ async def python_driver(dut):
 
     def run():
         device = Device(Bus(zynq), FOLDER / "manifest.json", timeout=0.5)
-        return call(device), call(device)
+        return (call(device), *([] if SETS else [call(device)]))
     for y in await with_timeout(bridge(run)(), 20, "ms"):
         assert np.array_equal(y, ARRAYS["y"] ^ int(os.environ.get("FAULT", "0")))
 
 
 def areas():
     """Rows of the arrays in memory, and the job of the program: its arguments, and the output."""
-    place, words = 0x50000, []
-    names = ("q", "k", "v") if FAMILY == "attention" else ("x",)
-    width = {name: -(-MANIFEST["streams"][name]["width"] // 8)
-             for name in ("o", "i", "q") if name in MANIFEST["streams"]}
-    images = []
+    place, words, images = 0x50000, {}, []
+    names = ("k", "v", "q", "p") if FAMILY == "attention" else ("x",)
     for name in (*names, "y"):
-        array = ARRAYS[name]
-        rows = array.reshape(len(array), -1)
-        size = width["o"] if name == "y" else width.get("i", width.get("q"))
+        rows = ARRAYS[name].reshape(len(ARRAYS[name]), -1)
+        stream = {"x": "i", "y": "o"}.get(name, name)
+        size = -(-MANIFEST["streams"][stream]["width"] // 8)
         row = rows.astype(f"<i{size}").view(np.uint8).reshape(len(rows), -1)
         stride = -(-row.shape[1] // 8) * 8
         images.append((place, row, stride))
-        words.append(RAM + place)
+        words[name] = RAM + place
         place += stride * len(row) + 4000 & ~7
-    shape = ARRAYS[names[0]].shape
+    if SETS:
+        tokens = len(ARRAYS["k"])
+        return images, [*(words[name] for name in "kvqyp"), RAM + place, tokens, PROMPT]
     if FAMILY == "attention":
-        words += [shape[0], shape[1], ARRAYS["k"].shape[1], shape[2]]
-    else:
-        words += shape
-    return images, words
+        (sets, queries, dim), keys = ARRAYS["q"].shape, ARRAYS["k"].shape[1]
+        return images, [*(words[name] for name in "qkvpy"), sets, queries, keys, dim]
+    return images, [words["x"], words["y"], *ARRAYS["x"].shape]
 
 
 async def program(zynq, words, change=0, polls=2000):
@@ -97,7 +118,8 @@ async def arm_program(dut):
     assert (await program(zynq, words, change=1))[0] == unit
     assert (await program(zynq, [words[0] + 4, *words[1:]]))[0] == unaligned
     assert not any(map(any, written()))
-    for address, code, status in ((images[0][0] + 16, 2, slverr), (place + 8, 3, decerr)):
+    end = place + (len(expected) - 1) * stride
+    for address, code, status in ((images[0][0] + 16, 2, slverr), (end, 3, decerr))[:2 - SETS]:
         zynq.port.faults[RAM + address] = code
         found = await program(zynq, words)
         assert found[0] == status and found[1] and found[2] >= 0x200

@@ -74,5 +74,5 @@ def test_command(found, tmp_path, capsys):
     assert main([]) == 2
     assert capsys.readouterr().err == \
         "error: Argument UNIT must name a unit: python -m rtl.generate --list\n"
-    assert main(["svd-softmax", "--out", str(tmp_path / "none")]) == 2
+    assert main(["svd-softmax", "--dim", "0", "--out", str(tmp_path / "none")]) == 2
     assert not (tmp_path / "none").exists()

@@ -1,5 +1,6 @@
 """The whole system in a simulator: the emitted top, and software in Python and as ARM code."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +13,11 @@ import pytest
 import rtl
 from boards.zynq7 import sources, top, zynq_files
 from boards.zynq7.ps7 import ps7_ports
+from rtl.attention.parameters import SetParameters
 from sim import model
+from sim.model.attention.resident import Append, Head, Query, ResidentSets, Truncate
+from sim.stimuli.svd import random_image, random_vectors
+from sim.testing.small import small
 
 HERE = pathlib.Path(__file__).parent
 
@@ -38,7 +43,9 @@ def cell():
 
 def compile_arm(folder, config):
     """The driver and its program as ARM code."""
-    flags = ["-DATTENTION_UNIT"] if config.UNIT == "attention" else []
+    flags = ["-DSVD_UNIT"] if config.UNIT == "svd-softmax" else []
+    if config.UNIT == "attention":
+        flags = ["-DSETS_UNIT" if config.store == "resident" else "-DATTENTION_UNIT"]
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", "arm-freestanding-eabihf",
          "-mcpu=cortex_a9", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-nostdlib",
@@ -57,7 +64,7 @@ def prepare(folder, config, arrays):
     np.savez(folder / "arrays.npz", **arrays)
 
 
-def simulate(folder, config, monkeypatch, **environment):
+def simulate(folder, config, monkeypatch, module="system_bench", **environment):
     """Tests that ran and failed in the simulator."""
     from cocotb_tools.runner import get_results, get_runner
     # Under pytest, cocotb's runner would end the process on a failure.
@@ -68,7 +75,7 @@ def simulate(folder, config, monkeypatch, **environment):
     runner.build(sources=[folder / name for name in (*sources(config), "cells.v")],
                  hdl_toplevel=top(config), build_dir=folder, timescale=("1ns", "1ps"),
                  log_file=folder / "build.log")
-    results = runner.test(hdl_toplevel=top(config), test_module="system_bench", build_dir=folder,
+    results = runner.test(hdl_toplevel=top(config), test_module=module, build_dir=folder,
                           test_dir=folder, extra_env={"FOLDER": str(folder), **environment},
                           log_file=folder / "test.log")
     return get_results(results), (folder / "test.log").read_text()
@@ -86,28 +93,77 @@ def layernorm():
     return config, {"x": x, "y": model.run(config, x)}
 
 
+def scales(config, count):
+    """Parameters of sets or heads."""
+    return [SetParameters.of(config, query_scale=0.002 + 0.01 * n, offset=5 * n)
+            for n in range(count)]
+
+
 def attention():
-    config = rtl.unit("attention")(max_keys=8, dim=4, io_lanes=2)
+    config = rtl.unit("attention")(max_keys=8, dim=4, io_lanes=2, scales="run-time")
     random = np.random.default_rng(1)
     q, k, v = (random.integers(-128, 128, (2, n, 4)) for n in (3, 7, 7))
-    y = [model.run(config, *arrays) for arrays in zip(q, k, v, strict=True)]
-    return config, {"q": q, "k": k, "v": v, "y": np.stack(y)}
+    own = scales(config, 2)
+    return config, {"q": q, "k": k, "v": v, "p": np.array([each.words for each in own]),
+                    "y": model.run(config, q, k, v, parameters=own)}
+
+
+def decoding():
+    """Tokens of two heads that share a ring, longer than it: a prompt, then one by one."""
+    config = rtl.unit("attention")(
+        store="resident", scales="run-time", causal=True, max_keys=6, dim=8, io_lanes=4, lanes=2,
+        window=3, sinks=1, sets=2, heads=2)
+    random = np.random.default_rng(1)
+    k, v, q = (random.integers(-128, 128, (7, *shape, 8)) for shape in ((), (), (2,)))
+    own = scales(config, 2)
+    sets = ResidentSets(config, config.regions, [Head(each.logit, each.output) for each in own])
+    sets.execute(Append(0, k[:3], v[:3]))
+    for n in range(3, 7):
+        sets.execute(Append(0, k[n:n + 1], v[n:n + 1]))
+        for head in range(2):
+            sets.execute(Query(0, q[n, head][None], n, head))
+    y = np.zeros(q.shape, int)
+    y[3:] = np.reshape([each.y for each in sets.answers], (4, 2, 8))
+    assert not any(each.marked.any() for each in sets.answers)
+    sets.execute(Truncate(0, 6))
+    sets.execute(Query(0, q[0, :1], 5, 1))
+    y[0, 0] = sets.answers[-1].y[0]
+    return config, {"k": k, "v": v, "q": q, "p": np.array([each.words for each in own]), "y": y}
 
 
 @pytest.mark.parametrize("unit", [softmax, pytest.param(layernorm, marks=pytest.mark.slow),
-                                  pytest.param(attention, marks=pytest.mark.slow)],
+                                  pytest.param(attention, marks=pytest.mark.slow),
+                                  pytest.param(decoding, marks=pytest.mark.slow)],
                          ids=lambda unit: unit.__name__)
 def test_system(unit, tmp_path, monkeypatch, icarus):
     """Python and ARM code get what the model says, GP0 takes any burst, faults are survived."""
     config, arrays = unit()
     prepare(tmp_path, config, arrays)
     compile_arm(tmp_path, config)
-    results, log = simulate(tmp_path, config, monkeypatch)
-    assert results == (5, 0), log[-4000:]
+    # What does not depend on the unit is tested with the first one.
+    tests = "" if unit is softmax else "python_driver|arm_program"
+    results, log = simulate(tmp_path, config, monkeypatch, COCOTB_TEST_FILTER=tests)
+    assert results == ((5 if unit is softmax else 2), 0), log[-4000:]
     if unit is softmax:
         # The bench finds one that is wrong.
         assert simulate(tmp_path, config, monkeypatch, FAULT="1",
                         COCOTB_TEST_FILTER="python_driver")[0] == (1, 1)
+
+
+@pytest.mark.slow
+def test_svd_softmax(tmp_path, monkeypatch, icarus):
+    """The unit that reads memory by itself: an image loaded, vectors in batches, faults."""
+    config = small("svd-softmax", "plus", dim=5, port_bits=128)
+    random = np.random.default_rng(1)
+    image = dataclasses.replace(random_image(config, random, words=9, columns=3), count=4)
+    x = random_vectors(config, random, 3)
+    y = model.run(config, x, image)
+    prepare(tmp_path, config, {"image": np.frombuffer(image.pack(config), np.uint8), "x": x,
+                               **{name: value for name, value in y._asdict().items()
+                                  if value is not None}})
+    compile_arm(tmp_path, config)
+    results, log = simulate(tmp_path, config, monkeypatch, "svd_bench")
+    assert results == (2, 0), log[-4000:]
 
 
 @pytest.mark.slow

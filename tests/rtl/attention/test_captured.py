@@ -24,7 +24,8 @@ BASIS = SAMPLE.with_name("minilm_basis.npz")
 PRESETS = unit("attention").PRESETS
 ENGINES = {
     "dense": {}, "mean": {"select": "predict"},
-    "top-k": {"select": "predict", "rule": "top-k", "top_k": 45, "memory": "distributed"},
+    "top-k": {"select": "predict", "predictor": "leading-one", "rule": "top-k", "top_k": 45,
+              "memory": "distributed"},
     "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
     "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
     "reuse": {"reuse": True, "maps": 2, "map_queries": 8}, "online": {"datapath": "online"},
@@ -87,10 +88,10 @@ def test_error(heads, parameters, relative):
 
 
 @pytest.mark.parametrize("term_bits, octave_bits, relative", [
-    (8, 2, 0.078), (10, 2, 0.043), (12, 2, 0.032), (10, 4, 0.036), (12, 4, 0.026),
+    (8, 2, 0.077), (10, 2, 0.043), (12, 2, 0.032), (10, 4, 0.036), (12, 4, 0.026),
     (14, 4, 0.025)])
 def test_error_in_one_pass(heads, term_bits, octave_bits, relative):
-    """Means over the heads, as the method's definition says of them."""
+    """Means over the heads."""
     errors = []
     for head in heads:
         q, k, v = head.real()

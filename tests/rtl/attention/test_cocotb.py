@@ -20,7 +20,8 @@ PREDICT = Attention.preset("predict", dim=4, io_lanes=2, max_keys=13, predict_la
 GREEDY = Attention.preset("conservative", dim=4, io_lanes=2, max_keys=13, bits=4, scan_lanes=4)
 HOST = Attention.preset("aggressive", dim=4, io_lanes=2, max_keys=13, bits=6, scan_lanes=8,
                         sort="host")
-ONLINE = Attention(datapath="online", dim=6, io_lanes=2, max_keys=13, lanes=3, logit_scale=0.25)
+ONLINE = Attention(datapath="online", dim=6, io_lanes=2, max_keys=13, lanes=3, logit_scale=0.25,
+                   scales="run-time")
 REUSE = Attention(reuse=True, dim=6, io_lanes=3, max_keys=13, maps=2)
 
 QUICK = [(DENSE, "axis", "icarus")]

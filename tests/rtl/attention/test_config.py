@@ -22,10 +22,9 @@ Attention = rtl.unit("attention")
 
 @pytest.mark.parametrize("parameters, message", [
     ({"bits": 9}, "Parameter bits must be an integer in 4..8, not 9"),
-    ({"select": "predict", "lanes": 2},
-     'Parameter lanes must be 1 for select "predict", not 2'),
+    ({"reuse": True, "lanes": 2}, "Parameter lanes must be 1 for reuse, not 2"),
     ({"predictor": "leading_one"},
-     "Parameter predictor must be one of leading-one, 4-bit, sign, prefix, octave, not "
+     "Parameter predictor must be one of octave, prefix, leading-one, 4-bit, sign, not "
      "'leading_one'"),
     ({"select": "predict", "predictor": "prefix", "dim": 8},
      "Parameter prefix_dims must be less than dim (8), not 8"),
@@ -33,8 +32,6 @@ Attention = rtl.unit("attention")
     ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
     ({"datapath": "online", "reuse": True},
      'Parameter reuse must be false for datapath "online", not true'),
-    ({"datapath": "online", "scales": "run-time"},
-     "Parameter scales must be fixed for datapath \"online\", not 'run-time'"),
     ({"datapath": "online", "logit_scale": 32.0},
      'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
     ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),

@@ -11,6 +11,7 @@ import pytest
 import rtl
 from rtl.attention.engine import Attention as Engine
 from sim.model.attention import selection as attention_model
+from sim.model.attention.places import beats
 from sim.testing.attention import Set, directed, expected, random_set, run_sets
 
 Attention = rtl.unit("attention")
@@ -89,7 +90,7 @@ def test_causal_queries_take_the_cycles_of_the_keys_that_they_see():
     assert np.diff(cycles["o"]).tolist() == (beats[1:] + np.diff(beats)).tolist()
 
 
-@pytest.mark.parametrize("predictor", ["leading-one", "4-bit", "sign", "prefix"])
+@pytest.mark.parametrize("predictor", ["octave", "leading-one", "4-bit", "sign", "prefix"])
 def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=4,
                               predictor=predictor, prefix_dims=3)
@@ -103,6 +104,23 @@ def test_predicted_queries_take_the_cycles_of_what_they_keep(predictor):
     ends = cycles["o"]
     average = (ends[-1] - ends[3]) / (len(ends) - 4)
     assert average <= config.query_cycles(40, kept[4:].mean()) + kept.max() / 20
+
+
+def test_lanes_take_the_beats_of_what_they_keep():
+    """To the cycle: a query takes as many as the lane that keeps most of its keys."""
+    config = Attention.preset("predict", dim=4, io_lanes=4, max_keys=40, predict_lanes=8, lanes=3,
+                              rule="top-k", top_k=30, predictor="sign")
+    random = np.random.default_rng(3)
+    one = Set(*(random.integers(-127, 128, (n, 4)) for n in (12, 40, 40)))
+    outputs, cycles = run_sets(config.create(), [one])
+    assert outputs == expected(config, [one])
+    taken = beats(3, attention_model.kept(config, one.q, one.k))
+    assert 10 < taken.mean() < 40 / 3 and len(set(taken.tolist())) > 1
+    # A row comes and goes in as many cycles as it has beats, and goes after it came.
+    rows = np.cumsum(taken)
+    assert (cycles["o"][1:] - cycles["o"][0]).tolist() == (
+        rows[1:] - rows[0] + np.maximum.accumulate(taken)[1:] - taken[0]).tolist()
+    assert config.query_cycles(40, taken.mean()) == taken.mean()
 
 
 @pytest.mark.parametrize("top_k", [

@@ -80,8 +80,8 @@ class Sorter(wiring.Component):
         source, live = self.source, self.live
         ctx.set(live.bank, bank)
         for place, hidden in enumerate(mask):
-            if hasattr(source, "place"):
-                ctx.set(source.place, place)
+            if hasattr(source, "written"):
+                ctx.set(source.written, place)
             await ctx.tick().repeat(int(rng.integers(1, 4)))
             last = place == len(mask) - 1
             ctx.set(live.place, place)
@@ -93,8 +93,8 @@ class Sorter(wiring.Component):
             await ctx.tick()
             ctx.set(live.write, 0)
             ctx.set(source.finished, 0)
-        if hasattr(source, "place"):
-            ctx.set(source.place, 0)
+        if hasattr(source, "written"):
+            ctx.set(source.written, 0)
 
     async def wait(self, ctx, cycles):
         for _ in range(cycles):
@@ -138,7 +138,8 @@ def column_sets(config, rng):
 
 
 COLUMNS = pytest.mark.parametrize("parameters", [
-    {}, {"io_lanes": 4}, {"dim": 6, "io_lanes": 3, "start_lanes": 1, "max_keys": 40, "bits": 5},
+    {}, {"io_lanes": 4, "lanes": 2},
+    {"dim": 6, "io_lanes": 3, "start_lanes": 1, "max_keys": 40, "bits": 5, "lanes": 3},
     {"dim": 1, "io_lanes": 1, "start_lanes": 1, "max_keys": 1}])
 
 
@@ -151,9 +152,9 @@ def test_column_sort(parameters):
     loaded = [None, None]
 
     async def memory(ctx):
-        async for _, _, key, bank in ctx.tick().sample(dut.source.key, dut.source.bank):
+        async for _, _, place, bank in ctx.tick().sample(dut.source.place, dut.source.bank):
             k, mask = loaded[bank] or (np.zeros((1, config.dim), int), [0])
-            there = min(key, len(k) - 1)
+            there = min(place.word * config.lanes + place.lane, len(k) - 1)
             ctx.set(dut.source.vector, k[there].tolist())
             ctx.set(dut.source.mask, int(mask[there]))
 
@@ -366,34 +367,38 @@ def test_column_merge(parameters, high, pause):
 
 # Post-scoring -----------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("gaps, stalls", [(0, 0), (0.5, 0), (0, 0.6), (0.3, 0.3)])
-def test_post_score(gaps, stalls):
-    config = engine(max_keys=9, logit_bits=6)
+@pytest.mark.parametrize("lanes, gaps, stalls", [
+    (1, 0, 0), (1, 0.5, 0), (1, 0, 0.6), (1, 0.3, 0.3), (3, 0, 0), (3, 0.3, 0.3)])
+def test_post_score(lanes, gaps, stalls):
+    """Beats without a logit that passes drop out; what does not pass of the others is masked."""
+    config = engine(max_keys=9 * lanes, lanes=lanes, logit_bits=6)
     rng = np.random.default_rng(3)
-    dut = PostScore(config, LogitLayout(config, range(9), RowLayout(distance=6)))
+    word = data.ArrayLayout(range(9), lanes)
+    dut = PostScore(config, LogitLayout(config, word, RowLayout(distance=6)))
     rows, wanted = [], []
     for _ in range(150):
-        length = int(rng.choice([1, 2, 9, rng.integers(1, 10)]))
-        x, mask = rng.integers(-32, 32, length), rng.random(length) < rng.choice([0, 0.4, 1])
+        shape = int(rng.choice([1, 2, 9, rng.integers(1, 10)])), lanes
+        x, mask = rng.integers(-32, 32, shape), rng.random(shape) < rng.choice([0, 0.4, 1])
+        places = rng.integers(0, 9, shape)
         distance = int(rng.choice([0, 5, 20, 63]))
-        rows.append((x, mask, distance))
-        stays = greedy.post_score(x, ~mask, distance)
-        if mask.all():
-            stays[-1] = True
-        places = np.flatnonzero(stays)
-        wanted += [(int(x[i]), bool(mask[i]), int(i), i == places[-1], int(x[0] & 1))
-                   for i in places]
+        rows.append((x, mask, places, distance))
+        stays = greedy.post_score(x.ravel(), ~mask.ravel(), distance).reshape(shape)
+        passed = np.flatnonzero(stays.any(axis=1)) if stays.any() else [len(x) - 1]
+        wanted += [(x[i].tolist(), (~stays[i]).tolist(), places[i].tolist(), i == passed[-1],
+                    int(x[0, 0] & 1)) for i in passed]
     got = []
 
     async def source(ctx):
         draw = random.Random(4)
-        for x, mask, distance in rows:
+        for x, mask, places, distance in rows:
             for i in range(len(x)):
                 while draw.random() < gaps:
                     await ctx.tick()
                 ctx.set(dut.i.payload, {
-                    "last": i == len(x) - 1, "data": [int(x[i])], "mask": bool(mask[i]), "keep": 1,
-                    "word": i, "row": {"set_end": x[0] & 1, "distance": distance}})
+                    "last": i == len(x) - 1, "data": x[i].tolist(), "keep": (1 << lanes) - 1,
+                    "mask": sum(int(flag) << k for k, flag in enumerate(mask[i])),
+                    "word": places[i].tolist(),
+                    "row": {"set_end": int(x[0, 0] & 1), "distance": distance}})
                 ctx.set(dut.i.valid, 1)
                 await ctx.tick().until(dut.i.ready)
                 ctx.set(dut.i.valid, 0)
@@ -408,8 +413,9 @@ def test_post_score(gaps, stalls):
             silent += 1
             if valid and ready:
                 silent = 0
-                got.append((beat.data[0], bool(beat.mask), beat.word, bool(beat.last),
-                            beat.row.set_end))
+                lane = range(lanes)
+                got.append(([beat.data[k] for k in lane], [beat.mask >> k & 1 for k in lane],
+                            [beat.word[k] for k in lane], bool(beat.last), beat.row.set_end))
 
     simulate(dut, source, sink)
     assert got == wanted

@@ -1,5 +1,7 @@
 """The attention engine at random configurations, against its model."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,10 @@ def test_every_kind_is_drawn():
     assert {config.predictor for config in configs if config.select == "predict"} == {*PREDICTORS}
     assert {config.sort for config in configs if config.select == "greedy"} == {
         "hardware", "host"}
+    assert {config.select for config in configs if config.lanes > 1} == {
+        "none", "predict", "greedy"}
+    assert {config.lanes for config in configs if config.select == "predict"} >= {1, 2, 3, 4}
     assert sum(config.reuse for config in configs) > 4
-    assert sum(config.datapath == "online" for config in configs) > 4
+    assert {(config.datapath, config.run_time, config.sink) for config in configs} == {
+        *itertools.product(("two-pass", "online"), (False, True), (False, True))}
     assert {config.window > 0 for config in configs if config.store == "resident"} == {True, False}

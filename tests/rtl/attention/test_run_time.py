@@ -30,6 +30,7 @@ from sim.testing.refusal import refused
 Attention = rtl.unit("attention")
 SMALL = Attention(dim=6, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3,
                   scales="run-time")
+ONLINE = dataclasses.replace(SMALL, datapath="online", lanes=2, sink=True)
 # One logit step for all heads; what else differs between them comes with the sets.
 MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 
@@ -37,10 +38,10 @@ MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 # Hardware against the model
 
 @pytest.mark.parametrize("config, ports", [
-    (SMALL, "core"),
+    (SMALL, "core"), (ONLINE, "core"),
     (Attention(dim=4, io_lanes=4, max_keys=9, causal=True, scales="run-time"), "axis"),
     (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
-                      predictor="prefix", prefix_dims=3, scales="run-time"), "core"),
+                      predictor="prefix", prefix_dims=3, scales="run-time", sink=True), "core"),
     (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
                       scales="run-time"), "core"),
     *(pytest.param(config, "core", marks=pytest.mark.slow) for config in (
@@ -58,13 +59,15 @@ def test_equals_the_model(verilator, config, ports):
     check(config, random_sets(config, np.random.default_rng(4), 9), ports)
 
 
-@pytest.mark.parametrize("keys, queries", [(1, 1), (3, 1), (4, 2)])
-def test_scales_change_between_queries_back_to_back(verilator, keys, queries):
+@pytest.mark.parametrize("config, keys, queries", [
+    (SMALL, 1, 1), (SMALL, 3, 1), (SMALL, 4, 2), (ONLINE, 1, 1), (ONLINE, 4, 2)],
+    ids=lambda value: getattr(value, "datapath", value))
+def test_scales_change_between_queries_back_to_back(verilator, config, keys, queries):
     """No cycle lies between the last beat of a row and the first of another set's."""
     random = np.random.default_rng(keys)
-    sets = with_parameters(SMALL, random, [
-        random_set(SMALL, random, keys, queries) for _ in range(40)])
-    check(SMALL, sets, tests=["sets_back_to_back", "sets_with_stalls",
+    sets = with_parameters(config, random, [
+        random_set(config, random, keys, queries) for _ in range(40)])
+    check(config, sets, tests=["sets_back_to_back", "sets_with_stalls",
                               "sets_with_gaps_and_stalls"])
 
 
@@ -109,11 +112,13 @@ def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
     assert outputs == [one.expected(config) for one in sets]
 
 
-@pytest.mark.parametrize("rule", ["mean", "top-k"])
-def test_lint(verilator, rule, tmp_path):
+@pytest.mark.parametrize("config", [
+    *(Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
+                       scales="run-time") for rule in ("mean", "top-k")),
+    Attention(datapath="online", dim=2, io_lanes=2, max_keys=9, scales="run-time", sink=True)],
+    ids=lambda config: config.name)
+def test_lint(verilator, config, tmp_path):
     """Shifts and numbers that are no constants have the widths that they need."""
-    config = Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
-                              scales="run-time")
     source = tmp_path / "design.v"
     source.write_text(verilog.of_unit(config))
     done = subprocess.run(
@@ -126,22 +131,25 @@ def test_lint(verilator, rule, tmp_path):
 
 # Heads of a model
 
-def own_parameters(head):
+def own_parameters(head, **parameters):
     """Parameters of a head, from the scales that fit it."""
-    config = synthetic.fitted(*head.real(), logit_scale=MODEL.logit_scale)
+    config = synthetic.fitted(*head.real(), logit_scale=MODEL.logit_scale, **parameters)
     scales = {f"{name}_scale": getattr(config, f"{name}_scale")
               for name in ("query", "key", "value", "output")}
-    return config, SetParameters.of(MODEL, **scales)
+    return config, SetParameters.of(dataclasses.replace(MODEL, **parameters), **scales)
 
 
-def test_captured_heads_through_one_configuration():
+@pytest.mark.parametrize("datapath", ["two-pass", "online"])
+def test_captured_heads_through_one_configuration(datapath):
     """What each head gives with its own, fixed scales it gives with parameters, at once."""
     heads = captured.load_heads(sample("heads"))
-    configs, parameters = zip(*map(own_parameters, heads), strict=True)
+    configs, parameters = zip(*(own_parameters(head, datapath=datapath) for head in heads),
+                              strict=True)
     assert len(set(parameters)) > 3
     integers = [synthetic.quantised(config, *head.real())
                 for config, head in zip(configs, heads, strict=True)]
-    outputs = model.run(MODEL, *(np.stack(each) for each in zip(*integers, strict=True)),
+    shared = dataclasses.replace(MODEL, datapath=datapath)
+    outputs = model.run(shared, *(np.stack(each) for each in zip(*integers, strict=True)),
                         parameters=parameters)
     for config, vectors, y in zip(configs, integers, outputs, strict=True):
         assert (model.run(config, *vectors) == y).all()

@@ -7,6 +7,7 @@ import pytest
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+import rtl
 from rtl.bus import AxiStream, ControlledUnit
 from rtl.bus.unit_registers import MAGIC, MAP_VERSION
 from sim import model
@@ -363,6 +364,37 @@ class FlaggedConfig(PassthroughConfig):
 
     def create(self):
         return Flagged(self)
+
+
+def test_marked_answers():
+    """The answer of a set without keys sets a bit and raises the interrupt, others do not."""
+    config = rtl.unit("attention")(store="resident", dim=2, io_lanes=2, max_keys=2, sets=2)
+
+    async def scenario(ctx, cycle, dut, registers):
+        async def command(*words):
+            await send(ctx, cycle, dut, "s_axis_c", [{"tdata": words[0] | words[1] << 32}])
+
+        async def marked(number):
+            """What an answer sets, once it has left."""
+            before = (await registers.read("O_PACKETS"))["COUNT"]
+            await command(number << 16, 1)
+            await send(ctx, cycle, dut, "s_axis_q", [{"tdata": 0x0102}])
+            while (await registers.read("O_PACKETS"))["COUNT"] == before:
+                pass
+            irq, found = ctx.get(dut.irq), await registers.set_of("ERRORS")
+            await registers.write("ERRORS", **dict.fromkeys(found, 1))
+            await registers.write("IRQ_PENDING", ERROR=1)
+            return irq, found
+        ctx.set(dut.m_axis_tready, 1)
+        await registers.write("IRQ_ENABLE", ERROR=1)
+        await command(1, 1)
+        for stream in "kv":
+            await send(ctx, cycle, dut, f"s_axis_{stream}", [{"tdata": 0x7F80}])
+        assert await marked(0) == (0, set())
+        assert await marked(1) == (1, {"O_MARKED"})
+        assert await marked(0) == (0, set())
+        assert await registers.read("ERRORS") == dict.fromkeys(await registers.read("ERRORS"), 0)
+    run(config, scenario)
 
 
 def test_output_that_is_no_stream():

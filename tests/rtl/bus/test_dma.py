@@ -6,10 +6,12 @@ import random
 import numpy as np
 import pytest
 from amaranth import Module
+from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 import rtl
 from rtl.bus.dma_read import ReadDma
+from rtl.bus.dma_requests import DmaRequests
 from rtl.bus.dma_write import WriteDma
 from sim import model
 
@@ -245,6 +247,49 @@ def test_read_throughput():
 def test_depth():
     with pytest.raises(ValueError, match="^Depth must be a power of two of at least 32, not 48$"):
         ReadDma(depth=48)
+
+
+# A unit that reads by itself ---------------------------------------------------------------------
+
+def test_requests_of_a_unit():
+    """A row of whole beats each; those that are refused are counted, and none in a reset."""
+    m, requests, dma = Module(), DmaRequests(16), ReadDma()
+    m.submodules += [requests, dma]
+    wiring.connect(m, requests.o, dma.i)
+    m.d.comb += [requests.done.eq(dma.done), dma.abort.eq(requests.abort)]
+    wanted = [(0x1FF0, 3), (0x104, 1), (0x40, 1), (0x80, 0), (0x300, 70)]
+    packets = [[]]
+
+    async def testbench(ctx):
+        bus, left = Bus(ctx, Side(dma), 1, latency=slow, ready=0.7), list(wanted)
+        for n in range(1200):
+            bus.now = n
+            ctx.set(requests.i.valid, bool(left))
+            if left:
+                ctx.set(requests.i.payload, left[0][0] | left[0][1] << 32)
+                if ctx.get(requests.i.ready):
+                    left.pop(0)
+            bus.accept("ar")
+            bus.give()
+            ctx.set(dma.o.ready, bus.numbers.random() < 0.8)
+            if ctx.get(dma.o.valid) and ctx.get(dma.o.ready):
+                assert ctx.get(dma.o.p.keep) == 255
+                packets[-1].append(ctx.get(dma.o.p.data).to_bytes(8, "little"))
+                if ctx.get(dma.o.p.last):
+                    packets.append([])
+            await ctx.tick()
+        assert packets.pop() == [] and not ctx.get(dma.busy) and ctx.get(dma.refused)
+        assert [b"".join(each) for each in packets] == \
+            [bytes(bus.memory[address:address + 16 * beats])
+             for address, beats in wanted if address % 8 == 0 and beats]
+        assert ctx.get(requests.count) == len(wanted)
+        ctx.set(requests.abort, 1)
+        ctx.set(requests.i.valid, 1)
+        ctx.set(requests.clear, 1)
+        await ctx.tick()
+        assert not ctx.get(requests.i.ready) and not ctx.get(requests.o.valid)
+        assert ctx.get(requests.count) == 0
+    simulate(m, testbench)
 
 
 # Write ------------------------------------------------------------------------------------------

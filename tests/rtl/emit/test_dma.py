@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from rtl import ConfigError
+import rtl
 from rtl.emit import files, verilog
 from rtl.generate import main
 from sim.testing.passthrough import iverilog, verilator
-from sim.testing.small import small
+from sim.testing.small import PRESETS, small
 
 # Beats of any width, up and down; several inputs, loads, masks; with and without TKEEP.
 UNITS = [small("softmax-e2", "plus", lanes=3), small("attention", "dense"),
@@ -32,9 +32,9 @@ def test_files_and_manifest():
     assert found[f"{config.name}.f"].split() == [f"{config.name}.v", f"{config.name}_dma.v"]
     values = json.loads(found["manifest.json"])
     assert values["channels"] == [
-        {"name": "DMA_I", "stream": "i", "writes": False, "user": False},
-        {"name": "DMA_I_USER", "stream": "i", "writes": False, "user": True},
-        {"name": "DMA_O", "stream": "o", "writes": True, "user": False}]
+        {"name": "DMA_I", "stream": "i", "writes": False, "user": False, "requests": None},
+        {"name": "DMA_I_USER", "stream": "i", "writes": False, "user": True, "requests": None},
+        {"name": "DMA_O", "stream": "o", "writes": True, "user": False, "requests": None}]
     offsets = {each["name"]: each["offset"] for each in values["registers"]}
     assert [offsets[f"{name}_ADDRESS"] for name in ("DMA_I", "DMA_I_USER", "DMA_O")] == \
         [0x200, 0x220, 0x240]
@@ -54,17 +54,37 @@ def test_interface_attributes():
         "ASSOCIATED_BUSIF s_axi:m_axi, ASSOCIATED_RESET aresetn"
 
 
-def test_unit_with_several_outputs(capsys, tmp_path, monkeypatch):
-    config = small("svd-softmax", "plus")
-    with pytest.raises(ConfigError, match="^Unit svd-softmax must have one stream out for "):
-        files.unit_files(config, "axi-dma")
-    # Left out where no unit is named, and else an error.
-    words = ["--control", "axi-dma", "--user", "memory", "--out", str(tmp_path)]
-    assert main(["svd-softmax", *words]) == 2
-    assert capsys.readouterr().err.startswith("error: Unit svd-softmax must have one stream out")
+@pytest.mark.parametrize("unit, preset", PRESETS)
+def test_every_unit_can_have_dma(unit, preset):
+    """A channel for each stream, but that of requests: the channel of their answers has them."""
+    config = small(unit, preset)
+    found = verilog.dma_of(config)
+    assert [each.stream for each in found.channels] == \
+        [name for name in found.shell.flows if name not in config.memory_ports]
+    assert [each.stream for each in found.channels if each.writes] == ["o"]
+    assert {each.requests: each.stream for each in found.channels if each.requests} == \
+        config.memory_ports
+    descriptors = {f"{each.name}_START" for each in found.channels if not each.requests}
+    names = {each.name for each in found.registers.registers}
+    assert {name for name in names if name.endswith("_START")} == descriptors
+    assert {f"{each.name}_ERRORS" for each in found.channels} <= names
+    assert not any("axis" in name for name in found.signature.members)
+
+
+def test_command_for_all_units(capsys, tmp_path, monkeypatch):
+    """It takes all of them."""
     wanted = []
     monkeypatch.setattr("rtl.generate._generate_all", lambda configs, *rest, **options:
                         wanted.extend(configs) or [None] * len(configs))
-    assert main(["--bits", "8", *words]) == 0
-    assert "svd-softmax is left out: " in capsys.readouterr().err
-    assert len(wanted) == 8
+    assert main(["--bits", "8", "--control", "axi-dma", "--user", "memory",
+                 "--out", str(tmp_path)]) == 0
+    assert "left out" not in capsys.readouterr().err
+    assert [config.UNIT for config in wanted] == list(rtl.units())
+
+
+def test_second_output_for_software(monkeypatch):
+    """No unit has one; its rows would have no place in memory."""
+    config = small("svd-softmax", "plus")
+    monkeypatch.setattr(type(config), "memory_ports", {})
+    with pytest.raises(ValueError, match="^Unit must have one stream out .*, not request, o$"):
+        verilog.dma_of(config)

@@ -34,7 +34,7 @@ from sim.testing.tiny_models import (  # noqa: E402
 
 ENGINES = {
     "dense": "attention:dense,max_keys=32,lanes=4",
-    "leading-one": "attention:predict,max_keys=32",
+    "leading-one": "attention:predict,max_keys=32,predictor=leading-one",
     "4-bit": "attention:predict,max_keys=32,predictor=4-bit,rule=threshold",
     "sign": "attention:predict,max_keys=32,predictor=sign,rule=top-k,top_k=3",
     "prefix": "attention:predict,max_keys=32,predictor=prefix,prefix_dims=3,rule=top-k,top_k=4",

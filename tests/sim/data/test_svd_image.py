@@ -8,6 +8,7 @@ import pytest
 
 import rtl
 from sim.data.svd_image import SvdImage
+from sim.stimuli.svd import random_image
 
 Config = rtl.unit("svd-softmax")
 
@@ -54,6 +55,28 @@ def test_residual_rows_have_all_columns():
     packed = image.pack(config)
     assert config.residual and len(packed) == 64 + 48 + 3 * 8
     assert np.array_equal(np.frombuffer(packed[112:], "<i2").reshape(3, 4), image.tail)
+
+
+@pytest.mark.parametrize("words, parameters", [
+    (3, {"full_bits": 8}), (4, {"transform": "supplied"}), (9, {"port_bits": 128})])
+def test_unpacked(words, parameters):
+    """The arrays that were packed; negative ones, and the widest that there are."""
+    config = Config(**{"dim": 4, "port_bits": 64, "lanes": 1, "max_vocab": 9, **parameters})
+    random = np.random.default_rng(words)
+    image = random_image(config, random, words, 3)
+    if config.transform == "engine":
+        image = dataclasses.replace(image, offset=np.array([-1 << 47, (1 << 47) - 1, -1, 0]))
+    content = image.pack(config)
+    found = SvdImage.unpack(config, content)
+    for field in dataclasses.fields(image):
+        assert np.array_equal(getattr(found, field.name), getattr(image, field.name)), field.name
+    with pytest.raises(ValueError, match="^Field size of the image must be 0x"):
+        SvdImage.unpack(config, content[:-8])
+    other = dataclasses.replace(config, hidden_bits=7)
+    with pytest.raises(ValueError, match="^Field hash of the image must be 0x"):
+        SvdImage.unpack(other, content)
+    with pytest.raises(ValueError, match="^Field magic of the image must be 0x53445653, not 0x0$"):
+        SvdImage.unpack(config, b"")
 
 
 @pytest.mark.parametrize("change, message", [

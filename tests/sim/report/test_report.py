@@ -32,6 +32,16 @@ def test_tables_and_progress(tables, page, capsys):
     assert set(capsys.readouterr().err.splitlines()) == {"making tables: 1 tables, 0 s"}
 
 
+def test_one_table(tables, page, tmp_path, capsys):
+    assert report.main([str(page), "--only", "two"]) == 0
+    assert page.read_text() == ("<!-- begin two -->\n| 2 |\n<!-- end two -->\n"
+                                "<!-- begin one -->\nold\n<!-- end one -->\n")
+    other = tmp_path / "other.md"
+    other.write_text("text\n")
+    assert report.main([str(other), "--only", "one"]) == 1
+    assert capsys.readouterr().err.endswith(f"--only must be a table of {other}, not one\n")
+
+
 def test_stale_tables(tables, page, capsys):
     before = page.read_text()
     assert report.main([str(page), "--check"]) == 1

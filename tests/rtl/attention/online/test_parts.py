@@ -6,10 +6,9 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.attention.online.numbers import BLOCK
 from rtl.attention.online.row_scale import RowFactor, ScalePipeline
 from rtl.attention.online.row_terms import RowTerms
-from rtl.attention.online.shift_sum import ShiftCodes, ShiftSum
+from rtl.attention.online.shift_sum import ShiftSum
 from rtl.fixed import clip, round_shift, signed_range
 from sim.model.attention import online
 from sim.testing.online import NUMBERS, directed_rows
@@ -43,17 +42,16 @@ class Sums(wiring.Component):
             m.d.comb += getattr(terms, name).eq(getattr(self, name))
         valid = Signal()
         m.d.sync += valid.eq(terms.o_valid)
-        for out, factors in ((self.total, [1] * own.lanes), (self.weighted, values)):
+        move = Signal.like(terms.move)
+        m.d.sync += move.eq(terms.move)
+        for out, factors, cut in ((self.total, [1] * own.lanes, 0),
+                                  (self.weighted, values, own.cut)):
             width = len(out)
-            codes = ShiftCodes(width, BLOCK, RowTerms.rise_bits(own), RowTerms.octaves(own))
-            total = ShiftSum(width, width, BLOCK)
-            m.submodules += [codes, total]
+            m.submodules += (total := ShiftSum(width, width, cut))
             m.d.sync += total.i.eq(
                 sum(term * factor for term, factor in zip(terms.o, factors, strict=True))
                 << own.guard_bits)
-            m.d.comb += [codes.first.eq(terms.o_first), codes.rise.eq(terms.rise),
-                         codes.octave.eq(terms.octave), total.codes.eq(codes.o),
-                         total.valid.eq(valid), out.eq(total.o)]
+            m.d.comb += [total.move.eq(move), total.valid.eq(valid), out.eq(total.o)]
         return m
 
 
@@ -99,12 +97,7 @@ def test_sums(name):
     got = clocked(dut, drive, lambda ctx, n: (ctx.get(dut.total), ctx.get(dut.weighted)),
                   len(beats) + latency)
     for place, (case, sums) in ends.items():
-        total, weighted = got[place + latency]
-        expected, = sums.total.reshape(-1).tolist()
-        # What is held is shifted to the octave of the reference within its block.
-        octave = total.bit_length() - expected.bit_length()
-        assert 0 <= octave < BLOCK
-        assert (total, weighted) == (expected << octave, sums.weighted.item() << octave), case
+        assert got[place + latency] == (sums.total.item(), sums.weighted.item()), case
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -138,9 +131,10 @@ def test_scale(name):
     pipeline.latency = pipeline.LATENCY
 
     def drive_sum(ctx, case):
-        ctx.set(pipeline.i, case[0])
+        ctx.set(pipeline.i, case[0] >> own.cut)
         ctx.set(pipeline.factor, factors[case[1]])
 
     got = pipelined(pipeline, cases, drive_sum, lambda ctx: ctx.get(pipeline.o))
-    assert got == [clip(round_shift(a * words[number], scale.exponent(places[number])),
+    assert got == [clip(round_shift((a >> own.cut) * words[number],
+                                    scale.exponent(places[number]) - own.cut),
                         *signed_range(scale.bits)) for a, number in cases]

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl import unit
 from rtl.attention.layouts import QueryLayout
+from rtl.attention.resident.arrival import ArrivedRows
 from rtl.attention.resident.layouts import PacketLayout
 from rtl.attention.resident.regions import Regions
 from rtl.attention.resident.rows import VisibleRows
@@ -20,6 +21,7 @@ class Visible(wiring.Component):
 
     def __init__(self, config, regions):
         self.rows, self.words = VisibleRows(regions), VisibleWords(config, regions)
+        self.arrived = ArrivedRows(regions)
         super().__init__({"i": In(stream.Signature(PacketLayout(regions))),
                           "query": In(stream.Signature(QueryLayout(config))),
                           "o": Out(stream.Signature(self.words.layout))})
@@ -28,10 +30,13 @@ class Visible(wiring.Component):
         m = Module()
         m.submodules.rows, m.submodules.words = rows, words = self.rows, self.words
         wiring.connect(m, wiring.flipped(self.i), rows.i)
-        wiring.connect(m, rows.o, words.i)
+        m.submodules.arrived = arrived = self.arrived
+        wiring.connect(m, rows.o, arrived.i)
+        wiring.connect(m, arrived.o, words.i)
         wiring.connect(m, wiring.flipped(self.query), words.query)
         wiring.connect(m, words.o, wiring.flipped(self.o))
-        m.d.comb += [port.eq(rows.o.payload.end) for port in (words.keys, words.values, words.left)]
+        m.d.comb += [port.eq(rows.o.payload.end)
+                     for port in (arrived.keys, arrived.values, arrived.left)]
         return m
 
 

@@ -22,7 +22,7 @@ DENSE = {
     "bits": 8, "query_scale": 0.0625, "key_scale": 0.0625, "value_scale": 0.0625, "max_keys": 320,
     "dim": 64, "lanes": 1, "logit_bits": 10, "logit_scale": 0.03125, "softmax": "softmax-e2:plus",
     "weight_bits": 12, "out_bits": 8, "output_scale": 0.0625, "causal": False, "select": "none",
-    "predictor": "leading-one", "prefix_dims": 8, "rule": "mean", "mean_shift": 2,
+    "predictor": "octave", "prefix_dims": 8, "rule": "mean", "mean_shift": 2,
     "threshold": 256, "top_k": 40, "iterations_per_key": 0.5, "percent": 5.0, "min_skip": True,
     "empty": "all", "reuse": False, "code_bits": 8}
 PRESETS = {
@@ -68,13 +68,13 @@ def dot(a, b):
 def leading_one(x, y, bits):
     """``2**(e_x + e_y - (bits - 2))`` of the places of the leading ones; less is 0.
 
-    Negative by one's complement. The least element counts as the next one.
+    With the sign of the product. The least element counts as the next one.
     """
     if not x or not y:
         return 0
     places = [min(plain.leading_one(abs(v)), bits - 2) for v in (x, y)]
     value = 1 << sum(places) >> bits - 2
-    return -1 - value if value and (x < 0) != (y < 0) else value
+    return -value if (x < 0) != (y < 0) else value
 
 
 def four_bits(x, y, bits):
@@ -88,12 +88,12 @@ def four_bits(x, y, bits):
 def octaves(x, y, bits):
     """Product of magnitudes of 0, 1, 2 or 4 units of 1/8, halves away from 0; at most 15.
 
-    Negative by one's complement, an element of no magnitude included.
+    Negative by one's complement.
     """
     sizes = [(0, 1, 2, 4)[min(plain.half_up(Fraction(abs(v) * 8, 1 << bits - 1)), 3)]
              for v in (x, y)]
     product = min(sizes[0] * sizes[1], 15)
-    return -1 - product if (x < 0) != (y < 0) else product
+    return -1 - product if product and (x < 0) != (y < 0) else product
 
 
 def score(p, q, k):
@@ -356,7 +356,7 @@ def shows(preset, changes, **faulty):
     ("dense", {}, {"causal": True}), ("dense", {}, {"output_scale": 0.0625 * (1 + 2 ** -6)}),
     ("dense", SOFT, {"softmax": "softmax-e2:plus,sum_fraction_bits=4"}),
     ("predict", {}, {"mean_shift": 3}), ("predict", {}, {"predictor": "4-bit"}),
-    ("predict", {"rule": "threshold", "threshold": 20}, {"threshold": 21}),
+    ("predict", {"rule": "threshold", "threshold": 8}, {"threshold": 9}),
     ("predict", {"rule": "top-k", "top_k": 5}, {"top_k": 6}),
     ("predict", {"predictor": "prefix"}, {"prefix_dims": 3}),
     # One iteration less, and one more, where all candidates weigh alike.
@@ -385,7 +385,7 @@ def short_dot(a, b):
 
 @pytest.mark.parametrize("place, step, fault, preset, changes", [
     (plain, "half_up", math.floor, "dense", {}), (plain, "half_up", math.floor, "reuse", SOFT),
-    (None, "dot", short_dot, "dense", {}), (None, "leading_one", lambda x, y, bits: x * y >> 6,
+    (None, "dot", short_dot, "dense", {}), (None, "octaves", lambda x, y, bits: x * y >> 8,
                                             "predict", {}),
     (None, "predicted", last_of_equals, "predict", {"rule": "top-k", "top_k": 5,
                                                     "predictor": "sign"}),

@@ -56,7 +56,7 @@ def test_search(seed, min_skip, iterations):
 @pytest.mark.parametrize("high", [1, 3, 127])
 def test_queries_of_many_sets_at_once(high, min_skip, monkeypatch):
     """As each alone: ties, zeros, masked keys, sets without a key, extremes; in parts."""
-    monkeypatch.setattr(greedy, "CHUNK", 7 * 5)
+    monkeypatch.setattr(greedy, "CHUNK", 7 * 5 * 11)
     random = np.random.default_rng(high)
     q, k = (random.integers(-high - 1, high + 1, (6, n, 5)) for n in (9, 11))
     live = random.random((6, 11)) < np.array([0.0, 0.3, 0.6, 1.0, 1.0, 1.0])[:, None]

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from rtl.attention.sink import Sink
 from rtl.fixed import signed_range
 from sim.model.attention import online
+from sim.model.attention.sinks import Sinks
 from sim.testing.online import NUMBERS, directed_rows, numbers, one_by_one
 
 
@@ -37,6 +39,21 @@ def test_rows_beside_each_other():
     assert (online.outputs(own, x, None, v) == online.outputs(own, x, none, v)).all()
 
 
+@pytest.mark.parametrize("sink", [None, -512, -40, 70, 511])
+def test_sink(sink):
+    """It raises the reference and takes weight; without a key the outputs are 0."""
+    own, random = numbers(lanes=3, sink=True), np.random.default_rng(4)
+    given = Sinks.of([Sink(sink or 0, sink is not None)])
+    for case, x, hidden in directed_rows(own, random):
+        v = random.integers(-128, 128, (len(x), 3))
+        want = one_by_one(own, x, hidden, v, sink)
+        found = online.row_sums(own, x[None, None], hidden[None, None], v[None], given)
+        y = online.outputs(own, x[None, None], hidden[None, None], v[None], sink=given)
+        assert (found.total.item(), found.weighted[0, 0].tolist(), y[0, 0].tolist()) == want, case
+        assert found.total <= own.held_sum, case
+        assert y.any() <= (~hidden).any(), case
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_ranges(name):
     """What the hardware holds, and what a result is before it saturates."""
@@ -48,9 +65,9 @@ def test_ranges(name):
                       random.choice([low, high], len(x))], axis=1)
         found = online.row_sums(own, x[None, None], hidden[None, None], v[None])
         total, sums = found.total.item(), found.weighted[0, 0]
-        assert own.sum_range[0] <= sums.min() and sums.max() <= own.sum_range[1], case
+        assert own.held_range[0] <= sums.min() and sums.max() <= own.held_range[1], case
         if total:
-            assert own.least_sum <= total <= own.largest_sum, case
+            assert own.least_sum <= total <= own.held_sum, case
             least, most = own.result_range
             exact = [int(a) * own.scale.ratio / total for a in sums]
             assert least < min(exact) and max(exact) < most, case
