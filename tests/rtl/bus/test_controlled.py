@@ -415,7 +415,8 @@ def test_parameters():
     config = small("attention", "conservative")
     dut = controlled(config)
     assert [register.name for register in dut.registers.registers
-            if register.offset >= 0x100] == ["ITERATIONS", "DISTANCE", "ADJUST"]
+            if register.offset >= 0x100] == ["ITERATIONS", "DISTANCE", "ADJUST",
+                                                 "CAUSES"]
     seen = []
 
     async def scenario(ctx, cycle):
