@@ -15,7 +15,7 @@ from rtl import UnitConfig
 from . import batches as inputs
 from .batches import Batch
 from .comparison import Comparison, Watcher
-from .engine_fitting import fit_attention
+from .engine_fitting import fit_attentions
 from .engine_place import EnginePlace
 from .errors import AccuracyError
 from .fitting import LayerRows, fit_layernorms, fit_softmax
@@ -143,7 +143,7 @@ def _fit_attention(places: Approximation, recorder: Recorder, wanted: tuple,
         raise AccuracyError(f"Model {type(places.model).__name__} must have an attention that is "
                             "known: of Transformers, scaled_dot_product_attention or "
                             "nn.MultiheadAttention")
-    return {name: fit_attention(*wanted, found, **options) for name, found in rows.items()}
+    return fit_attentions(*wanted, rows, **options)
 
 
 def _fit_norms(places: Approximation, recorder: Recorder, wanted: tuple,

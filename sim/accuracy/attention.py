@@ -16,8 +16,8 @@ __all__ = ["attend"]
 def attend(place: SoftmaxPlace | EnginePlace, query: torch.Tensor, key: torch.Tensor,
            value: torch.Tensor, *,
            mask: torch.Tensor | None = None, is_causal: bool = False, scaling: float | None = None,
-           softcap: float | None = None,
-           dropout: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
+           softcap: float | None = None, dropout: float = 0.0,
+           positions: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return ``(output, weights)`` of ``softmax(softcap(query @ key.T * scaling) + mask) @ value``.
 
     Parameters
@@ -38,6 +38,9 @@ def attend(place: SoftmaxPlace | EnginePlace, query: torch.Tensor, key: torch.Te
         ``softcap * tanh(logits / softcap)``, before the mask.
     dropout : float
         Share of the weights that is dropped.
+    positions : integer tensor, shape (batch or 1, queries), or None
+        Positions of the queries in their texts; of an engine with resident sets they are those in
+        the sets. A cache may hold the last keys only, which does not show otherwise.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def attend(place: SoftmaxPlace | EnginePlace, query: torch.Tensor, key: torch.Te
     """
     if isinstance(place, EnginePlace):
         return place.attend(query, key, value, mask=mask, is_causal=is_causal, scaling=scaling,
-                            softcap=softcap, dropout=dropout)
+                            softcap=softcap, dropout=dropout, positions=positions)
     groups = query.shape[-3] // key.shape[-3]
     key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     logits = scaled_logits(query, key, scaling, softcap)

@@ -31,7 +31,7 @@ from .calibrate import output_scale
 from .errors import AccuracyError
 from .logits import METHODS, HeadRows
 
-__all__ = ["AttentionRows", "fit_attention"]
+__all__ = ["AttentionRows", "fit_attention", "fit_attentions"]
 
 # Exponents of the logit scales that are tried.
 EXPONENTS = range(-10, 4)
@@ -49,6 +49,8 @@ class AttentionRows:
         Logits of each head.
     causal : bool
         Whether queries take the keys up to their own only.
+    window : int
+        So many of them; 0 for all.
     """
 
     queries: np.ndarray
@@ -57,6 +59,36 @@ class AttentionRows:
     outputs: np.ndarray
     heads: list[HeadRows]
     causal: bool
+    window: int = 0
+
+
+def fit_attentions(parameters: dict[str, Any], fixed: tuple[str, ...],
+                   layers: dict[str, AttentionRows], *, method: str, percentile: float,
+                   per_head: bool) -> dict[str, tuple[UnitConfig, ...]]:
+    """Return the engines of the layers by name, each as of :func:`fit_attention`.
+
+    With scales at run time, and what is seen alike, one engine serves them all: the logits then
+    have one step, and there are as many heads as the layer with the most has.
+    """
+    if parameters["scales"] == "run-time" and len(layers) > 1:
+        rows = list(layers.values())
+        if parameters["store"] == "resident" and per_head:
+            heads = max(parameters["heads"], *(len(layer.queries) for layer in rows))
+            parameters = {**parameters, "heads": heads}
+        if "logit_scale" not in fixed:
+            longest = max(layer.heads[0].rows.shape[1] for layer in rows)
+            together = [HeadRows(head.maxima, np.pad(
+                head.rows, ((0, 0), (0, longest - head.rows.shape[1])), constant_values=-np.inf))
+                for layer in rows for head in layer.heads]
+            every = dataclasses.replace(rows[0], heads=together)
+            found = fit_attention({**parameters, "max_keys": max(parameters["max_keys"], longest),
+                                   "store": "sets", "heads": 1, "window": 0}, fixed,
+                                  dataclasses.replace(every, window=0), method=method,
+                                  percentile=percentile, per_head=False)
+            parameters = {**parameters, "logit_scale": found[0].logit_scale}
+            fixed = (*fixed, "logit_scale")
+    return {name: fit_attention(parameters, fixed, layer, method=method, percentile=percentile,
+                                per_head=per_head) for name, layer in layers.items()}
 
 
 def fit_attention(parameters: dict[str, Any], fixed: tuple[str, ...], rows: AttentionRows, *,
@@ -93,7 +125,20 @@ def fit_attention(parameters: dict[str, Any], fixed: tuple[str, ...], rows: Atte
         if values[name] != size:
             raise AccuracyError(f"Parameter {name} must be {size}, that of the model's heads, not "
                                 f"{values[name]}")
-    if keys > values["max_keys"]:
+    if rows.window:
+        if values["store"] != "resident":
+            raise AccuracyError("Parameter store must be resident for the model's sliding windows, "
+                                f"not {values['store']}")
+        if values["window"] not in (0, rows.window):
+            raise AccuracyError(f"Parameter window must be {rows.window}, that of the model, not "
+                                f"{values['window']}")
+        values["window"] = rows.window
+    if values["sinks"]:
+        raise AccuracyError("Parameter sinks must be 0: models' masks have none, not "
+                            f"{values['sinks']}")
+    if per_head and values["scales"] == "run-time" and values["store"] == "resident":
+        values["heads"] = max(values["heads"], len(rows.queries))
+    if keys > values["max_keys"] and not values["window"]:
         raise AccuracyError(f"Parameter max_keys must be at least {keys}, the keys of the batches, "
                             f"not {values['max_keys']}")
     try:
@@ -136,6 +181,9 @@ def _logit_scale(cls, values, heads, method, percentile):
         most = signed_range(cls(**values).logit_bits)[1]
         return 2.0 ** min(max(math.ceil(math.log2(max(top, 1e-9) / most)), EXPONENTS[0]),
                           EXPONENTS[-1])
+    if values["window"]:
+        # The rows that were seen have all keys, those beyond the window masked.
+        values = {**values, "store": "sets", "window": 0, "max_keys": logits.shape[1]}
     exact, errors = softmax(logits), {}
     for exponent in EXPONENTS:
         config = _trial(tuple({**values, "logit_scale": 2.0 ** exponent}.items()))

@@ -79,6 +79,8 @@ def pace(place: EnginePlace, inputs: EngineInputs) -> Pace:
 
 def _met(config, q, k, dead):
     """Keys (batch, 1, queries, keys) whose logits are computed."""
+    if config.select == "none":
+        return ~dead
     masked = dead.all(axis=-2)
     if config.select == "greedy":
         return candidates(config, q, k, masked)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import torch
 
 from rtl import UnitConfig
@@ -46,7 +47,8 @@ class EnginePlace:
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
                mask: torch.Tensor | None = None, is_causal: bool = False,
                scaling: float | None = None, softcap: float | None = None,
-               dropout: float = 0.0) -> tuple[torch.Tensor, None]:
+               dropout: float = 0.0,
+               positions: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
         """Return the outputs; arguments as of :func:`sim.accuracy.attention.attend`.
 
         Weights, the second result, are not put out by an engine.
@@ -64,15 +66,15 @@ class EnginePlace:
         dead, bias = split_mask(mask, torch.empty(shape, device="meta"))
         self._refuse(bias is not None, "no bias")
         found = engine_mask(dead, is_causal, shape)
-        self._refuse(found is None, "masks of keys, or causal ones: an engine takes no mask of a "
-                                    "query, as sliding windows need")
+        self._refuse(found is None, "masks of keys, causal ones or sliding windows: an engine "
+                                    "takes no other mask of a query")
         groups = query.shape[-3] // key.shape[-3]
         if scaling is not None and not math.isclose(scaling, query.shape[-1] ** -0.5):
             query = query * (scaling * query.shape[-1] ** 0.5)
         state, y = self.state, None
         takes_over = state.takes_over_at(self.name) and bool(self.configs)
         if takes_over:
-            y = self._run(query.detach(), key.detach(), value.detach(), found, groups)
+            y = self._run(query.detach(), key.detach(), value.detach(), found, groups, positions)
         gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
         if takes_over and not gradient and state.observer is None:
             return y, None
@@ -85,7 +87,7 @@ class EnginePlace:
         if state.observer is not None:
             state.observer.engine(self, EngineInputs(
                 query.detach(), keys.detach(), values.detach(), logits.detach(), dead,
-                found.causal), exact.detach(), output.detach())
+                found.causal, found.window), exact.detach(), output.detach())
         return output, None
 
     def codes(self, x: torch.Tensor, name: str, groups: int = 1) -> torch.Tensor:
@@ -103,36 +105,73 @@ class EnginePlace:
             raise AccuracyError(f"Activations at {self.name} must be numbers, not NaN")
         return values.to(torch.int8)
 
-    def _run(self, query, key, value, found, groups):
+    def _run(self, query, key, value, found, groups, positions):
         config, heads = self.configs[0], query.shape[-3]
-        if len(self.configs) not in (1, heads):
-            raise AccuracyError(f"Engines of {self.name} must be for {heads} heads, not "
-                                f"{len(self.configs)}")
-        if (query.shape[-1] != config.dim or value.shape[-1] != config.value_dim
-                or key.shape[-2] > config.max_keys):
-            raise AccuracyError(f"Attention at {self.name} must be of dim {config.dim}, value_dim "
-                                f"{config.value_dim} and at most {config.max_keys} keys, the "
-                                f"engine's max_keys, not of {query.shape[-1]}, {value.shape[-1]} "
-                                f"and {key.shape[-2]}")
-        if found.causal is not None and found.causal != config.causal:
-            kind = {True: "causal", False: "not causal"}
-            raise AccuracyError(f"Attention at {self.name} must be {kind[config.causal]}, as when "
-                                f"it was calibrated, not {kind[found.causal]}")
+        self._check_shapes(query, key, value, found)
         single = len(self.configs) == 1
-        q = self.codes(query, "query_scale")
+        q = self.codes(query, "query_scale").numpy()
         k, v = (repeat_heads(self.codes(x, name, 1 if single else groups), groups).numpy()
                 for x, name in ((key, "key_scale"), (value, "value_scale")))
         padded = None
         if found.keys is not None:
             padded = found.keys.expand(*key.shape[:-3], heads, -1).numpy()
         start = found.start if config.causal else 0
-        if single:
-            y = run(config, q.numpy(), k, v, padded, start=start)
+        if config.window:
+            y = self._run_windows(q, k, v, padded, start, positions)
         else:
-            y = run_heads(self.configs, q.numpy(), k, v, padded, start=start)
+            y = self._compute(q, k, v, padded, start)
         scales = torch.tensor([config.output_scale for config in self.configs],
                               dtype=torch.float64)
         return torch.from_numpy(y).to(torch.float64).mul_(scales[:, None, None]).to(query.dtype)
+
+    def _compute(self, q, k, v, padded, start):
+        if len(self.configs) == 1:
+            return run(self.configs[0], q, k, v, padded, start=start)
+        return run_heads(self.configs, q, k, v, padded, start=start)
+
+    def _run_windows(self, q, k, v, padded, start, positions):
+        """Outputs of sets whose first keys may be gone: lanes are those of the texts' positions."""
+        lanes, keys = self.configs[0].lanes, k.shape[-2]
+        if lanes == 1 or positions is None:
+            return self._compute(q, k, v, padded, start)
+        # Position of the first key, from that of the last query, which is never padding's.
+        first = positions[:, -1].numpy() - (start + q.shape[-2] - 1)
+        missing = np.broadcast_to(first % lanes, len(q))
+        y = np.empty((*q.shape[:-1], v.shape[-1]), np.int32)
+        for number in np.unique(missing):
+            own = missing == number
+            # Keys in front of the first one, which nothing sees.
+            front = [(0, 0)] * (k.ndim - 2) + [(number, 0)]
+            hidden = np.zeros((*k[own].shape[:-2], keys), bool) if padded is None else padded[own]
+            y[own] = self._compute(
+                q[own], *(np.pad(x[own], [*front, (0, 0)]) for x in (k, v)),
+                np.pad(hidden, front, constant_values=True), start + number)
+        return y
+
+    def _check_shapes(self, query, key, value, found):
+        config, heads, keys = self.configs[0], query.shape[-3], key.shape[-2]
+        if len(self.configs) not in (1, heads):
+            raise AccuracyError(f"Engines of {self.name} must be for {heads} heads, not "
+                                f"{len(self.configs)}")
+        if (query.shape[-1] != config.dim or value.shape[-1] != config.value_dim
+                or keys > config.max_keys and not config.window):
+            raise AccuracyError(f"Attention at {self.name} must be of dim {config.dim}, value_dim "
+                                f"{config.value_dim} and at most {config.max_keys} keys, the "
+                                f"engine's max_keys, not of {query.shape[-1]}, {value.shape[-1]} "
+                                f"and {keys}")
+        if found.causal is not None and found.causal != config.causal:
+            kind = {True: "causal", False: "not causal"}
+            raise AccuracyError(f"Attention at {self.name} must be {kind[config.causal]}, as when "
+                                f"it was calibrated, not {kind[found.causal]}")
+        if found.window == config.window:
+            return
+        # Fewer keys than the window, or a single query, do not show it.
+        shape = torch.Size((1, 1, query.shape[-2], keys))
+        own, seen = (dataclasses.replace(found, causal=True, window=window).dead(shape)
+                     for window in (config.window, found.window))
+        if not torch.equal(*torch.broadcast_tensors(own, seen)):
+            raise AccuracyError(f"Attention at {self.name} must have the window of its engine, "
+                                f"{config.window or 'none'}, not {found.window or 'none'}")
 
     def _refuse(self, wrong: bool, wanted: str) -> None:
         if wrong:

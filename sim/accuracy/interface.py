@@ -31,6 +31,7 @@ def _forward(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: t
              attention_mask: torch.Tensor | None, scaling: float | None = None,
              dropout: float = 0.0, softcap: float | None = None, is_causal: bool | None = None,
              position_bias: torch.Tensor | None = None, s_aux: torch.Tensor | None = None,
+             position_ids: torch.Tensor | None = None,
              **_: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention as Transformers calls it: outputs (batch, queries, heads, dim), and weights."""
     find = module.__dict__.get(_FIND)
@@ -52,7 +53,7 @@ def _forward(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: t
         attention_mask = position_bias
     output, weights = attend(find(module), query, key, value, mask=attention_mask,
                              is_causal=is_causal, scaling=scaling, softcap=softcap,
-                             dropout=dropout)
+                             dropout=dropout, positions=position_ids)
     return output.transpose(1, 2).contiguous(), weights
 
 

@@ -48,9 +48,13 @@ def split_mask(mask: torch.Tensor | None,
     return (dead if dead.any() else None), bias
 
 
-def causal(queries: int, keys: int, *, offset: int) -> torch.Tensor:
-    """Return a boolean mask (queries, keys): query i takes keys up to ``i + offset``."""
-    return torch.ones(queries, keys, dtype=torch.bool).tril(offset)
+def causal(queries: int, keys: int, *, offset: int, window: int = 0) -> torch.Tensor:
+    """Return a boolean mask (queries, keys): query i takes keys up to ``i + offset``.
+
+    With a ``window``, the last so many of them only.
+    """
+    taken = torch.ones(queries, keys, dtype=torch.bool).tril(offset)
+    return taken.triu(offset - window + 1) if window else taken
 
 
 def padded_queries(dead: torch.Tensor | None, shape: torch.Size) -> torch.Tensor | None:
@@ -92,24 +96,29 @@ class EngineMask:
         this does not show.
     start : int
         Number of the first query in its set.
+    window : int
+        Keys up to its own that query i takes; 0 for all, or if this does not show.
     """
 
     keys: torch.Tensor | None
     causal: bool | None
     start: int
+    window: int = 0
 
     def dead(self, shape: torch.Size) -> torch.Tensor | None:
         """Return the elements of logits of ``shape`` that take no part."""
         dead = None if self.keys is None else self.keys[..., None, :]
         if not self.causal:
             return dead
-        triangle = ~causal(*shape[-2:], offset=self.start)
+        triangle = ~causal(*shape[-2:], offset=self.start, window=self.window)
         return triangle[None, None] if dead is None else dead | triangle
 
 
 def engine_mask(dead: torch.Tensor | None, is_causal: bool,
                 shape: torch.Size) -> EngineMask | None:
     """Return a mask of keys, causal or not, that leaves out what ``dead`` does; None without one.
+
+    A causal one may have a window.
 
     Parameters
     ----------
@@ -140,4 +149,7 @@ def engine_mask(dead: torch.Tensor | None, is_causal: bool,
         hidden = padded[..., None, :] | ~causal(queries, keys, offset=start)
         if start >= 0 and bool((dead == hidden).all()):
             return EngineMask(found, True, start)
-    return None
+    distance = torch.arange(queries)[:, None] + end - torch.arange(keys)
+    window = int(torch.where(dead, -1, distance).max()) + 1
+    windowed = EngineMask(found, True, end, window)
+    return windowed if window > 0 and bool((dead == windowed.dead(shape)).all()) else None

@@ -30,7 +30,9 @@ class EngineInputs:
     dead : None, or boolean tensor, broadcastable to the logits
         Elements that take no part.
     causal : bool or None
-        As of :class:`~sim.accuracy.mask.EngineMask`.
+        As of :class:`~sim.accuracy.mask.EngineMask`, as is ``window``.
+    window : int
+        Keys up to its own that a query takes; 0 for all.
     """
 
     query: torch.Tensor
@@ -39,6 +41,7 @@ class EngineInputs:
     logits: torch.Tensor
     dead: torch.Tensor | None
     causal: bool | None
+    window: int = 0
 
 
 class Observer(Protocol):

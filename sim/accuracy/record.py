@@ -42,6 +42,7 @@ class Recorder:
         self._inputs: dict[NormPlace, list[torch.Tensor]] = {}
         self._vectors: dict[EnginePlace, list[list[torch.Tensor]]] = {}
         self._causal: dict[EnginePlace, bool] = {}
+        self._window: dict[EnginePlace, int] = {}
         self._generator = torch.Generator().manual_seed(0)
 
     # Observer
@@ -81,6 +82,9 @@ class Recorder:
                 place, inputs.causal) != inputs.causal:
             raise AccuracyError(f"Attention at {place.name} must be causal always or never, for "
                                 "an engine")
+        if inputs.window and self._window.setdefault(place, inputs.window) != inputs.window:
+            raise AccuracyError(f"Attention at {place.name} must have one window for an engine, "
+                                f"not {self._window[place]} and {inputs.window}")
         live = live_queries(inputs.dead, inputs.logits.shape).all(1)
         keys = torch.ones(len(live), inputs.key.shape[-2], dtype=torch.bool)
         if inputs.dead is not None:
@@ -128,7 +132,7 @@ class Recorder:
         queries, outputs, keys, values = (torch.cat(parts, dim=1).numpy()
                                           for parts in zip(*self._vectors[place], strict=True))
         return AttentionRows(queries, keys, values, outputs, heads,
-                             self._causal.get(place, False))
+                             self._causal.get(place, False), self._window.get(place, 0))
 
     def inputs(self, place: NormPlace) -> np.ndarray | None:
         """Return rows of inputs (rows, channels) of a place; None if it was not seen."""

@@ -76,7 +76,8 @@ class Settings:
                                for name, offsets in self.heads.items()}
         if self.attention:
             result["attention"] = {
-                name: {"module": [config.name for config in configs], **configs[0].to_dict(),
+                name: {"module": [_emitted(config).name for config in configs],
+                       **configs[0].to_dict(),
                        **{scale: [getattr(config, scale) for config in configs]
                           for scale in SCALES}}
                 for name, configs in self.attention.items()}
@@ -137,12 +138,14 @@ class Settings:
     def emit(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
         """Generate the units as Verilog, and save the settings as ``scales.json`` beside them.
 
+        Engines with scales at run time are one for all heads that differ in their scales only.
+
         Returns
         -------
         list of paths
             Folder of each unit, then the file of scales.
         """
-        engines = [config for configs in self.attention.values() for config in configs]
+        engines = [_emitted(config) for configs in self.attention.values() for config in configs]
         configs = {config.name: config for config in (
             *engines, *(norm.config for norm in self.layernorm.values()))}
         if self.softmax is not None:
@@ -167,6 +170,14 @@ class Settings:
                                 f"{error.strerror}") from None
         except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise AccuracyError(f"Settings file {str(path)!r} is damaged: {error}") from None
+
+
+def _emitted(config: UnitConfig) -> UnitConfig:
+    """Configuration that an engine is generated from: scales at run time are none of it."""
+    if not config.run_time:
+        return config
+    default = type(config)()
+    return dataclasses.replace(config, **{name: getattr(default, name) for name in SCALES})
 
 
 def _config(values: dict[str, Any]) -> UnitConfig:

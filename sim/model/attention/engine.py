@@ -14,6 +14,7 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 from .. import run as run_unit
 from . import online, resident, reuse
 from .places import places
+from .prefill import prefill
 from .products import products
 from .selection import kept, logits, selected
 from .sinks import Sinks
@@ -73,7 +74,7 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         given = parameters or config.set_parameters if config.run_time else ()
         numbers = [resident.Head(one.logit, one.output, one.sink) for one in
                    (given if isinstance(given, Sequence) else [given])]
-        return resident.prefill(config, q, k, v, mask, start=start, heads=numbers)
+        return prefill(config, q, k, v, mask, start=start, heads=numbers)
     if config.run_time:
         return _run(config, *_given(config, parameters, math.prod(q.shape[:-2])), q, k, v, mask,
                     start=start)
@@ -114,7 +115,7 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
                          f"not {q.shape}")
     if first.store == "resident":
         numbers = [resident.Head.of(config) for config in configs]
-        return resident.prefill(first, q, k, v, mask, start=start, heads=numbers)
+        return prefill(first, q, k, v, mask, start=start, heads=numbers)
     batches = math.prod(q.shape[:-3])
     logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
@@ -284,7 +285,9 @@ def _check(config, q, k, v, mask):
     if k.shape[:-1] != v.shape[:-1]:
         raise ValueError(f"Values must have the shape {(*k.shape[:-1], config.value_dim)}, as the "
                          f"keys, not {v.shape}")
-    if not 1 <= k.shape[-2] <= config.max_keys:
+    # A ring holds what a window sees of any number of keys.
+    ring = config.store == "resident" and config.window
+    if not 1 <= k.shape[-2] <= (k.shape[-2] if ring else config.max_keys):
         raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
     if q.shape[:-2] != k.shape[:-2]:
         raise ValueError(f"Leading axes of the queries must be those of the keys {k.shape[:-2]}, "

@@ -27,7 +27,7 @@ from .sinks import Sinks
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
            "Values",
-           "prefill", "run"]
+           "run", "scaled", "seen"]
 
 # Dot products that are worked on at a time.
 CHUNK = 1 << 18
@@ -172,28 +172,6 @@ def run(config: UnitConfig, regions: object, commands: Iterable[Command],
     for command in commands:
         sets.execute(command)
     return sets.answers
-
-
-def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-            mask: np.ndarray | None = None, *, start: int = 0,
-            heads: Sequence[Head] | None = None) -> np.ndarray:
-    """Return the outputs (..., queries, value_dim) of sets that come whole, with all of their keys.
-
-    ``k`` has the shape (..., keys, dim), ``v`` (..., keys, value_dim), ``mask`` (..., keys); the
-    queries are at the positions from ``start`` on. With ``heads`` these are the numbers of the
-    sets, in turn.
-    """
-    regions, keys = config.regions, k.shape[-2]
-    lanes = regions.lanes
-    regions = dataclasses.replace(
-        regions, sets=1, capacity=regions.sink_keys + -(-keys // lanes) * lanes)
-    result = np.empty((*q.shape[:-1], config.value_dim), np.int32)
-    for number, place in enumerate(np.ndindex(q.shape[:-2])):
-        sets = ResidentSets(config, regions, [heads[number % len(heads)]] if heads else None)
-        sets.execute(Append(0, k[place], v[place], None if mask is None else mask[place]))
-        sets.execute(Query(0, q[place], start))
-        result[place] = sets.answers[0].y
-    return result
 
 
 class ResidentSets:
@@ -368,41 +346,21 @@ class _Set:
         if self.refused or not self.keys:
             return
         place = self.keys + self._relative(offset + np.arange(len(q)) - self.keys)
-        position, seen = self._seen(place)
+        position, visible = seen(self.regions, self.keys, place)
         address = self.address(position)
-        gone = (seen & (self.position[address] != position)).any(axis=1)
-        end = np.where(seen, position + 1, 0).max(axis=1)
-        hidden = ~seen | self.mask[address]
+        gone = (visible & (self.position[address] != position)).any(axis=1)
+        end = np.where(visible, position + 1, 0).max(axis=1)
+        hidden = ~visible | self.mask[address]
         answer.y[:] = np.where(gone[:, None], 0, self._outputs(head, q, address, hidden))
         answer.marked[:] = gone
         if (end > self.complete).any():
             self.waiting.append((end, answer))
 
-    def _seen(self, place):
-        """Positions (queries, row) in the rows of queries at ``place``, and which they see.
-
-        Elements that are not seen have the position 0.
-        """
-        regions, lanes = self.regions, self.regions.lanes
-        first = np.maximum(place - regions.window + 1, 0) if regions.window else \
-            np.zeros(len(place), np.int64)
-        # No key that the row could hold is farther back than the ring is long.
-        start = np.maximum(first // lanes * lanes, regions.sink_keys)
-        last = np.minimum(place, self.keys - 1) if regions.causal else \
-            np.full(len(place), self.keys - 1)
-        words = max(int((last // lanes - start // lanes).max(initial=0)) + 1, 1)
-        position = np.concatenate([
-            np.broadcast_to(np.arange(regions.sink_keys), (len(place), regions.sink_keys)),
-            start[:, None] + np.arange(words * lanes)], axis=1)
-        seen = (position <= last[:, None]) & ((position >= first[:, None])
-                                              | (position < regions.sinks))
-        return np.where(seen, position, 0), seen
-
     def _outputs(self, head, q, address, hidden):
         config = self.config
         low, high = config.dot_range
         dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
-        x = _scaled(head.logit, dots, config.logit_bits)
+        x = scaled(head.logit, dots, config.logit_bits)
         width = min(x.shape[1], self.regions.row_keys)
         sink = Sinks.of([head.sink])
         # What lies behind a row that is too long is gone, and the answer marked.
@@ -420,10 +378,31 @@ class _Set:
         sums = products(spread, self.v, most)
         if config.run_time:
             sums = clip(sums, *signed_range(config.sum_window))
-        return _scaled(head.output, sums, config.out_bits)
+        return scaled(head.output, sums, config.out_bits)
 
 
-def _scaled(rule, x, bits):
+def seen(regions: object, keys: int, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (queries, row) in the rows of queries at ``place``, and which they see.
+
+    The set has ``keys`` keys. Elements that are not seen have the position 0.
+    """
+    lanes = regions.lanes
+    first = np.maximum(place - regions.window + 1, 0) if regions.window else \
+        np.zeros(len(place), np.int64)
+    # No key that the row could hold is farther back than the ring is long.
+    start = np.maximum(first // lanes * lanes, regions.sink_keys)
+    last = np.minimum(place, keys - 1) if regions.causal else np.full(len(place), keys - 1)
+    words = max(int((last // lanes - start // lanes).max(initial=0)) + 1, 1)
+    position = np.concatenate([
+        np.broadcast_to(np.arange(regions.sink_keys), (len(place), regions.sink_keys)),
+        start[:, None] + np.arange(words * lanes)], axis=1)
+    visible = (position <= last[:, None]) & ((position >= first[:, None])
+                                             | (position < regions.sinks))
+    return np.where(visible, position, 0), visible
+
+
+def scaled(rule: Requantiser | Scaling, x: np.ndarray, bits: int) -> np.ndarray:
+    """Return ``x`` requantised to ``bits`` bits; what ``rule`` has may be arrays."""
     return requantised(x, rule.multiplier, rule.shift, bits, getattr(rule, "offset", 0))
 
 

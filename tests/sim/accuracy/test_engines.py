@@ -332,7 +332,7 @@ def test_what_no_engine_computes():
     batch = text()
     for build, options, message in (
             (functools.partial(gemma, softcap=None), {},
-             "layers.0.self_attn must have masks of keys, or causal ones"),
+             "store must be resident for the model.s sliding windows"),
             (gpt2, {"attention": ENGINES["conservative"]}, "causal must be false for select"),
             (lambda: transformers.T5EncoderModel(transformers.T5Config(
                 d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=50)), {},
