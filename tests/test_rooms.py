@@ -51,9 +51,10 @@ ALLOWED = {
     "sim.bench": ("rtl", "sim.stimuli", "sim.data"),
     "sim.stimuli": ("rtl", "sim.bench", "sim.data", "sim.accuracy.calibrate"),
     "sim.errors": (),
+    "sim.memory": (),
     "sim.data": ("rtl", "sim.reference", "sim.errors"),
     "sim.accuracy": ("rtl", "sim.model", "sim.data", "sim.reference", "sim.metrics",
-                     "sim.errors"),
+                     "sim.errors", "sim.memory"),
     "sim.svd": ("rtl", "sim.model", "sim.data", "sim.errors"),
     # The driver takes a model on request only.
     "boards": ("rtl", "sim.model", "sim.data.svd_image"),

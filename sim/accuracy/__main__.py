@@ -11,6 +11,7 @@ from rtl.progress import Progress
 from rtl.publish import publish
 
 from ..errors import RequestError
+from ..memory import keep_memory
 from .errors import AccuracyError, needing_extras
 
 __all__ = ["main"]
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
+    keep_memory()
     # After the options are checked: PyTorch takes seconds to import.
     from transformers.utils import logging
 

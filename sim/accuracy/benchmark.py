@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..errors import RequestError
+from ..memory import keep_memory
 from .approximation import approximate
 from .pretrained import MINILM, load_model
 
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.runs < 1:
         parser.error(f"--runs must be at least 1, not {options.runs}")
+    keep_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -39,11 +39,9 @@ FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/atte
 #: Pages that need extras and take hours, or a placer and router: made only if they are named.
 NAMED_FILES = ("docs/accuracy.md", "docs/boards.md")
 
-TABLES = {**E2_TABLES, "softmax-family": family,
-          "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **LANES_TABLES, **BUY_TABLES,
-          **COST_TABLES,
-          **ACCURACY_TABLES,
+TABLES = {**E2_TABLES, "softmax-family": family, "softmax-row-parameters": row_parameters,
+          **LAYERNORM_TABLES, **ATTENTION_TABLES, **EXPECTED_TABLES, **SEARCH_TABLES,
+          **ONLINE_TABLES, **LANES_TABLES, **BUY_TABLES, **COST_TABLES, **ACCURACY_TABLES,
           **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
 
 

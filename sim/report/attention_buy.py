@@ -58,6 +58,8 @@ ENGINES: tuple[Engine, ...] = (
     Engine("`octave`, top quarter", _OCTAVE, 4),
     Engine("`prefix` of 8, top quarter", _PREFIX, 4, turned=True),
     Engine("dense, 8 lanes", {"lanes": 8}),
+    Engine("`octave`, top half, 4 lanes", {**_OCTAVE, "lanes": 4}, 2),
+    Engine("`octave`, top quarter, 2 lanes", {**_OCTAVE, "lanes": 2}, 4),
     Engine("`octave`, top eighth", _OCTAVE, 8),
     Engine("`prefix` of 8, top eighth", _PREFIX, 8, turned=True),
     Engine("A3, `aggressive`", _PRESETS["aggressive"]),

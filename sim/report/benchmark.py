@@ -1,6 +1,7 @@
 """Speed of the generator, the models and the simulators: ``python -m sim.report.benchmark``.
 
-Times are wall clock, the best of a few runs; they are those of the machine that it runs on.
+Times are wall clock, the best of a few runs, of the machine that it runs on. Those of the
+attention's model are of the processor, which other work disturbs less.
 """
 
 from __future__ import annotations
@@ -19,27 +20,31 @@ from rtl import UnitConfig, unit, units
 
 from .. import model
 from ..jobs import make_job
+from ..memory import keep_memory
 from ..runner import SIMULATORS, Design, Simulation, SimulatorError
 from ..stimuli import svd
 from ..stimuli.provider import family, preset, presets, provider
 
-__all__ = ["generator", "main", "models", "simulators"]
+__all__ = ["attention", "generator", "main", "models", "simulators"]
 
 RUNS = 3
 
 # Rows of a unit's model, and sets of 320 keys and as many queries of an attention engine's.
 MODEL_ROWS, MODEL_SETS = 20_000, 4
 
+# Keys of a set for a greedy search: as many as the paper's longest task has queries.
+GREEDY_KEYS = 181
+
 Figure = tuple[str, str]
 
 
-def _best(function: Callable[[], object]) -> float:
+def _best(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Shortest time of a few runs of ``function``, in seconds."""
     times = []
     for _ in range(RUNS):
-        start = time.perf_counter()
+        start = clock()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
@@ -64,6 +69,21 @@ def models(rows: int = MODEL_ROWS, sets: int = MODEL_SETS) -> Iterator[Figure]:
             seconds = _best(functools.partial(model.run, config, *arrays))
             yield (f"model of {name} {choice or ''}",
                    f"{arrays[0].size / seconds / 1e6:.3g} M elements/s")
+
+
+def attention(sets: int = MODEL_SETS) -> Iterator[Figure]:
+    """Throughput of the attention's model, of the processor: logits, and queries of a search.
+
+    Sets of 320 keys of 64 dimensions, and of 181 for a greedy search; as many queries.
+    """
+    for choice, keys in ("dense", 320), ("predict", 320), ("conservative", GREEDY_KEYS), (
+            "aggressive", GREEDY_KEYS):
+        config = preset(unit("attention"), choice, max_keys=keys)
+        arrays = _arrays(config, 0, sets)
+        seconds = _best(functools.partial(model.run, config, *arrays), time.process_time)
+        queries = sets * keys / seconds
+        yield (f"attention {choice}, {keys} keys", f"{queries * keys / 1e6:.3g} M logits/s, "
+               f"{queries:,.0f} queries/s")
 
 
 def _arrays(config: UnitConfig, rows: int, sets: int) -> list[np.ndarray]:
@@ -115,8 +135,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m sim.report.benchmark",
                                      description=__doc__.split("\n")[0])
-    parser.parse_args(argv)
-    for measure in (generator, models, simulators):
+    measures = {each.__name__: each for each in (generator, models, attention, simulators)}
+    parser.add_argument("part", nargs="*", metavar="PART",
+                        help=f"{', '.join(measures)} (default: all)")
+    parts = parser.parse_args(argv).part
+    for name in parts:
+        if name not in measures:
+            parser.error(f"PART must be one of {', '.join(measures)}, not {name}")
+    keep_memory()
+    for measure in (measures[name] for name in parts or measures):
         for name, figure in measure():
             print(f"{name:40} {figure}", flush=True)
     return 0

@@ -38,9 +38,9 @@ def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = np.zeros(k.shape[:2], bool) if mask is None else mask.reshape(-1, keys)
     numbers = heads or [Head.of(config)]
-    rules = [_of_sets([getattr(head, name) for head in numbers], len(q))
-             for name in ("logit", "output")]
-    sinks = Sinks.of([numbers[place % len(numbers)].sink for place in range(len(q))])
+    numbers = [numbers[number % len(numbers)] for number in range(len(q))]
+    rules = [_Rules.of([getattr(head, name) for head in numbers]) for name in ("logit", "output")]
+    sinks = Sinks.of([head.sink for head in numbers])
     position, visible = seen(regions, keys, start + np.arange(queries))
     position, visible = position[:, :regions.row_keys], visible[:, :regions.row_keys]
     result = np.empty((len(q), queries, config.value_dim), np.int32)
@@ -48,12 +48,11 @@ def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     some = max(1, CHUNK // (max(keys, position.shape[1]) * step))
     for number in range(0, len(q), some):
         sets = slice(number, number + some)
-        logit, output = (rule[sets] for rule in rules)
-        sink = None if sinks is None else sinks[sets]
+        own = *(rule[sets] for rule in rules), None if sinks is None else sinks[sets]
         for first in range(0, queries, step):
             part = slice(first, first + step)
-            result[sets, part] = _rows(config, logit, output, sink, q[sets, part], k[sets],
-                                       v[sets], mask[sets], position[part], visible[part])
+            result[sets, part] = _rows(config, *own, q[sets, part], k[sets], v[sets],
+                                       mask[sets], position[part], visible[part])
     return result.reshape(shape)
 
 
@@ -65,15 +64,14 @@ class _Rules:
     shift: np.ndarray
     offset: np.ndarray
 
+    @classmethod
+    def of(cls, rules):
+        each = np.array([(rule.multiplier, rule.shift, getattr(rule, "offset", 0))
+                         for rule in rules], np.int64).reshape(-1, 3)
+        return cls(*each.T[..., None, None])
+
     def __getitem__(self, some):
         return _Rules(self.multiplier[some], self.shift[some], self.offset[some])
-
-
-def _of_sets(rules, sets):
-    """Rules of so many sets, which have those that are given in turn."""
-    each = np.array([(rule.multiplier, rule.shift, getattr(rule, "offset", 0)) for rule in rules],
-                    np.int64)
-    return _Rules(*np.resize(each, (sets, 3)).T[..., None, None])
 
 
 def _rows(config, logit, output, sink, q, k, v, mask, position, visible):
@@ -86,13 +84,13 @@ def _rows(config, logit, output, sink, q, k, v, mask, position, visible):
     if config.datapath == "online":
         # A set of its own for each query: the rows begin at words of their own.
         own, width = sets * queries, position.shape[1]
-        of_query = np.repeat(np.arange(sets), queries)
+        of_set = np.repeat(np.arange(sets), queries)
         y = online.outputs(config.online, x.reshape(own, 1, width), hidden.reshape(own, 1, width),
                            v.astype(np.int64)[:, position].reshape(own, width, -1),
-                           output[of_query], None if sink is None else sink[of_query])
+                           output[of_set], None if sink is None else sink[of_set])
         return y.reshape(sets, queries, -1)
-    row = {} if sink is None else sink.rows((sets, queries))
-    w = run_unit(config.softmax_config, x.astype(np.int16), hidden, **row)
+    w = run_unit(config.softmax_config, x.astype(np.int16), hidden,
+                 **({} if sink is None else sink.rows((sets, queries))))
     # Elements that are no key's go behind the last one.
     spread = np.zeros((sets, queries, k.shape[1] + 1), np.int64)
     np.put_along_axis(spread, np.where(visible, position, k.shape[1])[None], w, axis=2)

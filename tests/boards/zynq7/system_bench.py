@@ -19,7 +19,7 @@ ARRAYS = dict(np.load(FOLDER / "arrays.npz"))
 FAMILY = MANIFEST["unit"].partition("-")[0]
 SETS = MANIFEST["parameters"].get("store") == "resident"
 # Tokens of a prompt.
-PROMPT = 3
+PROMPT = 4
 
 
 async def board(dut, **port):

@@ -12,6 +12,16 @@ def test_every_model(monkeypatch):
     assert len(names) == sum(len(rtl.unit(name).PRESETS) for name in rtl.units())
 
 
+def test_one_part(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "RUNS", 1)
+    monkeypatch.setattr(benchmark, "GREEDY_KEYS", 20)
+    assert benchmark.main(["attention"]) == 0
+    assert capsys.readouterr().out.count("M logits/s") == 4
+    with pytest.raises(SystemExit):
+        benchmark.main(["attentions"])
+    assert "PART must be one of generator, models, attention" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_every_unit_is_simulated(monkeypatch):
     """The first unit of each family; without a simulator the figure says what is missing."""
