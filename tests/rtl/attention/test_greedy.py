@@ -596,7 +596,6 @@ def test_axi_ports():
 
 
 @pytest.mark.parametrize("parameters, message", [
-    ({"lanes": 2}, 'Parameter lanes must be 1 for select "greedy", not 2'),
     ({"causal": True}, 'Parameter causal must be false for select "greedy", whose columns are '
                        'sorted for all queries of a set, not true'),
     ({"dim": 6, "io_lanes": 3}, "Parameter start_lanes must be a divisor of io_lanes (3), not 2"),
