@@ -326,6 +326,15 @@ class UnitConfig:
         return ()
 
     @property
+    def causes(self) -> dict[str, str]:
+        """What each bit of the output ``causes`` stands for, by its name, lowest bit first.
+
+        A unit with causes has them sticky, and the control ``clear``, which clears them and its
+        ``error``.
+        """
+        return {}
+
+    @property
     def passes(self) -> int:
         """Cascaded row stores; each after the first adds ``beats - 1`` cycles of latency."""
         return 1

@@ -18,6 +18,7 @@ from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
 from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from ..softmax.exponentials import ExponentialsConfig
+from .causes import causes_of
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
@@ -152,6 +153,10 @@ class AttentionConfig(UnitConfig):
     memory: str = parameter("auto", Choice(("auto", "block", "distributed")), tag="m",
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
+
+    max_queries: int = parameter(0, Integer(0, 65535), tag="mx",
+                                 help="queries of a set at most, behind which the next one begins "
+                                      "if their end is missing; 0 for any number")
 
     datapath: str = parameter("two-pass", Choice(("two-pass", "online")), tag="",
                               help="softmax and weighted sum of a row one after the other, or both "
@@ -294,6 +299,8 @@ class AttentionConfig(UnitConfig):
                       "a power of two for store \"resident\"")
         self._require("max_keys", self.max_keys % self.lanes == 0,
                       f"a multiple of lanes ({self.lanes}) for store \"resident\"")
+        self._require("max_queries", not self.max_queries,
+                      "0 for store \"resident\", whose commands count queries")
         self._require("sinks", self.window or not self.sinks, "0 without a window")
         self._require("max_keys", self.max_keys >= regions.least,
                       f"at least {regions.least} for this window, these sinks and this chunk")
@@ -550,12 +557,7 @@ class AttentionConfig(UnitConfig):
 
     @property
     def output_layout(self):
-        """Layout of an output beat: ``data`` and ``last``."""
-        return VectorLayout(signed(self.out_bits), self.io_lanes)
-
-    @property
-    def marked_layout(self):
-        """Layout of an output beat of resident sets: ``data``, ``use`` (the mark) and ``last``."""
+        """Layout of an output beat: ``data``, ``use`` (1 for a failed answer) and ``last``."""
         return VectorLayout(signed(self.out_bits), self.io_lanes, use=unsigned(1))
 
     @property
@@ -566,21 +568,36 @@ class AttentionConfig(UnitConfig):
             return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
                     "v": self.value_layout,
                     **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                    "o": self.marked_layout}
+                    "o": self.output_layout}
         return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
                 **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
-    def controls(self):
-        """Names of the inputs that are no streams."""
+    def limit_ports(self):
+        """Names of the inputs that set what the selection goes by."""
         ports = self.select == "greedy" and not self.run_time
         return ("adjust", "iterations", "distance") if ports else ()
 
     @property
+    def controls(self):
+        """Names of the inputs that are no streams."""
+        return (*self.limit_ports, "clear")
+
+    @property
     def strobes(self):
         """Controls that are pulses."""
-        return ("adjust",) if self.controls else ()
+        return (*self.limit_ports[:1], "clear")
+
+    @property
+    def flags(self):
+        """Names of the outputs beside the streams and ``error``."""
+        return ("causes",)
+
+    @property
+    def causes(self):
+        """What each bit of the output ``causes`` stands for, by its name, lowest bit first."""
+        return causes_of(self)
 
     @property
     def source(self):

@@ -13,11 +13,13 @@ makes the outputs. While one query is in the tail, the next ones are in the dot 
 selection.
 """
 
-from amaranth import Cat, Module
+from amaranth import Module, Mux, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .causes import Causes
 from .dot_array import DotArray
+from .layouts import RowLayout, WordLayout
 from .online.tail import OnlineTail
 from .parameters import ParameterIntake
 from .query_intake import QueryIntake
@@ -25,6 +27,7 @@ from .reuse.tail import ReuseTail
 from .selections import FILTERS, SELECTIONS
 from .set_gate import SetGate
 from .set_match import SetMatch
+from .set_status import SetStatus
 from .two_pass import TwoPassTail
 from .vector_store import VectorStore
 
@@ -56,22 +59,28 @@ class Attention(wiring.Component):
     <stream> : In(stream.Signature(config.streams[name]))
         Inputs: ``q``, ``k`` and ``v``, ``p`` with scales at run time, and those of the selection.
     o : Out(stream.Signature(config.output_layout))
-        One vector per query, ``last`` in the last beat of a set's last one.
+        One vector per query, ``last`` in the last beat of a set's last one. ``use`` is 1 for an
+        answer of a set that failed, which is undefined: for all of its answers, or for the last one
+        if the queries are what is wrong.
     <control> : In(shape)
         The names of ``config.controls``: inputs of the selection.
+    clear : In(1)
+        Clear ``causes``.
+    causes : Out(len(config.causes))
+        What was wrong with sets, as ``config.causes`` says. Answers of other sets are right. Sticky
+        until reset or ``clear``.
     error : Out(1)
-        A set was too long, ``last`` was within a vector, or a set had other numbers of keys and
-        values. The set's outputs are wrong; those of other sets are not. Sticky until reset.
+        One of ``causes``.
     """
 
     def __init__(self, config):
         self.config = config
         self.selection = SELECTIONS[config.select](config)
         super().__init__({
-            **{name: self.selection.signature.members[name] for name in config.controls},
+            **{name: self.selection.signature.members[name] for name in config.limit_ports},
             **{name: (Out if name == "o" else In)(stream.Signature(layout))
                for name, layout in config.streams.items()},
-            "error": Out(1),
+            "clear": In(1), "causes": Out(len(config.causes)), "error": Out(1),
         })
 
     @classmethod
@@ -97,11 +106,20 @@ class Attention(wiring.Component):
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.gate = gate = SetGate(ahead=selection.ahead, values=not config.reuse)
         m.submodules.selection = selection
-        m.submodules.dots = dots = DotArray(config, words.shape(), hand_on=selection.chooses)
+        m.submodules.dots = dots = DotArray(config, self._marked(words.shape()),
+                                            hand_on=selection.chooses)
+        m.submodules.status = status = SetStatus(ahead=selection.ahead)
+        m.submodules.causes = causes = Causes(config)
         for inner, port in (keys.i, self.k), (values.i, self.v), (intake.i, self.q):
             wiring.connect(m, wiring.flipped(port), inner)
         wiring.connect(m, intake.o, selection.query)
-        wiring.connect(m, selection.o, dots.i)
+        m.d.comb += [
+            dots.i.valid.eq(selection.o.valid), selection.o.ready.eq(dots.i.ready),
+            *(dots.i.payload[name].eq(words[name]) for name in words.shape().members
+              if name != "row"),
+            *(dots.i.payload.row[name].eq(words.row[name]) for name in words.row.shape().members),
+            dots.i.payload.row.mark.eq(status.mark),
+        ]
         logits = dots.o
         if row_filter := FILTERS.get(config.select):
             m.submodules.filter = passing = row_filter(config, logits.payload.shape())
@@ -136,21 +154,43 @@ class Attention(wiring.Component):
                 m.d.comb += selection.limits.eq(parameters.limits)
         m.d.comb += selection.ready.eq(ready)
         self._options(m, keys, dots)
-        errors = [keys.error, values.error, intake.broken, tail.error]
-        if "error" in optional:
-            errors.append(selection.error)
+        failed = keys.failed
+        m.d.comb += [
+            status.place.eq(keys.reading), status.set_end.eq(words.row.set_end),
+            status.query_end.eq(intake.o.valid & intake.o.ready & intake.o.payload.last),
+            status.query_failed.eq(intake.o.payload.failed),
+            causes.long.eq(keys.long | values.long | tail.error),
+            causes.within.eq(keys.within | values.within | intake.within),
+        ]
+        if config.max_queries:
+            m.d.comb += causes.queries.eq(intake.endless)
+        if "broken" in optional:
+            failed = failed | selection.broken
+            m.d.comb += causes.columns.eq(selection.error)
         if config.reuse:
             self._second_use(m, values, dots, tail)
+            m.d.comb += [
+                causes.map.eq(tail.refused),
+                tail.failed.eq(Mux(values.reading, values.failed[1], values.failed[0]))]
         else:
-            errors.append(self._mismatch(m, keys, values))
-        with m.If(Cat(errors).any()):
-            m.d.sync += self.error.eq(1)
+            match = self._match(m, keys, values)
+            # Both stores take the sets in turn.
+            failed = failed | values.failed | match.failed
+            m.d.comb += causes.uneven.eq(match.mismatch)
+        m.d.comb += [status.failed.eq(failed), causes.clear.eq(self.clear),
+                     self.causes.eq(causes.causes), self.error.eq(causes.error)]
         return m
+
+    def _marked(self, word):
+        """Layout of a word whose row has a mark."""
+        row = {name: shape for name, shape in word["row"].shape.members.items()
+               if name != "set_end"}
+        return WordLayout(self.config, word["word"].shape, RowLayout(**row, mark=unsigned(1)))
 
     def _options(self, m, keys, dots):
         """Connect the ports that not every selection has."""
         selection, optional = self.selection, self.selection.signature.members
-        for name in self.config.controls:
+        for name in self.config.limit_ports:
             m.d.comb += getattr(selection, name).eq(getattr(self, name))
         for name in self.config.streams:
             if name in optional and name != "o":
@@ -180,13 +220,13 @@ class Attention(wiring.Component):
         ]
 
     @staticmethod
-    def _mismatch(m, keys, values):
-        """Whether a set that has become complete has other numbers of keys and values."""
+    def _match(m, keys, values):
+        """Comparison of the numbers of keys and values."""
         m.submodules.match = match = SetMatch(keys)
         for name, store in ("keys", keys), ("values", values):
             m.d.comb += [getattr(match, f"{name}_{port}").eq(getattr(store, port))
                          for port in ("finished", "place", "ends", "bank")]
-        return match.mismatch
+        return match
 
 
 def tail_of(config):

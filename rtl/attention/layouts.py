@@ -43,11 +43,13 @@ class QueryLayout(data.StructLayout):
         Elements.
     last : unsigned(1)
         The query is the last one of its set.
+    failed : unsigned(1)
+        The query is broken off, or the end of its set is missing.
     """
 
     def __init__(self, config):
         super().__init__({"elements": data.ArrayLayout(signed(config.bits), config.dim),
-                          "last": unsigned(1)})
+                          "last": unsigned(1), "failed": unsigned(1)})
 
 
 class RowLayout(data.StructLayout):

@@ -48,13 +48,15 @@ class OutputRows(wiring.Component):
         Sums.
     set_end : In(1)
         The row is the last one of its set.
+    mark : In(1)
+        The row is marked.
     factor : In(division.factor_layout)
         Factor of the row. Only with a division.
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, taken with the sums of its first row, and valid by then.
         Only with scales at run time, without a division.
     o : Out(stream.Signature(config.output_layout))
-        Outputs, ``last`` in the last beat of a set's last row.
+        Outputs, ``last`` in the last beat of a set's last row, ``use`` in those of a marked one.
     """
 
     def __init__(self, config, cycles, division=None):
@@ -67,7 +69,7 @@ class OutputRows(wiring.Component):
         super().__init__({
             "may_end": Out(1), "left": Out(range(self.rows + 1)), "end": In(1), "done": In(1),
             "sums": In(data.ArrayLayout(signed(config.sum_bits), config.value_dim)),
-            "set_end": In(1), "o": Out(stream.Signature(config.output_layout)),
+            "set_end": In(1), "mark": In(1), "o": Out(stream.Signature(config.output_layout)),
             **({"factor": In(division.factor_layout)} if division else {}),
             **({"scaling": In(stream.Signature(ScalingLayout()))}
                if config.run_time and not division else {}),
@@ -112,15 +114,16 @@ class OutputRows(wiring.Component):
         """Requantise the sums of a row, a beat of outputs per cycle, into the queue."""
         config = self.config
         beats, lanes = config.value_beats, config.io_lanes
-        sums, valid, last = list(self.sums), self.done, self.set_end
+        sums, valid, last, mark = list(self.sums), self.done, self.set_end, self.mark
         if beats > 1:
             group = Signal(range(beats))
-            emitting, ending = Signal(), Signal()
+            emitting, ending, mark = Signal(), Signal(), Signal()
             held = [Signal.like(total, name=f"held_{j}", reset_less=True)
                     for j, total in enumerate(sums)]
             with m.If(self.done):
                 m.d.sync += [kept.eq(total) for kept, total in zip(held, sums, strict=True)]
-                m.d.sync += [emitting.eq(1), ending.eq(self.set_end), group.eq(0)]
+                m.d.sync += [emitting.eq(1), ending.eq(self.set_end), mark.eq(self.mark),
+                             group.eq(0)]
             with m.Else():
                 m.d.sync += group.eq(group + 1)
                 with m.If(group == beats - 1):
@@ -139,7 +142,8 @@ class OutputRows(wiring.Component):
         m.d.comb += queue.i.data.eq(Cat(self._rounded(m, sums, self._held(m))))
         cycles = 1 + self._stages(config, self.division)
         m.d.comb += [queue.push.eq(delays(m, valid, cycles, "output_valid")[-1]),
-                     queue.i.last.eq(delays(m, last, cycles, "output_last")[-1])]
+                     queue.i.last.eq(delays(m, last, cycles, "output_last")[-1]),
+                     queue.i.use.eq(delays(m, mark, cycles, "output_mark")[-1])]
 
     def _selected(self, m, name, value):
         """Register of a sum that is rounded next."""

@@ -10,7 +10,8 @@ here; its model is a function of :mod:`sim.model.attention.selection`. Beside th
 ``written``                               the key that is written to its store
 ``preview_word``, ``_bank``, ``preview``  a second read port of the keys' store
 ``known``                                 part of the dot products that it has made
-``error``                                 pulses when something is wrong
+``broken``, ``error``                     what comes for each of the two sets in the stores is
+                                          wrong; pulses when it is found
 streams and inputs of its own             those that ``config.streams``, ``config.controls`` name
 ========================================= ====================================================
 """

@@ -10,7 +10,7 @@ __all__ = ["SetMatch"]
 
 
 class SetMatch(wiring.Component):
-    """Tells when a set that has become complete has other numbers of keys and values.
+    """Tells which sets have other numbers of keys and values.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ class SetMatch(wiring.Component):
         Which of the two sets is written.
     mismatch : Out(1)
         The numbers differ. Pulses with the later end of the two.
+    failed : Out(2)
+        Those of each of the two sets do, from the later of its ends on.
     """
 
     def __init__(self, store: VectorStore):
@@ -37,19 +39,26 @@ class SetMatch(wiring.Component):
             "keys_finished": In(1), "values_finished": In(1),
             "keys_place": In(place), "values_place": In(place),
             "keys_ends": In(ends), "values_ends": In(ends),
-            "keys_bank": In(1), "values_bank": In(1), "mismatch": Out(1)})
+            "keys_bank": In(1), "values_bank": In(1), "mismatch": Out(1), "failed": Out(2)})
 
     def elaborate(self, platform):
         m = Module()
         # Sets of keys less sets of values that have come; the one that is behind compares.
         lead = Signal(signed(3))
         m.d.sync += lead.eq(lead + self.keys_finished - self.values_finished)
+        both, bank = Signal(), Signal()
         with m.If(self.keys_finished & (lead < 0)):
             other = Mux(self.keys_bank, self.values_ends[1], self.values_ends[0])
-            m.d.comb += self.mismatch.eq(Cat(self.keys_place) != Cat(other))
+            m.d.comb += [both.eq(1), bank.eq(self.keys_bank),
+                         self.mismatch.eq(Cat(self.keys_place) != Cat(other))]
         with m.Elif(self.values_finished & (lead > 0)):
             other = Mux(self.values_bank, self.keys_ends[1], self.keys_ends[0])
-            m.d.comb += self.mismatch.eq(Cat(self.values_place) != Cat(other))
+            m.d.comb += [both.eq(1), bank.eq(self.values_bank),
+                         self.mismatch.eq(Cat(self.values_place) != Cat(other))]
         with m.Elif(self.keys_finished & self.values_finished):
-            m.d.comb += self.mismatch.eq(Cat(self.keys_place) != Cat(self.values_place))
+            m.d.comb += [both.eq(1), bank.eq(self.keys_bank),
+                         self.mismatch.eq(Cat(self.keys_place) != Cat(self.values_place))]
+        for number in range(2):
+            with m.If(both & (bank == number)):
+                m.d.sync += self.failed[number].eq(self.mismatch)
         return m

@@ -1,6 +1,7 @@
 """What an engine with whole sets says of its streams."""
 
 from ..data_sheet import DataSheet, Format
+from .causes import ports_of
 from .parameters import parameter_format
 
 __all__ = ["scales_of", "sheet_of", "vector_framing"]
@@ -35,6 +36,7 @@ def sheet_of(config):
         return {"packet": "set", "least": size, "step": size, "most": most and most * size}
 
     scales, most = scales_of(config), config.max_keys
+    queries = f"up to {config.max_queries}" if config.max_queries else "any number of"
     formats = {"q": Format("element of a query", scales["query"], **packets(config.dim)),
                "k": Format("element of a key", scales["key"], **packets(config.dim, most)),
                "v": Format("element of a value", scales["value"],
@@ -46,16 +48,15 @@ def sheet_of(config):
     return DataSheet(
         formats={name: formats[name] for name in config.streams},
         framing=f"{vector_framing(config)} TLAST is high in the last beat of a set's last vector. "
-                f"A set is 1 to {most} keys, as many values, and any number of queries; outputs "
-                "come in the order of the queries."
+                f"A set is 1 to {most} keys, as many values, and {queries} queries; outputs come "
+                "in the order of the queries, TUSER 1 for those of a set that failed."
                 + (" Each set has one beat of parameters, in the order of the sets."
                    if config.run_time else ""),
         latency="from a query's last beat accepted to its output's first beat valid, in an idle "
                 f"engine with no more than {config.lanes} keys",
         throughput=f"one query in {config.query_cycles(most)} cycles with {most} keys"
                    f"{WHICH[config.select]}",
-        ports={"error": "sticky until reset: a set was too long, last was within a vector, or "
-                        "keys and values were not as many",
+        ports={**ports_of(config),
                "adjust": "take iterations and distance for the queries whose last beat is "
                          "accepted after this cycle",
                "iterations": f"iterations of the search; {config.iterations} after reset",

@@ -26,7 +26,7 @@ class TwoPassTail(wiring.Component):
     config : AttentionConfig
         Configuration.
     layout : LogitLayout
-        Layout of the logits.
+        Layout of the logits; the row has a ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -41,14 +41,14 @@ class TwoPassTail(wiring.Component):
     release : Out(1)
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
-        One vector per row, ``last`` in the last beat of a set's last one.
+        One vector per row, ``last`` in the last beat of a set's last one, ``use`` in a marked one.
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, as of :class:`~rtl.attention.output_rows.OutputRows`. Only
         with scales at run time.
     sink : In(stream.Signature(SinkLayout(logit_bits)))
         Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
-        The softmax unit found an error. Sticky until reset.
+        The softmax unit finds an error. Pulses with the first one after reset.
     """
 
     def __init__(self, config, layout, word):
@@ -98,8 +98,10 @@ class TwoPassTail(wiring.Component):
             weights.ready.eq(~beat.last | rows.may_end),
             accept.eq(weights.valid & weights.ready), end.eq(accept & beat.last),
             set_end.eq(end & beat.row.set_end), self.release.eq(set_end),
-            self.error.eq(rated.error),
         ]
+        known = Signal()
+        m.d.sync += known.eq(rated.error)
+        m.d.comb += self.error.eq(rated.error & ~known)
         self._address(m, accept, beat)
 
         # Values are read while the weights wait; a weight of 0 stands for none.
@@ -113,6 +115,7 @@ class TwoPassTail(wiring.Component):
             sums.weights.eq(held), sums.values.eq(self.values), rows.sums.eq(sums.o),
             rows.end.eq(end), rows.done.eq(delays(m, end, cycles, "done")[-1]),
             rows.set_end.eq(delays(m, set_end, cycles, "set_done")[-1]),
+            rows.mark.eq(delays(m, beat.row.mark, cycles, "mark")[-1]),
         ]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
         if config.run_time:

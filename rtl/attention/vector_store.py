@@ -18,8 +18,8 @@ class VectorStore(wiring.Component):
     order of their arrival. The stream stalls while two sets are complete.
 
     A set of more than ``max_keys`` vectors is cut there: its further beats are swallowed. A
-    ``last`` within a vector ends the set with what there is of that vector. Both raise
-    :attr:`error` and leave the other sets as they are. Read latency 1 cycle; throughput one word
+    ``last`` within a vector ends the set with what there is of that vector. Of both the set has
+    :attr:`failed`, and other sets stay as they are. Read latency 1 cycle; throughput one word
     read and one beat written per cycle. Empty after reset.
 
     Parameters
@@ -76,8 +76,13 @@ class VectorStore(wiring.Component):
         Which of the two sets the second port reads.
     preview : Out(ArrayLayout(vector, lanes))
         Word that the second port read, a cycle later.
-    error : Out(1)
-        A set was cut, or ended within a vector. Sticky until reset.
+    reading : Out(1)
+        Which of the two sets is read.
+    failed : Out(2)
+        Each of the two sets was cut, or ended within a vector: from its end to that of the set
+        that takes its place.
+    long, within : Out(1)
+        A set is cut, or ends within a vector. Pulse, ``long`` with each beat that is swallowed.
     """
 
     def __init__(self, layout, vector_beats, lanes, max_keys, *, memory="auto", first=0,
@@ -114,17 +119,17 @@ class VectorStore(wiring.Component):
             "write": Out(1),
             "unstored": Out(data.ArrayLayout(layout.element, first)),
             "ends": Out(data.ArrayLayout(self.place_layout, 2)),
-            "error": Out(1),
+            "reading": Out(1), "failed": Out(2), "long": Out(1), "within": Out(1),
             **({"use": Out(layout["use"].shape)} if "use" in layout.members else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
-        writing, reading = Signal(), Signal()
+        writing, reading = Signal(), self.reading
         transfer, whole, finished = Signal(), Signal(), self.finished
         vector = self._gather(m, transfer, whole)
         place = Signal(self.place_layout)
-        cutting = Signal()
+        cutting, cut = Signal(), Signal()
         final = ((place.word == self.words - 1)
                  & (place.lane == (self.max_keys - 1) % self.lanes))
         m.d.comb += [
@@ -150,10 +155,14 @@ class VectorStore(wiring.Component):
                 m.d.sync += [place.lane.eq(0), place.word.eq(place.word + 1)]
             with m.Else():
                 m.d.sync += place.lane.eq(place.lane + 1)
+        m.d.comb += [self.long.eq(transfer & cutting), self.within.eq(finished & ~whole)]
         with m.If(finished):
-            m.d.sync += [cutting.eq(0), place.eq(0), writing.eq(~writing)]
-        with m.If((finished & ~whole) | (transfer & cutting)):
-            m.d.sync += self.error.eq(1)
+            m.d.sync += [cutting.eq(0), cut.eq(0), place.eq(0), writing.eq(~writing)]
+            for bank in range(2):
+                with m.If(writing == bank):
+                    m.d.sync += self.failed[bank].eq(cut | self.long | self.within)
+        with m.Elif(self.long):
+            m.d.sync += cut.eq(1)
         if "use" in self.layout.members:
             uses = Signal(data.ArrayLayout(self.layout["use"].shape, 2))
             m.d.comb += self.use.eq(Mux(reading, uses[1], uses[0]))

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .register_slave import RegisterSlave
 from .row_parameters import RowParameters
 from .stream_monitor import StreamMonitor
-from .unit_registers import checks, unit_registers
+from .unit_registers import CLEAR, checks, unit_registers
 
 __all__ = ["CHANNELS", "ControlledUnit"]
 
@@ -45,8 +45,10 @@ class ControlledUnit(wiring.Component):
     The streams pass through unchanged, and are watched on their way: no latency is added, and
     nothing in their path. Of the unit's ports that are no streams, ``config.controls`` become
     registers; outputs stay, and can be read. Its ``error`` sets bit UNIT of ERRORS when it rises,
-    and the monitors of the inputs the bits of its causes, for each packet anew; a marked vector at
-    an output sets its bit, too. What a row's first beat brings comes from registers or from TUSER
+    each of ``config.causes`` a bit UNIT_... when it does, and the monitors of the inputs the bits
+    of what they find, for each packet anew; a marked vector at an output sets its bit, too.
+    CONTROL.CLEAR_ERRORS clears the causes as well. What a row's first beat brings comes from
+    registers or from TUSER
     (:class:`~rtl.bus.row_parameters.RowParameters`); a row that is inside keeps what it came with.
     A reset by CONTROL does to the unit what ``aresetn`` does, and leaves the registers as they are.
 
@@ -83,7 +85,8 @@ class ControlledUnit(wiring.Component):
     <bus>_<signal> : In(width) or Out(width)
         Streams of the shell.
     error : Out(1)
-        The unit's ``error``, sticky until one of the two resets.
+        The unit's ``error``, sticky until one of the two resets, or until software clears errors
+        if the unit has causes.
     dma_<field> : In(width) or Out(width)
         With DMA channels, as all of the following: fields of the channels' registers, of
         :class:`~rtl.bus.register_file.RegisterFile`, with the pulses that set them;
@@ -193,7 +196,9 @@ class ControlledUnit(wiring.Component):
         m.d.comb += [unit.aclk.eq(self.aclk),
                      unit.aresetn.eq(self.aresetn & ~registers.control_reset & ~held)]
         for name, member in self.shell.signature.members.items():
-            if name in self._parameters:
+            if name == CLEAR and self._config.causes:
+                m.d.comb += unit.clear.eq(registers.control_clear_errors)
+            elif name in self._parameters:
                 m.d.comb += getattr(unit, name).eq(getattr(registers, f"{name}_value"))
             elif name not in ("aclk", "aresetn"):
                 ends = getattr(unit, name), getattr(self, name)
@@ -242,6 +247,11 @@ class ControlledUnit(wiring.Component):
         before = Signal()
         m.d.sync += before.eq(self.error)
         found = {"unit": self.error & ~before}
+        if causes := self._config.causes:
+            known = Signal.like(self.causes)
+            m.d.sync += known.eq(self.causes)
+            found |= {f"unit_{name.lower()}": bit & ~old for name, bit, old in
+                      zip(causes, self.causes, known, strict=True)}
         for name, check, field in checks(self._inputs, self._monitors):
             found[field.lower()] = getattr(self._monitors[name], check)
         for name in self._config.data_sheet.marks:

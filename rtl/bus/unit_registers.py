@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from .dma_registers import channel_registers
 from .registers import WORD, Access, Field, Register, RegisterMap
 
-__all__ = ["MAGIC", "MAP_VERSION", "MAP_VERSION_DMA", "checks", "unit_registers"]
+__all__ = ["CLEAR", "MAGIC", "MAP_VERSION", "MAP_VERSION_DMA", "checks", "unit_registers"]
 
 #: What the register ID holds: "TRTL" in ASCII.
 MAGIC = 0x5452544C
@@ -27,6 +27,9 @@ MAP_VERSION_DMA = 2
 COUNTERS = 0x40
 ROWS = 0xC0
 PARAMETERS = 0x100
+
+#: Input of a unit with causes that clears them: no register of its own, CONTROL drives it.
+CLEAR = "clear"
 
 # Errors of a stream's packets, by the monitor's event.
 ERRORS = {
@@ -95,13 +98,16 @@ def _control(config, inputs, monitors, dma):
               "wait until STATUS.DRAINING is 0" if dma else
               "empties the unit and clears its error output; packets under way are lost, on the "
               "buses too, so stop both ends of the streams first"),
-        Field("CLEAR_ERRORS", 1, 1, Access.PULSE, "clears ERRORS"),
+        Field("CLEAR_ERRORS", 1, 1, Access.PULSE,
+              "clears ERRORS" + (" and CAUSES, the unit's error output with them"
+                                 if config.causes else "")),
         Field("CLEAR_COUNTERS", 2, 1, Access.PULSE, "sets all counters to 0")),
         "Commands")
     yield Register("STATUS", 0x10, (
         Field("BUSY", 0, 1, Access.READ,
               f"the unit holds a {sheet.formats[config.source].packet}, or a part of one"),
-        Field("ERROR", 1, 1, Access.READ, "the unit's error output, sticky until a reset"),
+        Field("ERROR", 1, 1, Access.READ, "the unit's error output, sticky until "
+              + ("CLEAR_ERRORS or a reset" if config.causes else "a reset")),
         Field("INTERRUPT", 2, 1, Access.READ, "the interrupt output"),
         *([Field("DRAINING", 3, 1, Access.READ,
                  "a reset is under way: the DMA channels wait for memory")] if dma else []),
@@ -112,13 +118,15 @@ def _control(config, inputs, monitors, dma):
         *(Field(f"{name.upper()}_STALLED", 24 + n, 1, Access.READ, f"a beat waits at {name}")
           for n, name in enumerate(inputs))),
         "What the unit does in this cycle")
+    fields = [*((field, _error(config, name, event)) for name, event, field in found),
+              *((f"{name}_MARKED".upper(), f"an answer at {name} is 0 and has a mark: {meaning}")
+                for name, meaning in sheet.marks.items()),
+              # Of causes that the unit keeps, a bit is set when it rises there.
+              *((f"UNIT_{name}", meaning) for name, meaning in config.causes.items())]
     yield Register("ERRORS", 0x14, (
         Field("UNIT", 0, 1, Access.CLEAR, "the unit's error output rose"),
-        *(Field(field, 1 + n, 1, Access.CLEAR, _error(config, name, event))
-          for n, (name, event, field) in enumerate(found)),
-        *(Field(f"{name}_MARKED".upper(), 1 + len(found) + n, 1, Access.CLEAR,
-                f"an answer at {name} is 0 and has a mark: {meaning}")
-          for n, (name, meaning) in enumerate(sheet.marks.items()))),
+        *(Field(field, 1 + n, 1, Access.CLEAR, meaning)
+          for n, (field, meaning) in enumerate(fields))),
         "Errors since they were cleared, with their causes")
     events = (("OUTPUT", f"a {sheet.formats[[*config.streams][-1]].packet} left the unit"),
               ("ERROR", f"an error was found, whether or not its bit in ERRORS "
@@ -173,8 +181,10 @@ def _rows(config):
 
 def _parameters(config, shell):
     """Registers of the ports that are no streams: inputs that hold a value, pulses, outputs."""
+    own = {CLEAR} if config.causes else set()
     held = [name for name in config.controls if name not in config.strobes]
-    for n, name in enumerate((*held, *config.strobes)):
+    pulses = [name for name in config.strobes if name not in own]
+    for n, name in enumerate((*held, *pulses)):
         width = Shape.cast(shell.plain[name].shape).width
         strobe = name in config.strobes
         yield Register(name.upper(), PARAMETERS + 4 * n, (
@@ -183,7 +193,7 @@ def _parameters(config, shell):
                   0 if strobe else int(getattr(config, name, 0))),),
             "Command of the unit" if strobe else "Run-time parameter of the unit")
     outputs = [name for name, member in shell.plain.items() if member.flow is Out]
-    for n, name in enumerate(outputs, len(config.controls)):
+    for n, name in enumerate(outputs, len(held) + len(pulses)):
         yield Register(name.upper(), PARAMETERS + 4 * n, (
             Field("VALUE", 0, Shape.cast(shell.plain[name].shape).width, Access.READ,
                   config.data_sheet.ports.get(name, f"output {name} of the unit")),),

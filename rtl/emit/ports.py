@@ -79,7 +79,7 @@ def _signal(config: UnitConfig, stream: str, signal: str) -> str:
                 "last beat, where the low lanes have one")
     if signal == "tuser":
         if "use" in layout.members and stream in config.streams_out:
-            return "1: the vector is the answer to a query that failed, and is 0"
+            return "1: the vector is an answer that failed; causes says why"
         if "use" in layout.members:
             return f"what the {form.packet} is for, read with TLAST: {_fields(layout['use'].shape)}"
         if layout["mask"].width == 1 and layout.lanes > 1:

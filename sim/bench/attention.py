@@ -20,7 +20,7 @@ from .compare import require
 from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
 
-__all__ = ["AttentionJob", "KeySet"]
+__all__ = ["AttentionJob", "KeySet", "marked", "unordered"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +86,22 @@ class AttentionJob(Job):
                          for number, use in enumerate(content["use"])]}
 
 
+def unordered(columns: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return sorted columns, of which two neighbours of one have changed places."""
+    place, column = (int(random.integers(size)) for size in (len(columns) - 1, columns.shape[1]))
+    found = columns.copy()
+    found[place:place + 2, column] = columns[place:place + 2, column][::-1]
+    return found
+
+
+def marked(use: np.ndarray, size: int, *, end: bool) -> bool:
+    """Return whether the beats of a set that failed are marked; with ``end`` those of its last row.
+
+    ``use`` has the marks, ``size`` is the number of beats of a row.
+    """
+    return bool((use[-size:] if end else use).all())
+
+
 class _Bench(Bench):
     """The design with its clock, its streams and the job's sets."""
 
@@ -118,14 +134,16 @@ class _Bench(Bench):
             mask = self.random.random(len(last)) < 0.5
             mask[config.vector_beats - 1::config.vector_beats] = keys.mask
             mask = mask[:, None]
-        if "use" in form.fields:
+        if name == "o":
+            use = np.zeros(len(data), np.int64)
+        elif "use" in form.fields:
             # What a set is for counts in its last beat only.
             use = self.random.integers(0, 1 << form.fields["use"].width, len(last))
             use[-1] = keys.use
         return form.encode(data, None, last, mask, use)
 
     async def exchange(self, sets: Sequence[KeySet], *, gap: float = 0.0,
-                       stall: Stall | None = None, wrong: Iterable[int] = (),
+                       stall: Stall | None = None, wrong: Iterable[int] = (), end: bool = False,
                        beats: dict[str, list[str]] | None = None) -> dict[str, np.ndarray]:
         """Send sets and compare what comes out.
 
@@ -138,7 +156,9 @@ class _Bench(Bench):
         stall : callable
             Policy of the sink.
         wrong : iterable of int
-            Sets whose outputs do not matter.
+            Sets that fail: their outputs do not matter, but must be marked, all others not.
+        end : bool
+            Whether only the last output of such a set is marked.
         beats : dict of list
             Beats of streams, where they are not those of ``sets``.
 
@@ -164,8 +184,11 @@ class _Bench(Bench):
             return (f"set {number} of {len(sets[number].v)} keys, query {query}",
                     place * self.config.io_lanes)
 
-        self.compare(done, expected, where, sum(keys.y.size for keys in sets),
-                     [slice(ends[number] - sizes[number], ends[number]) for number in wrong])
+        parts = [slice(ends[number] - sizes[number], ends[number]) for number in wrong]
+        self.compare(done, expected, where, sum(keys.y.size for keys in sets), parts)
+        for part in parts:
+            require(marked(self.ports["o"].format.decode(done.beats[part])["use"], size, end=end),
+                    "a set that failed is not marked")
         return {"o": done.cycles, **done.accepted}
 
 
@@ -283,13 +306,13 @@ async def reset_at_any_time(bench):
 
 @_test
 async def broken_sets(bench):
-    """A set that is too long, broken off or uneven raises ``error`` and hurts no other set."""
+    """A set that is too long, broken off or uneven is marked, and hurts no other set."""
     config, sets = bench.config, bench.job.sets[:3]
     ways = [(name, way) for way in ("long", "short", "broken") for name in bench.inputs
             if name not in ("q", "p")]
     ways.append(("q", "broken"))
     if "c" in bench.inputs:
-        ways.append(("c", "beyond"))
+        ways += [("c", "beyond"), ("c", "unordered")]
     for name, way in ways:
         await bench.reset()
         beats = [bench.beats(name, [keys]) for keys in sets]
@@ -307,11 +330,13 @@ async def broken_sets(bench):
             vectors = sets[1].c
             vectors[bench.random.integers(len(vectors)), -1] = len(sets[1].k) << 8
             bad[:] = bench.encode(name, vectors, sets[1])
+        elif way == "unordered" and len(sets[1].c) > 1:
+            bad[:] = bench.encode(name, unordered(sets[1].c, bench.random), sets[1])
         else:
             continue
         await bench.exchange(sets[:1])
         bench.error(0)
-        await bench.exchange(sets[1:], wrong=[0], beats={name: bad + beats[2]})
+        await bench.exchange(sets[1:], wrong=[0], end=name == "q", beats={name: bad + beats[2]})
         bench.error(1)
         await bench.exchange(sets[:1])
         bench.error(1)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..bench.attention import marked, unordered
 from ..bench.compare import require
 from ..runner import TestResult
 from .comparison import Comparison, Wrong, run_tests
@@ -75,14 +76,17 @@ class AttentionComparison(Comparison):
             members["mask"] = random.random(len(data)) < 0.5
             if sent:
                 members["mask"][size - 1::size] = np.concatenate([keys.mask for _, keys in sent])
-        if "use" in form.places:
+        if name == "o":
+            members["use"] = np.zeros(len(data), np.int64)
+        elif "use" in form.places:
             # What a set is for counts in its last beat only.
             members["use"] = random.integers(0, 1 << form.form.fields["use"].width, len(data))
             members["use"][ends] = [keys.use for _, keys in sent]
         return form.encode(**members)
 
     def exchange(self, sets: Sequence[object], *, error: int = 0, wrong: Sequence[int] = (),
-                 beats: Mapping[str, np.ndarray] | None = None, **traffic) -> Result:
+                 end: bool = False, beats: Mapping[str, np.ndarray] | None = None,
+                 **traffic) -> Result:
         """Send sets and compare what comes out.
 
         Parameters
@@ -92,7 +96,9 @@ class AttentionComparison(Comparison):
         error : int
             What ``error`` must be in the end.
         wrong : sequence of int
-            Sets whose outputs do not matter.
+            Sets that fail: their outputs do not matter, but must be marked, all others not.
+        end : bool
+            Whether only the last output of such a set is marked.
         beats : dict of uint32 array
             Beats of streams, where they are not those of ``sets``.
         traffic
@@ -106,6 +112,9 @@ class AttentionComparison(Comparison):
         ends = np.cumsum([len(keys.y) * size for keys in sets], dtype=np.int64)
         for number in wrong:
             part = slice(ends[number] - len(sets[number].y) * size, ends[number])
+            own = self.simulation.ports["o"].decode(result.beats[part])
+            require(result.failure or marked(own["use"], size, end=end),
+                    "a set that failed is not marked")
             result.beats[part] = expected[part][:len(result.beats[part])]
         different = Wrong(self.simulation.ports["o"], expected, result.beats, result.moved["o"])
         self.outputs += len(expected) * self.config.io_lanes
@@ -212,18 +221,18 @@ class AttentionComparison(Comparison):
             self.exchange(sets[:2])
 
     def broken_sets(self) -> None:
-        """A set that is too long, broken off or uneven raises ``error`` and hurts no other set."""
+        """A set that is too long, broken off or uneven is marked, and hurts no other set."""
         inputs, sets = self.simulation.inputs, self.job.sets[:3]
         ways = [(name, way) for way in ("long", "short", "broken") for name in inputs
                 if name not in ("q", "p")]
-        ways += [("q", "broken"), *([("c", "beyond")] if "c" in inputs else [])]
+        ways += [("q", "broken"), *([("c", "beyond"), ("c", "unordered")] if "c" in inputs else [])]
         for name, way in ways:
             self.simulation.reset()
             beats = self._broken(name, way, sets)
             if beats is None:
                 continue
             self.exchange(sets[:1])
-            self.exchange(sets[1:], wrong=[0], error=1, beats={
+            self.exchange(sets[1:], wrong=[0], error=1, end=name == "q", beats={
                 name: np.concatenate([beats, self.beats(name, sets[2:])])})
             self.exchange(sets[:1], error=1)
         self.simulation.reset()
@@ -248,4 +257,6 @@ class AttentionComparison(Comparison):
             vectors = keys.c
             vectors[self.random.integers(len(vectors)), -1] = len(keys.k) << 8
             return self.encode(name, [vectors], [keys])
+        if way == "unordered" and len(keys.c) > 1:
+            return self.encode(name, [unordered(keys.c, self.random)], [keys])
         return None

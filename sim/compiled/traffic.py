@@ -103,7 +103,7 @@ def batch_job(design: Design, random: np.random.Generator, beats: int) -> SvdJob
 
 
 def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iterator[KeySet]:
-    longest = min(QUERIES, 8 + queries // 8)
+    longest = min(QUERIES, 8 + queries // 8, config.max_queries or QUERIES)
     while queries > 0:
         keys = [1, config.max_keys, int(random.integers(1, config.max_keys + 1))][
             min(int(random.integers(8)), 2)]

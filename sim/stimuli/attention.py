@@ -43,7 +43,7 @@ COMMANDS = 8
 
 # Sizes of what is to be simulated.
 SMALL = {"max_keys": Integer(1, 29), "dim": Integer(1, 12),
-         "value_dim": Integer(1, 12), "lanes": Integer(1, 4),
+         "value_dim": Integer(1, 12), "max_queries": Integer(0, 12), "lanes": Integer(1, 4),
          "predict_lanes": Choice((1, 2, 4, 8)), "scan_lanes": Choice((2, 4, 8)),
          "maps": Choice((1, 2, 4)), "map_queries": Integer(0, 8), "sets": Integer(1, 4),
          "heads": Integer(1, 3), "window": Integer(0, 9), "sinks": Integer(0, 5),
@@ -125,6 +125,8 @@ def _of_resident(name: str, kind: object, values: dict) -> object:
     """Kind of a parameter of an engine with resident sets."""
     if name == "heads" and values["scales"] == "fixed":
         return draw.Only(1)
+    if name == "max_queries":
+        return draw.Only(0)
     if name == "lanes":
         return Choice(tuple(1 << n for n in range(7) if kind.low <= 1 << n <= kind.high))
     if name == "sinks" and not values["window"]:
@@ -243,6 +245,7 @@ def random_set(config: AttentionConfig, random: np.random.Generator, keys: int |
     """Return a set of so many keys and queries, up to ``max_keys`` and 8 if they are not given."""
     keys = keys or int(random.integers(1, config.max_keys + 1))
     queries = queries or int(random.integers(1, 9))
+    queries = min(queries, config.max_queries or queries)
     mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
     return KeySet(*synthetic.integers(config, random, queries, keys), mask)
 
@@ -254,7 +257,8 @@ def random_sets(config: AttentionConfig, random: np.random.Generator, count: int
     With ``reuse`` there are values between them that reuse maps.
     """
     sets = [random_set(config, random, keys) for keys in (None, 1, config.max_keys)]
-    sets += [random_set(config, random) for _ in range(count)] + (more or [])
+    sets += [random_set(config, random) for _ in range(count)]
+    sets += [dataclasses.replace(one, q=one.q[:config.max_queries or None]) for one in more or []]
     if config.run_time:
         return with_parameters(config, random, sets)
     return with_reuse(config, random, sets) if config.reuse else sets

@@ -68,11 +68,13 @@ def _sets(config: UnitConfig, sets: Sequence[KeySet],
     found = {name: [] for name in forms}
     for keys in expected_sets(config, sets):
         for name, form in forms.items():
-            found[name] += _set(config, form, getattr(keys, "y" if name == "o" else name), keys)
+            elements = getattr(keys, "y" if name == "o" else name)
+            # No output has a mark.
+            found[name] += _set(form, elements, keys, 0 if name == "o" else keys.use)
     return found
 
 
-def _set(config: UnitConfig, form: BeatFormat, elements: np.ndarray, keys: KeySet) -> list[str]:
+def _set(form: BeatFormat, elements: np.ndarray, keys: KeySet, use: int) -> list[str]:
     """Beats of a stream that carry its part of a set."""
     if not len(elements):
         return []
@@ -82,4 +84,4 @@ def _set(config: UnitConfig, form: BeatFormat, elements: np.ndarray, keys: KeySe
     # What counts in a vector's last beat, or in that of a set, is the same in all of them.
     mask = np.repeat(keys.mask, len(data) // len(keys.mask))[:, None] if "mask" in form.fields \
         else None
-    return form.encode(data, None, last, mask, np.full(len(data), keys.use))
+    return form.encode(data, None, last, mask, np.full(len(data), use))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..model.attention.reuse import AttentionMap
 from ..stimuli import attention as stimuli
 from .pysim import exchange
 
-__all__ = ["Leader", "Reuser", "Set", "directed", "expected", "random_set",
+__all__ = ["Leader", "Reuser", "Set", "beats_of", "directed", "expected", "random_set",
            "random_sets", "run_sets", "use", "values"]
 
 
@@ -69,36 +69,43 @@ def directed() -> Iterator[tuple[str, Set]]:
 
 
 def run_sets(dut: object, sets: Sequence[Set], *, gaps: float = 0.0, stalls: float = 0.0,
-             seed: int = 0) -> tuple[list[list[list[int]]], dict[str, np.ndarray]]:
+             seed: int = 0, beats: Mapping[str, Sequence[dict]] | None = None
+             ) -> tuple[list[list[list[int]]], dict[str, np.ndarray]]:
     """Stream sets through an engine; returns outputs by set, and cycles of what was transferred.
 
-    Under ``error`` the cycles have what the output of that name was in the end.
+    ``beats`` has the beats of streams that are not those of the sets.
+
+    Under ``error`` and ``causes`` the cycles have what the outputs of these names were in the end,
+    under ``marks`` the mark of each output of each set.
     """
     config = dut.config
     names = tuple(config.streams)
     rng = random.Random(seed)
-    sent = {name: [beat for one in sets for beat in _beats(config, one, name, rng)]
-            for name in names[:-1]}
+    sent = {name: [beat for one in sets for beat in beats_of(config, one, name, rng)]
+            for name in names[:-1]} | dict(beats or {})
     most = max(len(one.v) for one in sets)
     patience = 1000 + 2 * (most * config.stream_beats + config.sort_cycles(most)
                            + config.query_cycles(most) * (1 + config.reuse))
     traffic = exchange(dut, sent, len(sets), gaps=gaps, stalls=stalls, seed=seed,
                        patience=patience)
-    outputs, vector = [[]], []
+    outputs, marks, vector = [[]], [[]], []
     for beat in traffic.beats:
         vector += [beat.data[k] for k in range(config.io_lanes)]
         if len(vector) == config.value_dim:
             outputs[-1].append(vector)
+            marks[-1].append(beat.use)
             vector = []
         if beat.last:
             assert not vector
             outputs.append([])
+            marks.append([])
     cycles = {name: np.array(times) for name, times in traffic.cycles.items()}
-    return outputs[:-1], {**cycles, "error": traffic.error}
+    return outputs[:-1], {**cycles, "error": traffic.error, "causes": traffic.causes,
+                          "marks": marks[:-1]}
 
 
-def _beats(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> Iterator[dict]:
-    """Beats of a stream that carry its part of a set."""
+def beats_of(config: AttentionConfig, one: Set, name: str, rng: random.Random) -> Iterator[dict]:
+    """Yield the beats of a stream that carry its part of a set."""
     if name == "p":
         yield {"data": (one.parameters or config.set_parameters).words, "last": 1}
         return

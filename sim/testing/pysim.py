@@ -103,13 +103,14 @@ class Traffic:
         Payloads of the output.
     cycles : dict of str to list of int
         Cycle of each transfer of each stream.
-    error : int
-        The component's output ``error`` after the last cycle, 0 where it has none.
+    error, causes : int
+        The component's outputs of these names after the last cycle, 0 where it has none.
     """
 
     beats: list
     cycles: dict[str, list[int]]
     error: int = 0
+    causes: int = 0
 
 
 def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts: int, *,
@@ -191,6 +192,7 @@ def exchange(dut: wiring.Component, sent: Mapping[str, Sequence[object]], lasts:
                 traffic.beats.append(beat)
                 left -= bool(beat.last)
         traffic.error = ctx.get(dut.error) if hasattr(dut, "error") else 0
+        traffic.causes = ctx.get(dut.causes) if hasattr(dut, "causes") else 0
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)

@@ -1,9 +1,10 @@
 """Columns of K that come sorted."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...blocks.memory import ram
 from ...blocks.pipeline import delays
 from ..vector_beat import VectorLayout
 from .sorted_columns import SortedColumns
@@ -21,9 +22,9 @@ class ColumnLoad(wiring.Component):
     vectors as keys that take part; if none does, one vector of any content, which is dropped. A
     set's columns are taken once its keys are complete.
 
-    Elements should be in ascending order, equal ones in the order of their keys; another order
-    changes the candidates of this set only. A set of another number of vectors, a set that ends
-    within a vector, or one that names a key which it does not have, is :attr:`broken`.
+    Elements are in ascending order, equal ones in the order of their keys. A set in another order,
+    one of another number of vectors, one that ends within a vector, or one that names a key which
+    it does not have, is :attr:`broken`.
 
     Throughput one beat per cycle (:meth:`cycles_of`).
 
@@ -99,9 +100,15 @@ class ColumnLoad(wiring.Component):
 
         # What comes behind a set that is broken would be written anywhere.
         bad, cut = Signal(), Signal()
-        beyond = Signal(config.io_lanes)
+        beyond, unordered = Signal(config.io_lanes), Signal(config.io_lanes)
+        # The same part of the vector before: elements of the same columns.
+        m.submodules.before = before = ram(beat.data.shape(), config.vector_beats, "distributed")
+        store, fetch = before.write_port(), before.read_port(domain="comb")
         m.d.comb += [
-            bad.eq(transfer & ((beat.last != (whole & final)) | ((number != 0) & beyond.any()))),
+            store.addr.eq(part), store.data.eq(beat.data), store.en.eq(transfer),
+            fetch.addr.eq(part),
+            bad.eq(transfer & ((beat.last != (whole & final))
+                               | ((number != 0) & (beyond | unordered).any()))),
             self.error.eq(bad & ~cut),
         ]
         with m.If(over):
@@ -121,8 +128,17 @@ class ColumnLoad(wiring.Component):
                      self.o.end.eq(here + number), self.o.beat.eq(part), self.o.bank.eq(bank)]
         for lane, column in enumerate(self.o.columns):
             element, key = column.element, beat.data[lane][VALUE_BITS:]
-            m.d.comb += beyond[lane].eq(key > end_key)
+            m.d.comb += [
+                beyond[lane].eq(key > end_key),
+                unordered[lane].eq((place != 0) & (self._order(beat.data[lane])
+                                                   <= self._order(fetch.data[lane])))]
             m.d.sync += [column.place.eq(here + place), element.key.eq(key),
                          element.value.eq(beat.data[lane][:config.bits])]
         m.d.comb += self.done.eq(delays(m, over, 2, "over")[-1])
         return m
+
+    def _order(self, element):
+        """Number that rises from element to element of a column: the value, then the key."""
+        value = element[:self.config.bits]
+        # The top bit of a sign is turned: values without one are in the same order.
+        return Cat(element[VALUE_BITS:], value[:-1], ~value[-1])

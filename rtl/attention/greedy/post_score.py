@@ -44,15 +44,17 @@ class PostScore(wiring.Component):
     i : In(stream.Signature(layout))
         Rows of logits. ``row.set_end`` counts in every beat, ``row.distance``, in logit steps, in
         the last one.
-    o : Out(stream.Signature(LogitLayout(config, word, RowLayout())))
+    o : Out(stream.Signature(LogitLayout(config, word, row less the distance)))
         The logits that pass, with ``last`` in the last beat of their row.
     """
 
     def __init__(self, config, layout):
         self.config = config
         word = layout["word"].shape
+        row = RowLayout(**{name: shape for name, shape in layout["row"].shape.members.items()
+                           if name not in ("set_end", "distance")})
         #: Layout of what is stored of a beat.
-        self.payload = LogitLayout(config, word, RowLayout())
+        self.payload = LogitLayout(config, word, row)
         self.layout = LastKept.layout(self.payload)
         super().__init__({"i": In(stream.Signature(layout)),
                           "o": Out(stream.Signature(self.payload))})
@@ -83,7 +85,8 @@ class PostScore(wiring.Component):
         m.d.comb += [
             *(getattr(beat.payload, name).eq(getattr(logit, name))
               for name in ("data", "keep", "mask", "word")),
-            beat.payload.row.set_end.eq(logit.row.set_end), beat.last.eq(logit.last),
+            *(beat.payload.row[name].eq(logit.row[name])
+              for name in self.payload["row"].shape.members), beat.last.eq(logit.last),
             self.i.ready.eq(~full & rows.available),
             rows.issue.eq(transfer & beat.last), rows.done.eq(limits.pop),
             transfer.eq(self.i.valid & self.i.ready), following.eq(tail + 1),

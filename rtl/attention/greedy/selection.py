@@ -1,6 +1,6 @@
 """The selection of keys that a greedy search finds, as in approximate A3."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,6 +74,8 @@ class SearchedKeys(wiring.Component):
         Iterations of the search.
     distance : In(logit_bits)
         Distance in logit steps.
+    broken : Out(2)
+        The columns of each of the two sets are. This and the next one only with columns that come.
     error : Out(1)
         Pulses when columns that came are broken.
     o : Out(stream.Signature(SearchedKeys.layout(config)))
@@ -89,7 +91,8 @@ class SearchedKeys(wiring.Component):
         place = PlaceLayout(config.max_keys, config.lanes)
         vector = data.StructLayout({
             "data": QueryLayout(config)["elements"].shape, "mask": 1})
-        source = {"c": In(stream.Signature(config.column_layout))} if config.sort == "host" else {
+        source = {"c": In(stream.Signature(config.column_layout)), "broken": Out(2),
+                  "error": Out(1)} if config.sort == "host" else {
             "preview_word": Out(range(config.max_beats)), "preview_bank": Out(1),
             "preview": In(data.ArrayLayout(vector, config.lanes))}
         limits = {"limits": In(LimitsLayout(config))} if config.run_time else {
@@ -101,7 +104,7 @@ class SearchedKeys(wiring.Component):
             "query_beat": In(BeatTap(config.vector_layout)),
             "key_beat": In(BeatTap(config.key_layout)),
             "written": In(WrittenKey(place, config.unstored_layout)), **source,
-            **limits, "error": Out(1),
+            **limits,
             "o": Out(stream.Signature(self.layout(config))),
         })
 
@@ -201,7 +204,7 @@ class SearchedKeys(wiring.Component):
         m.submodules.load = load = ColumnLoad(self.config)
         wiring.connect(m, wiring.flipped(self.c), load.i)
         self._fill(m, columns, load, live, numbers)
-        m.d.comb += self.error.eq(load.error)
+        m.d.comb += [self.error.eq(load.error), self.broken.eq(Cat(load.broken))]
         return [Mux(broken, 0, count) for broken, count in
                 zip(load.broken, live.count, strict=True)], load.done
 

@@ -36,7 +36,7 @@ class OnlineTail(wiring.Component):
     config : AttentionConfig
         Configuration.
     layout : LogitLayout
-        Layout of the logits.
+        Layout of the logits; the row has a ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -51,7 +51,7 @@ class OnlineTail(wiring.Component):
     release : Out(1)
         The last values of a set are read.
     o : Out(stream.Signature(config.output_layout))
-        One vector per row, ``last`` in the last beat of a set's last one.
+        One vector per row, ``last`` in the last beat of a set's last one, ``use`` in a marked one.
     scaling : In(stream.Signature(ScalingLayout()))
         Scale of the next set's outputs, taken as the first row of the set ends, and valid by then.
         Only with scales at run time.
@@ -135,6 +135,7 @@ class OnlineTail(wiring.Component):
         m.d.comb += [
             rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
             rows.done.eq(ends[-1]), rows.set_end.eq(set_ends[-1]),
+            rows.mark.eq(delays(m, beat.row.mark, cycles, "mark")[-1]),
             rows.factor.eq(delays(m, factor, spare, "factor")[-1])]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
         return m

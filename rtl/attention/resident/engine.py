@@ -4,17 +4,18 @@
 
     c -> commands -> packets -> visible rows -> arrived rows
             |                                     |
-            |                      q -> intake -> visible words -> dot array -> tail -> marks -> o
+            |                      q -> intake -> visible words -> dot array -> tail -> o
             |                                                       |            |
             '-> loads -> keys' store <- k --------------------------'            |
             '-> loads -> values' store <- v -------------------------------------'
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...stream.fifo import Fifo
+from ..causes import Causes
 from ..dot_array import DotArray
 from ..engine import tail_of
 from ..query_intake import QueryIntake
@@ -22,7 +23,6 @@ from .arrival import ArrivedRows
 from .commands import CommandSequencer
 from .heads import HeadParameters
 from .layouts import PacketLayout
-from .marks import MarkedOutput
 from .rows import VisibleRows
 from .store import ResidentStore
 from .words import VisibleWords
@@ -63,12 +63,16 @@ class ResidentAttention(wiring.Component):
     p : In(stream.Signature(ParameterIntake.layout(config)))
         Parameters of heads, one beat for each command that loads some. Only with scales at run
         time.
-    o : Out(stream.Signature(config.marked_layout))
+    o : Out(stream.Signature(config.output_layout))
         One vector a query, ``last`` in the last beat of a packet; ``use`` is 1 for an answer that
         failed, which is 0.
+    clear : In(1)
+        Clear ``causes``.
+    causes : Out(len(config.causes))
+        What was wrong with commands and their vectors, as ``config.causes`` says. Sticky until
+        reset or ``clear``.
     error : Out(1)
-        A stream's ``last`` was where it should not be, an append was refused, or a command named a
-        set or a head that is not there. Sticky until reset.
+        One of ``causes``.
     """
 
     def __init__(self, config):
@@ -76,7 +80,7 @@ class ResidentAttention(wiring.Component):
         super().__init__({
             **{name: (Out if name == "o" else In)(stream.Signature(layout))
                for name, layout in config.streams.items()},
-            "error": Out(1),
+            "clear": In(1), "causes": Out(len(config.causes)), "error": Out(1),
         })
 
     @classmethod
@@ -100,11 +104,10 @@ class ResidentAttention(wiring.Component):
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
         m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.marks = marks = MarkedOutput(config.output_layout, config.marked_layout,
-                                                  config.value_beats)
+        m.submodules.causes = causes = Causes(config)
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
-                            (intake.i, self.q), (marks.o, self.o)):
+                            (intake.i, self.q), (tail.o, self.o)):
             connect(m, inner, flipped(port))
         connect(m, commands.keys, keys.load)
         connect(m, commands.values, values.load)
@@ -113,7 +116,6 @@ class ResidentAttention(wiring.Component):
         connect(m, arrived.o, words.i)
         connect(m, intake.o, words.query)
         connect(m, dots.o, tail.i)
-        connect(m, tail.o, marks.i)
 
         # Packets in the queue, which has no ready.
         waiting, push = Signal(range(packets.depth + 1)), commands.packets.valid
@@ -122,11 +124,8 @@ class ResidentAttention(wiring.Component):
                      packets.i.eq(commands.packets.payload)]
         m.d.sync += waiting.eq(waiting + packets.push - (packets.o.valid & packets.o.ready))
 
-        word, go = words.o.payload, Signal()
+        connect(m, words.o, dots.i)
         m.d.comb += [
-            go.eq(~word.first | marks.may_start), dots.i.payload.eq(word),
-            dots.i.valid.eq(words.o.valid & go), words.o.ready.eq(dots.i.ready & go),
-            marks.start.eq(dots.i.valid & dots.i.ready & word.first), marks.mark.eq(word.row.mark),
             keys.word.eq(dots.word), dots.keys.eq(keys.o),
             values.word.eq(tail.word), tail.values.eq(values.o),
             keys.set.eq(arrived.set), values.set.eq(arrived.set),
@@ -148,7 +147,11 @@ class ResidentAttention(wiring.Component):
             m.d.comb += [heads.head.eq(commands.head), heads.keep.eq(commands.known),
                          heads.load.eq(commands.load), commands.loaded.eq(heads.loaded),
                          heads.accept.eq(packets.push)]
-        with m.If(Cat(commands.refused, commands.unknown, keys.broken, values.broken,
-                      intake.broken, tail.error).any()):
-            m.d.sync += self.error.eq(1)
+        m.d.comb += [
+            causes.refused.eq(commands.refused), causes.unknown.eq(commands.unknown),
+            causes.loads.eq(keys.broken | values.broken | tail.error),
+            causes.queries.eq(words.broken), causes.within.eq(intake.within),
+            causes.clear.eq(self.clear),
+            self.causes.eq(causes.causes), self.error.eq(causes.error),
+        ]
         return m

@@ -1,6 +1,7 @@
 """What an engine with resident sets says of its streams."""
 
 from ...data_sheet import DataSheet, Format
+from ..causes import ports_of
 from ..parameters import parameter_format
 from ..sheet import scales_of, vector_framing
 
@@ -41,5 +42,4 @@ def sheet_of(config):
                    f"{config.query_cycles(config.max_keys)} with {config.max_keys} keys",
         marks={"o": "a query found no set, no head, no keys, a refused append, or no longer all "
                     "keys that it sees"},
-        ports={"error": "sticky until reset: last was where it should not be, an append was "
-                        "refused, or a command named a set or a head that is not there"})
+        ports=ports_of(config))

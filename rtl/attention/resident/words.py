@@ -16,6 +16,10 @@ class VisibleWords(wiring.Component):
     A row that failed is one word that is masked, and marked. Latency 1 cycle from a row, throughput
     one word per cycle; rows follow without a bubble. Empty after reset.
 
+    ``last`` of the queries should come with that of a packet's last row. Queries behind that row
+    are dropped up to their ``last``, and rows whose queries do not come fail, so that the next
+    packet has its own queries.
+
     Parameters
     ----------
     config : AttentionConfig
@@ -30,7 +34,10 @@ class VisibleWords(wiring.Component):
     query : In(stream.Signature(QueryLayout(config)))
         Queries.
     o : Out(stream.Signature(WordLayout(config, word, row)))
-        Words; ``row`` has ``set_end`` for the last query of a packet, and ``mark``.
+        Words; ``row`` has ``set_end`` for the last query of a packet, and ``mark``. The ``query``
+        of a row is undefined where none comes.
+    broken : Out(1)
+        Pulses when a packet has other numbers of rows and queries.
     """
 
     def __init__(self, config, regions):
@@ -41,7 +48,7 @@ class VisibleWords(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(RowLayout(regions))),
             "query": In(stream.Signature(layouts.QueryLayout(config))),
-            "o": Out(stream.Signature(self.layout)),
+            "o": Out(stream.Signature(self.layout)), "broken": Out(1),
         })
 
     def elaborate(self, platform):
@@ -51,9 +58,15 @@ class VisibleWords(wiring.Component):
         first, in_sinks, in_ring = Signal(), Signal(), Signal()
         index, left = Signal(range(regions.words)), Signal(range(regions.ring_words + 2))
         last, leaves, start = Signal(), Signal(), Signal()
+        # A query is taken; the packet's queries are over before its rows; those behind are dropped.
+        query, take, over, dropping = self.query.payload, Signal(), Signal(), Signal()
+        broken_off, missing = Signal(), Signal()
         m.d.comb += [
-            self.o.valid.eq(active & (~first | self.query.valid)),
-            leaves.eq(self.o.valid & self.o.ready), self.query.ready.eq(leaves & first),
+            missing.eq(first & over),
+            self.o.valid.eq(active & (~first | over | (self.query.valid & ~dropping))),
+            leaves.eq(self.o.valid & self.o.ready), take.eq(leaves & first & ~over),
+            self.query.ready.eq(take | dropping),
+            self.broken.eq(take & (query.last != row.final)),
             self.i.ready.eq(~active | (leaves & last)),
             start.eq(self.i.valid & self.i.ready),
         ]
@@ -75,11 +88,20 @@ class VisibleWords(wiring.Component):
                 m.d.sync += [in_sinks.eq(0), in_ring.eq(1), index.eq(ring_start),
                              left.eq(row.words)]
 
+        with m.If(take):
+            m.d.sync += [over.eq(query.last & ~row.final), dropping.eq(row.final & ~query.last),
+                         broken_off.eq(query.failed)]
+        with m.Elif(leaves & row.final):
+            m.d.sync += over.eq(0)
+        with m.If(dropping & self.query.valid & query.last):
+            m.d.sync += dropping.eq(0)
+
         m.d.comb += [
-            last.eq((left == 0) & ~(in_sinks & row.ring)),
+            last.eq(missing | ((left == 0) & ~(in_sinks & row.ring))),
             word.word.eq(row.base + index), word.keep.eq(~0), word.first.eq(first),
             word.last.eq(last), word.query.eq(self.query.payload.elements),
-            word.row.set_end.eq(row.final), word.row.mark.eq(mark),
+            word.row.set_end.eq(row.final),
+            word.row.mark.eq(mark | missing | Mux(first, query.failed, broken_off)),
         ]
         start_of_ring = in_ring & (left == row.words)
         for lane in range(regions.lanes):
@@ -94,5 +116,5 @@ class VisibleWords(wiring.Component):
                 if position >= regions.sinks:
                     inside &= row.sink_first <= position
                 seen |= in_sinks & (index == number) & inside
-            m.d.comb += word.mask[lane].eq(~seen)
+            m.d.comb += word.mask[lane].eq(missing | ~seen)
         return m

@@ -33,14 +33,15 @@ class ReuseTail(wiring.Component):
     Throughput: a leading set one beat per cycle; a reusing one takes two queries at a time, one in
     each of the two arrays of multipliers, ``config.reuse_cycles(keys)`` each, during which no dot
     products are made. A map that is not there, or was made from another number of keys or with
-    another tag, is refused: ``error`` rises, and one output of zeros ends the set.
+    another tag, is refused: ``refused`` pulses, and one marked output of zeros ends the set.
 
     Parameters
     ----------
     config : AttentionConfig
         Configuration; ``n`` stands for ``max_keys``.
     layout : LogitLayout
-        Layout of the logits. The row has the ``end`` of its keys.
+        Layout of the logits. The row has the ``end`` of its keys and a
+        ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -58,6 +59,8 @@ class ReuseTail(wiring.Component):
         Place of the last value of the set that is read.
     use : In(MapUse(maps))
         What that set is for.
+    failed : In(1)
+        That set is not right.
     release : Out(1)
         The last values of a set are read.
     borrow : Out(1)
@@ -70,10 +73,12 @@ class ReuseTail(wiring.Component):
     sums : In(ArrayLayout(signed(sum_bits), value_dim))
         Running sums.
     o : Out(stream.Signature(config.output_layout))
-        One vector per row, ``last`` in the last beat of a set's last one.
+        One vector per row, ``last`` in the last beat of a set's last one, ``use`` in a marked one.
+    refused : Out(1)
+        A map is refused, or cannot be stored as its values are of another number than its keys, or
+        its queries too many. Pulses.
     error : Out(1)
-        A map is refused, or cannot be stored as its values are of another number than its keys; or
-        the exponentials found an error.
+        The exponentials find an error. Pulses with the first one after reset.
     """
 
     def __init__(self, config, layout, word):
@@ -85,6 +90,7 @@ class ReuseTail(wiring.Component):
             "i": In(stream.Signature(layout)), "word": Out(word),
             "values": In(data.ArrayLayout(vector, 1)), "complete": In(2),
             "value_end": In(PlaceLayout(config.max_keys, 1)), "use": In(MapUse(config.maps)),
+            "failed": In(1), "refused": Out(1),
             "release": Out(1), "borrow": Out(1), "start": Out(1), "code": Out(config.code_bits),
             "sums": In(data.ArrayLayout(signed(config.sum_bits), config.value_dim)),
             "o": Out(stream.Signature(config.output_layout)), "error": Out(1),
@@ -166,9 +172,11 @@ class ReuseTail(wiring.Component):
         refused = Signal()
         reuse = self._reuse(m, maps, free, rows.left, refused)
         m.d.comb += [
-            self.borrow.eq(reuse.running),
-            self.error.eq(rated.error | refused | (set_ended & maps.broken)),
+            self.borrow.eq(reuse.running), self.refused.eq(refused | (set_ended & maps.broken)),
         ]
+        known = Signal()
+        m.d.sync += known.eq(rated.error)
+        m.d.comb += self.error.eq(rated.error & ~known)
         word = Signal.like(self.word)
         with m.If(self.release):
             m.d.sync += word.eq(0)
@@ -177,9 +185,9 @@ class ReuseTail(wiring.Component):
         m.d.comb += [self.word.eq(word), self.release.eq(set_end | reuse.done)]
 
         # Second query of a pair. It is the last one if nothing comes after it.
-        pair_final = Signal()
+        pair_final, pair_failed = Signal(), Signal()
         with m.If(reuse.pair):
-            m.d.sync += pair_final.eq(reuse.final)
+            m.d.sync += [pair_final.eq(reuse.final), pair_failed.eq(self.failed)]
         count = Signal(range(gap + 1))
         with m.If(reuse.pair):
             m.d.sync += [waiting.eq(1), count.eq(gap - 1)]
@@ -216,6 +224,8 @@ class ReuseTail(wiring.Component):
             factor.total.eq(Mux(turn[1], later, Mux(reused, maps.totals[0], total))),
             rows.factor.eq(factor.o), rows.done.eq(delays(m, rows.end, cycles, "done")[-1]),
             rows.set_end.eq(delays(m, last, cycles, "set_done")[-1]),
+            rows.mark.eq(delays(m, Mux(second, pair_failed, self.failed | reuse.nothing
+                                       | (end & (row.mark | uneven))), cycles, "mark")[-1]),
         ]
         wiring.connect(m, rows.o, wiring.flipped(self.o))
         return m
@@ -287,7 +297,7 @@ class ReuseTail(wiring.Component):
                 # A row of nothing.
                 with m.If(may_end):
                     m.d.comb += [now.step.eq(1), now.end.eq(1), now.final.eq(1),
-                                 now.done.eq(1)]
+                                 now.done.eq(1), now.nothing.eq(1)]
                     m.next = "wait"
         return after
 
@@ -297,10 +307,10 @@ class _Sequence:
 
     ``running``: the arrays work on rows; ``step``: a key is read; ``last``: it is the last key of
     its rows; ``end``: one or two rows end, two with ``pair``; ``final``: they are the map's last;
-    ``done``: the sequence ends.
+    ``done``: the sequence ends; ``nothing``: the row is that of a map that is refused.
     """
 
-    NAMES = ("running", "step", "last", "end", "pair", "final", "done")
+    NAMES = ("running", "step", "last", "end", "pair", "final", "done", "nothing")
 
     def __init__(self, name):
         for signal in self.NAMES:

@@ -224,8 +224,9 @@ def test_axi_ports():
     handshake = {f"{bus}_{wire}": 1 for bus in ("s_axis_q", "s_axis_k", "s_axis_v", "m_axis")
                  for wire in ("tlast", "tvalid", "tready")}
     assert widths == {
-        "aclk": 1, "aresetn": 1, "error": 1, **handshake, "s_axis_q_tdata": 24,
-        "s_axis_k_tdata": 24, "s_axis_k_tuser": 1, "s_axis_v_tdata": 24, "m_axis_tdata": 48}
+        "aclk": 1, "aresetn": 1, "clear": 1, "causes": 3, "error": 1, **handshake,
+        "s_axis_q_tdata": 24, "s_axis_k_tdata": 24, "s_axis_k_tuser": 1, "s_axis_v_tdata": 24,
+        "m_axis_tdata": 48, "m_axis_tuser": 1}
     assert shell.aclk.attrs["X_INTERFACE_PARAMETER"].startswith(
         "ASSOCIATED_BUSIF s_axis_q:s_axis_k:s_axis_v:m_axis, ")
     assert shell.s_axis_k_tuser.attrs["X_INTERFACE_INFO"] == \

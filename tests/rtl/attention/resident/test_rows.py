@@ -95,7 +95,7 @@ def test_words_by_definition(name):
         packets.append(packet_of(regions, keys, place, count))
         want += [(*row_of(regions, keys, place + i), i == count - 1) for i in range(count)]
     traffic = exchange(Visible(config, regions), {
-        "i": packets, "query": [{"elements": [0], "last": 0}] * len(want)}, len(want),
+        "i": packets, "query": [{"elements": [0], "last": last} for *_, last in want]}, len(want),
         gaps={"i": 0.2}, stalls=0.2)
     found, words = [], []
     for beat in traffic.beats:
@@ -127,5 +127,24 @@ def test_failed_packet():
     config = unit("attention")(dim=1, io_lanes=1, lanes=4)
     traffic = exchange(Visible(config, regions), {
         "i": [packet_of(regions, 9, 8, 2, failed=1)],
-        "query": [{"elements": [0], "last": 0}] * 2}, 2)
+        "query": [{"elements": [0], "last": last} for last in (0, 1)]}, 2)
     assert [(beat.mask, beat.last, beat.row.mark) for beat in traffic.beats] == [(15, 1, 1)] * 2
+
+
+@pytest.mark.parametrize("gaps, stalls", [(0.4, 0), (0, 0.4)])
+def test_packets_of_other_numbers_of_queries(gaps, stalls):
+    """Queries that do not come leave marked rows, those that are too many go; the next is right."""
+    regions = CASES["all, lanes"]
+    config = unit("attention")(dim=1, io_lanes=1, lanes=4)
+    numbers = [2, 5, 1, 1, 3]
+    queries = [{"elements": [number], "last": place == count - 1}
+               for number, count in enumerate(numbers) for place in range(count)]
+    traffic = exchange(Visible(config, regions), {
+        "i": [packet_of(regions, 9, 8, 3) for _ in range(3)] + [packet_of(regions, 3, 2, 1)]
+             + [packet_of(regions, 9, 8, 3)],
+        "query": queries}, 13, gaps={"query": gaps}, stalls=stalls)
+    rows = [beat for beat in traffic.beats if beat.first]
+    # Of the third packet, whose only query is its last, two rows fail.
+    assert [beat.row.mark for beat in rows] == [0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
+    assert [beat.query[0] for beat in rows if not beat.row.mark] == [
+        0, 0, 1, 1, 1, 2, 3, 4, 4, 4]
