@@ -58,7 +58,7 @@ class Ecp5Board(Board):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ZynqBoard(Board):
-    """A board with a Zynq-7000; the unit is behind the processor's buses and has no pins.
+    """A board with a Zynq-7000; the unit is behind the processor's buses, its only pins are LEDs.
 
     Attributes
     ----------
@@ -72,6 +72,9 @@ class ZynqBoard(Board):
         Whether the free edition of Vivado lists the device.
     open_route : bool
         Whether openXC7 has the device's grid.
+    leds : tuple of (str, int)
+        Resources of two LEDs, lit by a high level: the first blinks, the second shows the unit's
+        ``error``. None where the device's pins are not known.
     adapter : str
         OpenOCD's configuration of the JTAG adapter, where openFPGALoader does not do.
     """
@@ -81,4 +84,5 @@ class ZynqBoard(Board):
     fclk: float = 100e6
     free_vivado: bool
     open_route: bool
+    leds: tuple[tuple[str, int], ...] = ()
     adapter: str = "interface/ftdi/digilent_jtag_smt2.cfg"

@@ -166,8 +166,10 @@ def _wrong_outputs(config: UnitConfig) -> str:
         if getattr(config, "row_fields", {}):
             row = random_fields(config, len(inputs[0]), np.random.default_rng(1))
         y = model.run(config, *inputs, **row, **({} if mask is None else {"mask": mask}))
-        if y.shape != inputs[0].shape:
-            return f"outputs have the shape {y.shape} instead of {inputs[0].shape}"
+        # Of an engine as many outputs as queries, of the size of a value.
+        shape = (*inputs[0].shape[:-1], inputs[-1].shape[-1])
+        if y.shape != shape:
+            return f"outputs have the shape {y.shape} instead of {shape}"
         if (y < low).any() or (y > high).any():
             return f"an output is {y.min()} or {y.max()}, out of {low}..{high}"
     return ""

@@ -14,8 +14,8 @@ from .packing import checked_mask, loaded_parameters, packed_users, scale_words
 from .resident import ResidentSets
 from .row_parameters import RowParameters
 from .svd import SvdHead, SvdOutput
-from .transport import MemoryTransport, StreamTransport, Transport
-from .verification import ModelledSets, compared, image_of, model_of, set_parameters
+from .transport import StreamTransport, Transport
+from .verification import ModelledSets, compared, model_of, set_parameters
 
 __all__ = ["Device"]
 
@@ -184,8 +184,8 @@ class Device(Link):
                               "resident() gives them")
         q, k, v = map(np.asarray, (q, k, v))
         self._check_sets(q, k, v)
-        inputs = {"k": self.streams["k"].rows(k, 2), "v": self.streams["v"].rows(v, 2),
-                  "q": self.streams["q"].rows(q, 2)}
+        inputs = {"k": self.streams["k"].rows(k, 2), "v": self.streams["v"].rows(v, 2)}
+        options: dict[str, Any] = {}
         if ("c" in self.streams) != (columns is not None):
             raise ValueError("Sorted columns must be given for a unit with sort=\"host\", and for "
                              "no other")
@@ -194,23 +194,25 @@ class Device(Link):
                              "for no other")
         if parameters is not None:
             # First, as the queries of a set wait for them.
-            parameters = scale_words(parameters, len(inputs["k"]), self.streams["p"])
-            inputs = {"p": self.streams["p"].rows(parameters), **inputs}
+            words = scale_words(parameters, len(inputs["k"]), self.streams["p"])
+            inputs = {"p": self.streams["p"].rows(words), **inputs}
+            if verify:
+                options["parameters"] = [set_parameters(self.manifest, each) for each in words]
         if columns is not None:
-            inputs = {"c": self.streams["c"].rows(np.asarray(columns), 2), **inputs}
+            # Behind the keys, and before the queries, which wait for them.
+            inputs["c"] = self.streams["c"].rows(np.asarray(columns), 2)
+        inputs["q"] = self.streams["q"].rows(q, 2)
         users = {}
         if mask is not None:
             self._require_user("k")
-            mask = checked_mask(mask, k.shape[:-1])
+            mask = options["mask"] = checked_mask(mask, k.shape[:-1])
             beats = k.shape[-1] // self.streams["k"].lanes
             users["k"] = np.repeat(mask.reshape(-1, k.shape[-2]), beats, axis=1).astype(np.uint8)
         output = self.streams["o"]
         size = q.shape[-2] * v.shape[-1]
         y = self._transfer(inputs, users, size * output.size)
         y = output.elements(y, size).reshape(*q.shape[:-1], v.shape[-1])
-        # The model takes a set at a time.
-        expected = self._model(verify, q, k, v, mask, parameters)
-        return compared(y, expected)
+        return self._verified(y, verify, q, k, v, **options)
 
     def resident(self, *, verify: bool = False) -> ResidentSets:
         """Sets that stay in a device with ``store="resident"``: all of them, empty.
@@ -281,14 +283,7 @@ class Device(Link):
         except TransferError:
             self.reset()
             raise
-        if verify:
-            image = image_of(self.manifest, self._head.image.content)
-            expected = model_of(self.manifest, {})(
-                np.asarray(x), image, whole=True, vocabulary=vocabulary, count=y.index.shape[-1])
-            for name, value in y._asdict().items():
-                if value is not None:
-                    compared(value, getattr(expected, name))
-        return y
+        return self._head.verified(y, x, vocabulary) if verify else y
 
     def send(self, stream: str, x: np.ndarray, axes: int = 1) -> None:
         """Send packets into a stream, and wait until the unit has taken them.
@@ -324,15 +319,6 @@ class Device(Link):
             raise ValueError(f"Keys of a set must be 1..{parameters['max_keys']}, "
                              f"not {k.shape[-2]}")
 
-    def _require(self, family: str) -> None:
-        unit = self.manifest["unit"]
-        if unit.partition("-")[0] != family:
-            raise DeviceError(f"Device must hold a unit of {family}, not {unit}")
-
-    def _require_user(self, stream: str) -> None:
-        if isinstance(self.transport, MemoryTransport) and stream not in self._users:
-            raise DeviceError("Masks must come from memory: generate the unit with --user memory")
-
     # Transfers ---------------------------------------------------------------------------------
 
     def _rows(self, rows: np.ndarray, users: Mapping[str, np.ndarray],
@@ -351,20 +337,3 @@ class Device(Link):
         if not verify:
             return y
         return compared(y, model_of(self.manifest, changes or {})(*arrays, **options))
-
-    def _model(self, verify: bool, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-               mask: np.ndarray | None, parameters: np.ndarray | None) -> np.ndarray | None:
-        if not verify:
-            return None
-        run, shape = model_of(self.manifest, {}), (*q.shape[:-1], v.shape[-1])
-        sets = q.size // (q.shape[-1] * q.shape[-2])
-        options: list[dict[str, Any]] = [{} for _ in range(sets)]
-        if mask is not None:
-            for each, m in zip(options, mask.reshape(-1, mask.shape[-1]), strict=True):
-                each["mask"] = m
-        if parameters is not None:
-            for each, words in zip(options, parameters, strict=True):
-                each["parameters"] = set_parameters(self.manifest, words)
-        arrays = zip(*(each.reshape(-1, *each.shape[-2:]) for each in (q, k, v)), strict=True)
-        return np.stack([run(*each, **own)
-                         for each, own in zip(arrays, options, strict=True)]).reshape(shape)

@@ -103,6 +103,15 @@ class Link:
         registers.set("CONTROL", CLEAR_ERRORS=1)
         registers.write("IRQ_PENDING", 0xFFFFFFFF)
 
+    def _require(self, family: str) -> None:
+        unit = self.manifest["unit"]
+        if unit.partition("-")[0] != family:
+            raise DeviceError(f"Device must hold a unit of {family}, not {unit}")
+
+    def _require_user(self, stream: str) -> None:
+        if isinstance(self.transport, MemoryTransport) and stream not in self._users:
+            raise DeviceError("Masks must come from memory: generate the unit with --user memory")
+
     # Transfers ---------------------------------------------------------------------------------
 
     def _transfer(self, inputs: Mapping[str, np.ndarray], users: Mapping[str, np.ndarray],
@@ -147,9 +156,12 @@ class Link:
                 found = batch(self.transport, self.registers, inputs, output, self.timeout,
                               leave=self._marks)
                 return None if found is None else found.copy()
-            if len(steps) == 1:
-                raise ValueError(f"DMA memory must have at least {needed} bytes for a command, "
-                                 f"not {room}")
+            # Before anything is sent.
+            least = max(batch_bytes(each, (1, step.size) if step.size else None)
+                        for step, each in zip(steps, rows, strict=True))
+            if least > room:
+                raise ValueError(f"DMA memory must have at least {least} bytes for a command, not "
+                                 f"{room}")
             found = [self._batched([step], [each]) for step, each in zip(steps, rows, strict=True)]
         else:
             found = [exchange(self.transport, self.registers, each, step.size or None,

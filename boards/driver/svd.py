@@ -17,6 +17,7 @@ from .packing import Stream
 from .registers import Registers
 from .transfer import ALIGNMENT, MOST_BYTES, MOST_ROWS, Rows, batch
 from .transport import MemoryTransport, StreamTransport, Transport, TransportError
+from .verification import compared, image_of, model_of
 
 __all__ = ["SvdHead", "SvdImageFile", "SvdOutput"]
 
@@ -202,6 +203,16 @@ class SvdHead:
             causes = [cause for k, cause in enumerate(CAUSES) if bits >> k & 1]
             raise type(error)("; ".join([str(error), *causes])) from error
         return self._output(found.view("<u4").reshape(len(rows), words, WORDS), x.shape[:-1], count)
+
+    def verified(self, y: SvdOutput, x: np.ndarray, vocabulary: int | None) -> SvdOutput:
+        """Return the outputs of ``x``, if they are those of :mod:`sim.model.svd`."""
+        image = image_of(self._manifest, self.image.content)
+        expected = model_of(self._manifest, {})(
+            np.asarray(x), image, whole=True, vocabulary=vocabulary, count=y.index.shape[-1])
+        for name, value in y._asdict().items():
+            if value is not None:
+                compared(value, getattr(expected, name))
+        return y
 
     def _output(self, found: np.ndarray, shape: tuple[int, ...], count: int) -> SvdOutput:
         """Words of the outputs (vectors, outputs, 4), as arrays of the vectors' shape."""

@@ -30,7 +30,8 @@ def plan(board: ZynqBoard, config: UnitConfig, user: str = "constant") -> dict[s
         Where TUSER comes from, as :func:`boards.zynq7.zynq_files` has it.
     """
     sources, top = zynq7.sources(config), zynq7.top(config)
-    files = {**zynq7.zynq_files(config, user=user), "top.xdc": project.constraints(board),
+    files = {**zynq7.zynq_files(config, user=user, leds=bool(board.leds)),
+             "top.xdc": project.constraints(board),
              "project.tcl": project.script(board, sources, top)}
     if board.open_route:
         files |= {"openxc7.sh": openxc7.script(board),

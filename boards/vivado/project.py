@@ -13,11 +13,22 @@ CLOCK_PIN = "ps7/FCLKCLK[0]"
 
 
 def constraints(board: ZynqBoard) -> str:
-    """Text of the .xdc file: the clock. The top has no pins of the logic."""
-    return f"""\
-# FCLK0 of the processor, as the boot loader has to set it.
-create_clock -name fclk0 -period {1e9 / board.fclk:.3f} [get_pins {{{CLOCK_PIN}}}]
-"""
+    """Text of the .xdc file: the clock, and the LEDs, which are the only pins of the logic."""
+    lines = ["# FCLK0 of the processor, as the boot loader has to set it.",
+             f"create_clock -name fclk0 -period {1e9 / board.fclk:.3f} [get_pins {{{CLOCK_PIN}}}]"]
+    if board.leds:
+        lines.append("# Clock, and error of the unit.")
+    platform = board.platform()
+    for n, led in enumerate(board.leds):
+        resource = platform.lookup(*led)
+        pins = resource.ios[0]
+        if pins.invert:
+            raise ValueError(f"LED {led} of {board.name} must be lit by a high level")
+        port = f"[get_ports {{leds[{n}]}}]"
+        lines += [f"set_property PACKAGE_PIN {pins.names[0]} {port}",
+                  f"set_property IOSTANDARD {resource.attrs['IOSTANDARD']} {port}",
+                  f"set_false_path -to {port}"]
+    return "\n".join([*lines, ""])
 
 
 def script(board: ZynqBoard, sources: Sequence[str], top: str) -> str:

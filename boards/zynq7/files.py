@@ -33,8 +33,8 @@ def sources(config: UnitConfig) -> list[str]:
     return [*files.sources(config, "axi-dma"), f"{top(config)}.v"]
 
 
-def zynq_verilog(config: UnitConfig, user: str = "constant") -> str:
-    """Verilog text of the top, around the modules of the other files.
+def zynq_verilog(config: UnitConfig, user: str = "constant", leds: bool = False) -> str:
+    """Verilog text of the top, around the modules of the other files; with LEDs or without.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def zynq_verilog(config: UnitConfig, user: str = "constant") -> str:
     """
     unit = verilog.dma_of(config, user)
     name = files.top(config, "axi-dma")
-    zynq = ZynqTop(unit, verilog.BlackBox(unit, name, clocked=False))
-    text = verilog.of_components({top(config): zynq}, header=_header(config),
+    zynq = ZynqTop(unit, verilog.BlackBox(unit, name, clocked=False), leds)
+    text = verilog.of_components({top(config): zynq}, header=_header(config, leds),
                                  others={name: unit, "PS7": Ps7(), "BUFG": ClockBuffer()})
     before, cell, after = text.partition(_CELL)
     if not cell:
@@ -52,7 +52,8 @@ def zynq_verilog(config: UnitConfig, user: str = "constant") -> str:
     return f'{before}  (* DONT_TOUCH = "true" *)\n{cell}{after}'
 
 
-def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
+def zynq_files(config: UnitConfig, *, user: str = "constant",
+               leds: bool = False) -> dict[str, str]:
     """Texts of the unit's files, of its Zynq top and of its driver in C, by name.
 
     Parameters
@@ -61,10 +62,12 @@ def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
         Configuration of the unit.
     user : str
         Where TUSER comes from: one of :data:`rtl.bus.dma_unit.USERS`.
+    leds : bool
+        Whether the top has LEDs, as :class:`~boards.zynq7.top.ZynqTop` says.
     """
     found = files.unit_files(config, "axi-dma", user)
     values = json.loads(found.pop("manifest.json"))
-    found[f"{top(config)}.v"] = zynq_verilog(config, user)
+    found[f"{top(config)}.v"] = zynq_verilog(config, user, leds)
     found[f"{top(config)}.f"] = "".join(f"{name}\n" for name in sources(config))
     folder = pathlib.Path(__file__).parents[1] / "driver"
     found |= {name: (folder / name).read_text(encoding="utf-8") for name in DRIVERS}
@@ -75,12 +78,13 @@ def zynq_files(config: UnitConfig, *, user: str = "constant") -> dict[str, str]:
     return found
 
 
-def _header(config: UnitConfig) -> str:
+def _header(config: UnitConfig, leds: bool) -> str:
+    ports = "with two LEDs: clock, error" if leds else "without ports"
     versions = ", ".join(f"{name} {version}" for name, version in tools().items())
     return f"""\
 // SPDX-License-Identifier: {LICENSE}
 //
-//   {top(config)}: {config.UNIT} on a Zynq-7000, without ports
+//   {top(config)}: {config.UNIT} on a Zynq-7000, {ports}
 //
 // Configuration {config.hash}, {versions}
 //

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal
+from amaranth import Cat, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -16,6 +16,9 @@ __all__ = ["BASE", "ClockBuffer", "ZynqTop"]
 
 #: Physical address of the registers, at GP0.
 BASE = 0x43C00000
+
+# Bits of the counter of cycles whose highest one a LED shows: 1.5 Hz at 100 MHz.
+_BLINK_BITS = 26
 
 # What the names of the ports start with.
 _HP0 = "SAXIHP0"
@@ -55,15 +58,20 @@ class ZynqTop(wiring.Component):
         The unit.
     module : Component
         What stands for it, if that is emitted elsewhere.
+    leds : bool
+        Whether there are LEDs.
 
     Members
     -------
-        None: the cell has pins of its own.
+    leds : Out(2)
+        Bit 0 blinks while there is a clock, bit 1 is the unit's ``error``. Only with LEDs: the cell
+        has pins of its own.
     """
 
-    def __init__(self, unit: DmaUnit, module: wiring.Component | None = None) -> None:
-        self._unit, self._module = unit, module or unit
-        super().__init__({})
+    def __init__(self, unit: DmaUnit, module: wiring.Component | None = None,
+                 leds: bool = False) -> None:
+        self._unit, self._module, self._leds = unit, module or unit, leds
+        super().__init__({"leds": Out(2)} if leds else {})
 
     def elaborate(self, platform):
         m = Module()
@@ -77,6 +85,11 @@ class ZynqTop(wiring.Component):
                      ps7.IRQF2P.eq(unit.irq)]
         self._registers(m, ps7, unit)
         self._memory(m, ps7, unit)
+        if self._leds:
+            # Out of reset, too: the clock alone counts.
+            cycles = Signal(_BLINK_BITS, reset_less=True)
+            m.d.sync += cycles.eq(cycles + 1)
+            m.d.comb += self.leds.eq(Cat(cycles[-1], unit.error))
         return m
 
     def _registers(self, m, ps7, unit):

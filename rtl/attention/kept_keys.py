@@ -265,4 +265,5 @@ class KeptKeys(wiring.Component):
 
 def _without_first(bits):
     """Bits less the lowest one that is set."""
-    return (bits & (bits - 1))[:len(bits)]
+    # Without a carry chain, of which two would follow each other.
+    return Cat(bit & bits[:k].any() for k, bit in enumerate(bits))

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from rtl.progress import Progress
 
 from .accuracy import TABLES as ACCURACY_TABLES
-from .activity import TABLES as ACTIVITY_TABLES
 from .attention import TABLES as ATTENTION_TABLES
+from .attention_buy import TABLES as BUY_TABLES
+from .attention_cost import TABLES as COST_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
 from .attention_lanes import TABLES as LANES_TABLES
 from .attention_online import TABLES as ONLINE_TABLES
@@ -38,11 +39,9 @@ FILES = ("README.md", "docs/softmax_e2.md", "docs/softmax_family.md", "docs/atte
 #: Pages that need extras and take hours, or a placer and router: made only if they are named.
 NAMED_FILES = ("docs/accuracy.md", "docs/boards.md")
 
-TABLES = {**E2_TABLES, "softmax-family": family,
-          "softmax-row-parameters": row_parameters, **LAYERNORM_TABLES, **ATTENTION_TABLES,
-          **EXPECTED_TABLES, **SEARCH_TABLES, **ONLINE_TABLES, **LANES_TABLES,
-          **ACTIVITY_TABLES,
-          **ACCURACY_TABLES,
+TABLES = {**E2_TABLES, "softmax-family": family, "softmax-row-parameters": row_parameters,
+          **LAYERNORM_TABLES, **ATTENTION_TABLES, **EXPECTED_TABLES, **SEARCH_TABLES,
+          **ONLINE_TABLES, **LANES_TABLES, **BUY_TABLES, **COST_TABLES, **ACCURACY_TABLES,
           **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
 
 

@@ -1,4 +1,4 @@
-"""Measured tables of the attention engine: cycles, errors and area, as Markdown."""
+"""Measured tables of the attention engine: cycles and errors, as Markdown."""
 
 import dataclasses
 import functools
@@ -18,12 +18,9 @@ from ..model.attention.reuse import AttentionMap
 from ..model.attention.selection import kept
 from ..runner import Design, Simulation
 from .attention_work import work
-from .tools import cores, largest, table
+from .tools import largest, table
 
-__all__ = ["TABLES", "captured_head", "key_sets", "measured_cycles"]
-
-# XC7Z035: LUT, flip-flops, DSP blocks, block RAMs of 36 Kib (DS190).
-DEVICE = {"lut": 171900, "ff": 343800, "dsp": 900, "bram": 500}
+__all__ = ["TABLES", "captured_head", "captured_heads", "key_sets", "measured_cycles"]
 
 # Attention heads of a real Transformer.
 
@@ -70,7 +67,12 @@ def key_sets(config: UnitConfig, sets: Iterable) -> list[KeySet]:
 
 def captured_head(turned: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Real ``q``, ``k``, ``v`` of one captured head; ``turned`` into its calibrated basis."""
-    return (_turned_heads() if turned else _heads())[4]
+    return captured_heads(turned)[4]
+
+
+def captured_heads(turned: bool = False) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the same of all captured heads."""
+    return _turned_heads() if turned else _heads()
 
 
 def dense_cycles() -> str:
@@ -174,7 +176,7 @@ def _of_heads(rows, name, found):
                  f"{max(f[4] for f in found):.3f}"))
 
 
-def captured_heads() -> str:
+def captured_table() -> str:
     """Attention heads of a real Transformer: what is kept, taken and lost; means over the heads."""
     keys = len(_heads()[0][1])
     parts = (8, 4, 2)
@@ -199,7 +201,7 @@ def captured_heads() -> str:
     for parameters in variants:
         found = []
         turned = parameters.get("predictor") == "prefix"
-        for (q, k, v), vectors in zip(_heads(), _turned_heads() if turned else _heads(),
+        for (q, k, v), vectors in zip(_heads(), captured_heads(turned),
                                       strict=True):
             config = synthetic.fitted(*vectors, **parameters)
             integers = synthetic.quantised(config, *vectors)
@@ -382,34 +384,9 @@ def error_parts() -> str:
                   "with `softmax-e2:plus`"), rows)
 
 
-COSTS = ({}, {"scales": "run-time"}, {"lanes": 2}, {"lanes": 4}, {"causal": True}, {"dim": 32},
-         {"softmax": "softmax-split:paper"}, {"select": "predict"},
-         {"select": "predict", "predictor": "sign"}, {"select": "predict", "predictor": "4-bit"},
-         {"select": "predict", "rule": "threshold"}, {"select": "predict", "rule": "top-k"},
-         {"select": "predict", "predictor": "octave"},
-         {"select": "predict", "predictor": "octave", "rule": "top-k"},
-         {"select": "predict", "predictor": "prefix"},
-         {"select": "predict", "predictor": "prefix", "rule": "top-k"},
-         {"select": "greedy"}, {"select": "greedy", "sort": "host"}, {"reuse": True})
-
-
-def cost() -> str:
-    """Area and delay of the engine, with the share of the device."""
-    rows = []
-    figures = cores([unit("attention")(**parameters) for parameters in COSTS])
-    for parameters, f in zip(COSTS, figures, strict=True):
-        shares = [f"{getattr(f, figure):g} ({100 * getattr(f, figure) / total:.1f} %)"
-                  for figure, total in DEVICE.items()]
-        name = ", ".join(f"{n} {x}" for n, x in parameters.items()) or "default"
-        rows.append((name, *shares, f"{f.delay_ps / 1000:.2f}",
-                     unit("attention")(**parameters).latency))
-    return table(("engine", "LUT", "FF", "DSP", "BRAM36", "logic delay, ns",
-                  "latency of one key, cycles"), rows)
-
-
 TABLES = {"attention-cycles": dense_cycles, "attention-errors": errors,
-          "attention-error-parts": error_parts, "attention-cost": cost,
+          "attention-error-parts": error_parts,
           "attention-predict": predict, "attention-predict-cycles": predict_cycles,
-          "attention-captured": captured_heads, "attention-greedy": greedy,
+          "attention-captured": captured_table, "attention-greedy": greedy,
           "attention-greedy-cycles": greedy_cycles, "attention-reuse": reuse,
           "attention-reuse-errors": reuse_errors}

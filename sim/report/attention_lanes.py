@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from rtl import unit
+from rtl.attention.kept_keys import KeptKeys
+from rtl.attention.predict.prediction import Prediction
+from rtl.emit import synthesis, verilog
 
 from ..data import captured, sample, synthetic
 from ..model.attention.places import beats
 from ..model.attention.selection import selected
 from .attention_work import work
-from .tools import cores, table
+from .tools import table
 
 __all__ = ["TABLES"]
 
@@ -20,8 +22,9 @@ CAPTURED = (("top-k, 22", {"select": "predict", "rule": "top-k", "top_k": 22}),
             ("A3, conservative", {"select": "greedy"}),
             ("A3, aggressive", {"select": "greedy", "iterations_per_key": 0.125, "percent": 10.0}))
 
-TOP = {"select": "predict", "predictor": "octave", "rule": "top-k", "top_k": 40}
-COSTS = tuple({**TOP, "lanes": lanes, "predict_lanes": 8 * lanes} for lanes in (1, 2, 4))
+COSTS = tuple({"select": "predict", "rule": "top-k", "top_k": 40, "lanes": lanes,
+               "predict_lanes": predicted} for lanes, predicted in (
+                   (1, 8), (2, 8), (2, 16), (4, 8), (4, 32), (3, 16)))
 
 
 def kept_beats() -> str:
@@ -49,19 +52,20 @@ def _words(met, lanes):
 
 
 def cost() -> str:
-    """Area and delay of the core, and cycles of a query, with several keys a cycle."""
+    """Cycles of a query, and area and delay of what hands out its keys."""
     q, k, v = synthetic.DATA["random"](np.random.default_rng(0), 128, 320, 64, 4)
-    configs = [unit("attention")(**parameters) for parameters in COSTS]
     rows = []
-    for parameters, config, f in zip(COSTS, configs, cores(configs), strict=True):
-        own = synthetic.fitted(q, k, v, **parameters)
-        done = work(own, *synthetic.quantised(own, q, k, v)[:2])
-        name = (f"top eighth, {config.predict_lanes} predicted a cycle"
-                if config.select == "predict" else "dense")
-        rows.append((name, config.lanes, f"{done.cycles:.1f}", f"{320 / done.cycles:.1f}", f.lut,
-                     f.ff, f.dsp, f"{f.bram:g}", f"{f.delay_ps / 1000:.2f}"))
-    return table(("engine", "lanes", "cycles per query", "times dense", "LUT", "FF", "DSP",
-                  "BRAM36", "logic delay, ns"), rows)
+    for parameters in COSTS:
+        config = synthetic.fitted(q, k, v, **parameters)
+        done = work(config, *synthetic.quantised(config, q, k, v)[:2])
+        f = synthesis.measure(verilog.of_components({"hand_out": KeptKeys(
+            config.predict_lanes, config.lanes, config.max_keys,
+            Prediction.rows_of(config) * config.predict_words, memory="auto")}), "hand_out")
+        rows.append((config.lanes, config.predict_lanes, f"{done.cycles:.1f}",
+                     f"{320 / done.cycles:.1f}", f.lut, f.ff, f"{f.bram:g}",
+                     f"{f.delay_ps / 1000:.2f}"))
+    return table(("lanes", "predict_lanes", "cycles per query", "times dense with one lane",
+                  "hand-out: LUT", "FF", "BRAM36", "logic delay, ns"), rows)
 
 
 TABLES = {"attention-lanes": kept_beats, "attention-lanes-cost": cost}

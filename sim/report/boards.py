@@ -17,7 +17,8 @@ __all__ = ["TABLES", "ulx3s", "zynq"]
 
 # Units with the parameters that differ from the defaults.
 BITSTREAMS = ("softmax-e2 --lanes 4",)
-TOPS = ("softmax-e2 --lanes 4", "attention --max-keys 64 --dim 16")
+TOPS = ("softmax-e2 --lanes 4", "attention --max-keys 64 --dim 16",
+        "svd-softmax --port-bits 64 --lanes 8 --dim 64 --max-vocab 4096")
 
 
 def ulx3s() -> str:

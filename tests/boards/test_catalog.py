@@ -34,10 +34,11 @@ def test_pins_of_the_adrv9361():
     """Amaranth knows the device and takes the pins as they are declared."""
     platform = board("adrv9361-z7035").platform()
     found = {}
-    for name, number in ("led", 0), ("led", 1), ("button", 0):
+    for name, number in ("led", 0), ("led", 1), ("led", 2), ("button", 0):
         resource = platform.lookup(name, number)
         found[name, number] = (resource.ios[0].names, dict(resource.attrs)["IOSTANDARD"])
     assert found == {("led", 0): (["A8"], "LVCMOS18"), ("led", 1): (["W14"], "LVCMOS25"),
+                     ("led", 2): (["W17"], "LVCMOS25"),
                      ("button", 0): (["J3"], "LVCMOS18")}
     assert platform.family == "series7"
 

@@ -78,7 +78,7 @@ def slow():
         yield list(directed("icarus", "slow", preset))[1]
     for name in rtl.units():
         count = CONFIGS.get(name, OTHER_CONFIGS)
-        yield from cases("compiled", "slow", [name], kinds=["random"], count=count, seed=2)
+        yield from cases("compiled", "slow", [name], kinds=["random"], count=count, seed=5)
         yield from cases("compiled", "slow", [name], kinds=["throughput"], rows=FEW_ROWS)
         presets = list(directed("compiled", "slow", *(
             f"{name}:{preset}" for preset in rtl.unit(name).PRESETS)))

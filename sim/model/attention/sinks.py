@@ -40,7 +40,7 @@ class Sinks:
         """Return that of a configuration, for all sets."""
         return cls.of([config.fixed_sink])
 
-    def __getitem__(self, some: slice) -> Sinks:
+    def __getitem__(self, some: slice | np.ndarray) -> Sinks:
         return self if len(self.logit) == 1 else Sinks(self.logit[some], self.valid[some])
 
     def rows(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:

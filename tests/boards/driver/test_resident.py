@@ -72,13 +72,15 @@ def test_scales_of_sets():
 class Unit(Transport, StreamTransport):
     """Registers and streams of a unit whose engine is the model: it checks the driver's words."""
 
-    def __init__(self, config):
+    def __init__(self, config, marked=True):
         self.config = config
         self.manifest = json.loads(manifest(config, {}, verilog.control_of(config)))
         self._registers = {each["offset"]: each for each in self.manifest["registers"]}
         self.errors, self.heads = 0, None
-        self.mark, = (1 << field["low"] for field in self._registers[0x14]["fields"]
-                      if field["name"] == "O_MARKED")
+        marks = [1 << field["low"] for field in self._registers[0x14]["fields"]
+                 if field["name"] == "O_MARKED"]
+        assert len(marks) == marked
+        self.mark = sum(marks)
         self.reset()
 
     def reset(self):
@@ -264,3 +266,23 @@ def test_scales_come_first():
     sets.append(0, *keys(1))
     with pytest.raises(DeviceError, match=r"^Head 0 must have scales first: head\(0, parameters"):
         sets.query(0, vectors(1, 1, 4))
+
+
+def test_columns_come_behind_their_keys():
+    """One stream behind the other: queries wait for the columns, and these for the keys."""
+    order = []
+
+    class Greedy(Unit):
+        def reset(self):
+            order.clear()
+
+        def send(self, stream, packet, user=None):
+            order.append(stream)
+
+        def receive(self, stream, size, timeout):
+            return bytes(size)
+    unit = Greedy(rtl.unit("attention")(max_keys=4, dim=4, io_lanes=2, select="greedy",
+                                        sort="host"), marked=False)
+    q, k, v, columns = vectors(1, 4, 2, 4)
+    Device(unit, unit.manifest).attention(q, k, v, columns=columns & 255)
+    assert order == ["k", "v", "c", "q"]

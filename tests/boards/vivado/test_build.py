@@ -37,6 +37,16 @@ def test_files(plan):
         name: each["sha256"] for name, each in listed.items()}
 
 
+def test_leds(plan):
+    """The first one counts the clock, the second shows the error; without LEDs there is no port."""
+    text = plan[f"{zynq7.top(CONFIG)}.v"]
+    assert "  output [1:0] leds;" in text and text.count("// Configuration") == 1
+    assert "  assign leds = { error, cycles[25] };" in text and ".error(error)" in text
+    assert "cycles <= cycles_add" in text and "on a Zynq-7000, with two LEDs: clock, error" in text
+    assert "get_ports {leds[1]}" in plan["top.xdc"]
+    assert "leds" not in zynq7.zynq_files(CONFIG)[f"{zynq7.top(CONFIG)}.v"]
+
+
 def test_linter(plan, tmp_path):
     """All Tcl of the plan."""
     pytest.importorskip("tclint", reason="tclint is not installed")

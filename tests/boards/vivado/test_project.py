@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from boards.board import ZynqBoard
-from boards.catalog import BOARDS
+from boards.catalog import BOARDS, board
 from boards.vivado import project
 
 SOURCES = ["unit.v", "unit_dma.v", "unit_zynq.v"]
@@ -80,15 +80,23 @@ def test_failures(options, message, tmp_path):
     assert not [call for call in calls if call.startswith("write_bitstream")]
 
 
-def test_clock(tmp_path):
-    """The constraint reaches a command with the pin and the period of FCLK0."""
-    board = ZYNQ[0]
-    (tmp_path / "top.xdc").write_text(project.constraints(board))
+@pytest.mark.parametrize("name, leds", [
+    ("arty-z7-20", [("R14", "LVCMOS33"), ("P14", "LVCMOS33")]),
+    ("adrv9361-z7035", [("W14", "LVCMOS25"), ("W17", "LVCMOS25")]), ("xc7z035-ffg676", [])])
+def test_constraints(name, leds, tmp_path):
+    """They reach commands with the pin and the period of FCLK0, and with the pins of the LEDs."""
+    (tmp_path / "top.xdc").write_text(project.constraints(board(name)))
     (tmp_path / "main.tcl").write_text(
-        "proc get_pins {name} {return pin:$name}\nproc create_clock {args} {puts [join $args]}\n"
-        "source top.xdc\n")
+        "proc get_pins {name} {return pin:$name}\nproc get_ports {name} {return port:$name}\n"
+        "foreach command {create_clock set_property set_false_path} {\n"
+        '  proc $command {args} "puts \\"$command \\[join \\$args]\\""\n}\nsource top.xdc\n')
     done = subprocess.run(["tclsh", "main.tcl"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == f"-name fclk0 -period 10.000 pin:{project.CLOCK_PIN}\n", done.stderr
+    assert done.stdout.splitlines() == [
+        f"create_clock -name fclk0 -period 10.000 pin:{project.CLOCK_PIN}",
+        *(line for n, (pin, standard) in enumerate(leds) for line in (
+            f"set_property PACKAGE_PIN {pin} port:leds[{n}]",
+            f"set_property IOSTANDARD {standard} port:leds[{n}]",
+            f"set_false_path -to port:leds[{n}]"))], done.stderr
 
 
 @pytest.mark.parametrize("board", ZYNQ, ids=lambda board: board.name)

@@ -9,7 +9,7 @@ import numpy as np
 from cocotb.task import bridge
 from cocotb.triggers import with_timeout
 
-from boards.driver import AnswerError, Device, DeviceError, TransferError
+from boards.driver import AnswerError, Buffer, Device, DeviceError, TransferError
 from boards.testing.arm import Cortex
 from boards.testing.zynq import RAM, WINDOW, Bus, Zynq
 
@@ -19,7 +19,7 @@ ARRAYS = dict(np.load(FOLDER / "arrays.npz"))
 FAMILY = MANIFEST["unit"].partition("-")[0]
 SETS = MANIFEST["parameters"].get("store") == "resident"
 # Tokens of a prompt.
-PROMPT = 3
+PROMPT = 4
 
 
 async def board(dut, **port):
@@ -44,8 +44,17 @@ def decode(device):
     for head, words in enumerate(ARRAYS["p"]):
         sets.head(head, words)
     sets.append(0, k[:PROMPT], v[:PROMPT])
+    whole = device.transport.memory
     for n in range(PROMPT, len(k)):
+        # Command by command, where there is no room for all of a token.
+        device.transport._memory = Buffer(whole.address, whole.data[:24 if n == PROMPT else 4096])
         y[n] = sets.decode(0, k[n:n + 1], v[n:n + 1], q[n][:, None], head=range(2))[:, 0]
+    try:
+        device.transport._memory = Buffer(whole.address, whole.data[:16])
+        sets.query(1, q[0, :1])
+    except ValueError as error:
+        assert str(error) == "DMA memory must have at least 24 bytes for a command, not 16"
+    device.transport._memory = whole
     try:
         sets.query(1, q[0, :1])
     except AnswerError:

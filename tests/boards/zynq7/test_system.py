@@ -117,13 +117,13 @@ def decoding():
     k, v, q = (random.integers(-128, 128, (7, *shape, 8)) for shape in ((), (), (2,)))
     own = scales(config, 2)
     sets = ResidentSets(config, config.regions, [Head(each.logit, each.output) for each in own])
-    sets.execute(Append(0, k[:3], v[:3]))
-    for n in range(3, 7):
+    sets.execute(Append(0, k[:4], v[:4]))
+    for n in range(4, 7):
         sets.execute(Append(0, k[n:n + 1], v[n:n + 1]))
         for head in range(2):
             sets.execute(Query(0, q[n, head][None], n, head))
     y = np.zeros(q.shape, int)
-    y[3:] = np.reshape([each.y for each in sets.answers], (4, 2, 8))
+    y[4:] = np.reshape([each.y for each in sets.answers], (3, 2, 8))
     assert not any(each.marked.any() for each in sets.answers)
     sets.execute(Truncate(0, 6))
     sets.execute(Query(0, q[0, :1], 5, 1))

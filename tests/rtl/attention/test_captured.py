@@ -29,7 +29,6 @@ ENGINES = {
     "prefix": {"select": "predict", "predictor": "prefix", "rule": "top-k", "top_k": 22},
     "conservative": PRESETS["conservative"], "aggressive": PRESETS["aggressive"],
     "reuse": {"reuse": True, "maps": 2, "map_queries": 8}, "online": {"datapath": "online"},
-    "threshold": {"select": "predict", "predictor": "4-bit", "rule": "threshold"},
 }
 # Tokens of further texts: few, an odd number, and as many as the engine takes.
 LENGTHS = (33, 97, 256)

@@ -9,9 +9,11 @@ from amaranth.lib.wiring import In, Out
 from rtl.attention.online.row_scale import RowFactor, ScalePipeline
 from rtl.attention.online.row_terms import RowTerms
 from rtl.attention.online.shift_sum import ShiftSum
+from rtl.attention.online.value_shift_sums import ValueShiftSums
+from rtl.emit import synthesis, verilog
 from rtl.fixed import clip, round_shift, signed_range
 from sim.model.attention import online
-from sim.testing.online import NUMBERS, directed_rows
+from sim.testing.online import NUMBERS, directed_rows, numbers
 from sim.testing.pysim import clocked, pipelined
 
 
@@ -138,3 +140,11 @@ def test_scale(name):
     assert got == [clip(round_shift((a >> own.cut) * words[number],
                                     scale.exponent(places[number]) - own.cut),
                         *signed_range(scale.bits)) for a, number in cases]
+
+
+def test_sums_stay_in_the_multipliers():
+    """One lane: what a DSP block adds to is its own sum, or what 21 LUTs move."""
+    sums = ValueShiftSums(numbers(max_keys=320), 2)
+    figures = synthesis.measure(verilog.of_components({"sums": sums}), "sums")
+    assert (figures.dsp, figures.carry4) == (2, 0) and figures.lut <= 2 * 21 + 2
+    assert figures.delay_ps < 3300

@@ -27,7 +27,7 @@ def test_sets_side_by_side(lanes, values, monkeypatch):
     # In one pass the sums are divided by those of the weights.
     shift = 15 if config.datapath == "online" else 26
     heads = [Head(Scaling(40000 + head, 23, head), Scaling(50000 - head, shift),
-                  Sink(50 - 40 * head, True) if config.sink else None) for head in range(2)]
+                  Sink(50 - 40 * head, head == 0) if config.sink else None) for head in range(2)]
     found = prefill.prefill(config, q, k, v, mask, start=4, heads=heads)
     regions = dataclasses.replace(config.regions, sets=1, capacity=config.regions.sink_keys + 24)
     for place in np.ndindex(3, 2):
