@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -36,31 +36,32 @@ UNITS: dict[str, dict[str, str]] = {
         "attention:reuse,max_keys=64")},
 }
 RUNS = 5
+# Texts of a batch, by their tokens.
+TEXTS = {16: 32, 64: 8}
 
 
 def ratios(model: torch.nn.Module, batches: Sequence[dict[str, torch.Tensor]],
-           runs: int = RUNS) -> dict[str, tuple[float, float]]:
-    """Return, for each set of units, seconds in float and with units, for all batches once."""
+           runs: int = RUNS, units: Sequence[str] = tuple(UNITS)
+           ) -> Iterator[tuple[str, float, float]]:
+    """Yield each of the units, and seconds in float and with them, for all batches once."""
     def forward() -> None:
         with torch.no_grad():
             for batch in batches:
                 model(**batch)
 
-    result = {}
-    for name, arguments in UNITS.items():
-        hw = approximate(model, calibrate=batches[:2], method="largest", **arguments)
+    for name in units:
+        hw = approximate(model, calibrate=batches[:2], method="largest", **UNITS[name])
         hw.restore()
-        exact, units = [], []
+        exact, inside = [], []
         # The first turn fills caches.
         for _ in range(runs + 1):
             exact.append(_seconds(forward))
-            inside = approximate(model, settings=hw.settings)
+            again = approximate(model, settings=hw.settings)
             try:
-                units.append(_seconds(forward))
+                inside.append(_seconds(forward))
             finally:
-                inside.restore()
-        result[name] = min(exact[1:]), min(units[1:])
-    return result
+                again.restore()
+        yield name, min(exact[1:]), min(inside[1:])
 
 
 def _seconds(function: Callable[[], None]) -> float:
@@ -89,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="minilm or the folder of a Transformers model (default: minilm)")
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N",
                         help="runs of each (default: %(default)s)")
+    parser.add_argument("--units", nargs="+", choices=UNITS, default=tuple(UNITS), metavar="UNITS",
+                        help=f"some of {', '.join(UNITS)} (default: all)")
+    parser.add_argument("--tokens", nargs="+", type=int, choices=TEXTS, default=tuple(TEXTS),
+                        metavar="N", help="lengths of the texts, 16 or 64 (default: both)")
     options = parser.parse_args(arguments)
     if options.runs < 1:
         parser.error(f"--runs must be at least 1, not {options.runs}")
@@ -98,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = load_model(options.model)
         print(f"{'units':68}{'tokens':>8}{'float, s':>10}{'units, s':>10}{'ratio':>7}")
-        for length, texts in ((16, 32), (64, 8)):
-            batches = _texts(model, [length] * 4, texts)
-            for name, (exact, units) in ratios(model, batches, options.runs).items():
+        for length in options.tokens:
+            batches = _texts(model, [length] * 4, TEXTS[length])
+            for name, exact, units in ratios(model, batches, options.runs, options.units):
                 print(f"{name:68}{length:>8}{exact:>10.3f}{units:>10.3f}{units / exact:>7.2f}",
                       flush=True)
     except RequestError as error:
