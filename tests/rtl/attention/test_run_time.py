@@ -198,7 +198,7 @@ def test_words_are_read_back():
 def test_limits_of_selections():
     """What a selection goes by is in the words behind the scales."""
     config = Attention.preset("aggressive", dim=4, io_lanes=4, max_keys=20, scales="run-time")
-    assert config.limits == ("iterations", "distance") and config.controls == ()
+    assert config.limits == ("iterations", "distance") and config.controls == ("clear",)
     own = SetParameters.of(config, iterations=9, distance=70)
     assert own.words[4:] == (9, 70, 0, 0) and SetParameters.from_words(config, own.words) == own
     assert SetParameters.of(config).limits == (config.iterations, config.distance)
