@@ -90,7 +90,7 @@ SLOW = [
     (Attention.preset("conservative", dim=12, io_lanes=4, max_keys=300, memory="block",
                       empty="first", sort="host"), "core"),
     (Attention.preset("aggressive", dim=6, io_lanes=6, max_keys=40, bits=5, empty="first",
-                      lanes=2, memory="block"), "core"),
+                      lanes=3, memory="block"), "core"),
     (Attention(reuse=True, dim=16, max_keys=40, causal=True, maps=4, map_queries=5), "axis"),
 ]
 

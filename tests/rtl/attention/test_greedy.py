@@ -335,7 +335,18 @@ def test_column_merge(parameters, high, pause):
     m = Module()
     m.submodules.dut = dut
 
+    async def fill(ctx):
+        """Something where no column is, as switching on may leave it; then two empty turns."""
+        column = {"factor": high, "keys": [high] * head, "rows": [0] * head, "origin": 0, "lane": 0}
+        ctx.set(dut.i, {"columns": [column] * lanes, "left": 0,
+                        "group": (1 << len(dut.i.group)) - 1})
+        for port in (dut.load, dut.start, dut.load, dut.start, dut.start, dut.start):
+            ctx.set(port, 1)
+            await ctx.tick()
+            ctx.set(port, 0)
+
     async def bench(ctx):
+        await fill(ctx)
         await load(ctx, queries[0])
         for number, query in enumerate(queries):
             ctx.set(dut.start, 1)
