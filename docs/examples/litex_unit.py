@@ -26,7 +26,8 @@ class Unit(LiteXModule):
     """A unit with registers, from the folder that the generator wrote.
 
     Attributes: ``registers``, an AXI4-Lite interface; an AXI4-Stream interface for each bus, of the
-    bus's name; ``error``; the interrupt as the event ``unit`` of ``ev``.
+    bus's name; ``error``, and ``causes`` where the unit has them; the interrupt as the event
+    ``unit`` of ``ev``.
     """
 
     def __init__(self, platform, folder):
@@ -45,6 +46,8 @@ class Unit(LiteXModule):
         connections = {
             "i_aclk": ClockSignal(), "i_aresetn": ~ResetSignal(), "o_error": self.error,
             "o_irq": self.ev.unit.trigger, "i_s_axi_awprot": C(0, 3), "i_s_axi_arprot": C(0, 3)}
+        if "causes" in ports:
+            self.causes = connections["o_causes"] = Signal(ports["causes"]["width"])
         for channel in ("aw", "w", "b", "ar", "r"):
             source = getattr(self.registers, channel)
             for signal in ("addr", "data", "strb", "resp", "valid", "ready"):

@@ -163,7 +163,7 @@ def test_ports_have_the_widths_of_the_configuration(config):
     lanes = config.io_lanes
     widths = {port: len(getattr(dut, port).payload.as_value()) for port in tuple(config.streams)}
     assert widths == {"q": lanes * config.bits + 1, "k": lanes * config.bits + 2,
-                      "v": lanes * config.bits + 1, "o": lanes * config.out_bits + 1}
+                      "v": lanes * config.bits + 1, "o": lanes * config.out_bits + 2}
 
 
 # Faults in the hardware that the comparison with the model has to find --------------------------
