@@ -62,7 +62,7 @@ public:
         : memory(memory), request(design->ports[memory->request]),
           response(design->ports[memory->response]), state(uint64_t(memory->seed) * 2 + 1),
           beat(response.words) {
-        memory->requests = memory->words = 0;
+        memory->requests = memory->words = memory->asked = 0;
     }
 
     void offer(int64_t cycle) {
@@ -102,8 +102,10 @@ public:
                 return false;
             const int64_t spread = memory->most - memory->least + 1;
             int64_t given = count;
-            if (memory->requests++ == memory->broken)
+            if (memory->requests++ == memory->broken) {
+                memory->asked = count;
                 given = std::max<int64_t>(count + memory->extra, 1);
+            }
             waiting.push_back({cycle + memory->least + int64_t(random_of(state) % spread), address,
                                count, given, 0});
             moved = true;

@@ -72,6 +72,7 @@ struct Memory {
     int64_t room;      // words that taken has room for
     int64_t requests;
     int64_t words;
+    int64_t asked;     // words of the broken request; 0: there was none
 };
 
 enum Status { FINISHED, STOPPED, SILENT, CHANGED, WITHDRAWN, EXTRA, REQUEST };

@@ -99,7 +99,7 @@ class Memory(ctypes.Structure):
                   ("size", "bytes", "request", "response", "least", "most", "gap", "refuse",
                    "burst", "broken", "extra", "seed")),
                 ("taken", ctypes.c_void_p),
-                *((name, ctypes.c_int64) for name in ("room", "requests", "words"))]
+                *((name, ctypes.c_int64) for name in ("room", "requests", "words", "asked"))]
 
 
 class Run(ctypes.Structure):

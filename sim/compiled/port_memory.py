@@ -53,7 +53,7 @@ class PortMemory:
             self.content.ctypes.data, len(self.content), self.port_bytes, ports.index("request"),
             ports.index("response"), *self.latency, round(1000 * self.gap),
             round(1000 * self.refuse), min(self.burst, PAGE // self.port_bytes), self.broken,
-            self.extra, seed, taken.ctypes.data, self.record, 0, 0), taken
+            self.extra, seed, taken.ctypes.data, self.record, 0, 0, 0), taken
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,15 +64,18 @@ class MemoryTraffic:
     ----------
     requests, words : int
         Requests and words that were transferred.
+    asked : int
+        Words of the request with another number of words as its answer; 0, if there was none.
     taken : int64 array
         Cycle of each word, as far as they were recorded.
     """
 
     requests: int
     words: int
+    asked: int
     taken: np.ndarray
 
     @classmethod
     def of(cls, structure: driver.Memory, taken: np.ndarray) -> MemoryTraffic:
         """Return what the driver left in its structure."""
-        return cls(structure.requests, structure.words, taken[:structure.words])
+        return cls(structure.requests, structure.words, structure.asked, taken[:structure.words])

@@ -71,6 +71,7 @@ class SvdComparison(Comparison):
                  memory: dict | None = None, **traffic) -> Result:
         """Send batches and compare what comes out; not the words, if they are ``wrong``.
 
+        An answer of another number of words than were asked for is a cause by itself.
         ``memory`` has options of :class:`~sim.compiled.port_memory.PortMemory`, ``traffic`` gaps
         and stalls.
         """
@@ -93,6 +94,10 @@ class SvdComparison(Comparison):
             problems += [f"{count} beats of {name} are not taken"
                          for name, count in result.unsent.items() if count]
         require(not any(problems), "; ".join(filter(None, problems)))
+        asked, extra = result.memory.asked, (memory or {}).get("extra", 0)
+        # An answer of no word can not be.
+        if asked and asked + extra:
+            causes |= CAUSES["response"]
         self.check_error(result, int(bool(causes)))
         got = self.simulation.flag("causes")
         require(got == causes, f"causes is {got:04b} instead of {causes:04b}")
@@ -134,8 +139,5 @@ class SvdComparison(Comparison):
                                          y=good.y[:0], ends=good.ends[:0])
             self.exchange([broken, good], causes=CAUSES["vector"])
         for extra in -1, 1:
-            # A response of no word can not be.
             self.simulation.reset()
-            short = extra > 0 or self.config.burst > 1
-            self.exchange([good], memory={"broken": BROKEN, "extra": extra}, wrong=True,
-                          causes=CAUSES["response"] if short else 0)
+            self.exchange([good], memory={"broken": BROKEN, "extra": extra}, wrong=True)
