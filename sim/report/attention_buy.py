@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from rtl import UnitConfig, unit
+from rtl import UnitConfig
 
 from .. import metrics, model, reference
 from ..bench.attention import AttentionJob
@@ -44,25 +44,15 @@ class Engine:
         return synthetic.fitted(q, k, v, **self.parameters, **top)
 
 
-_PRESETS = unit("attention").PRESETS
 _OCTAVE = {"select": "predict"}
-_PREFIX = {"select": "predict", "predictor": "prefix", "prefix_dims": 8}
 
 #: Those of about equal cycles stand together; shares are of the first one.
 ENGINES: tuple[Engine, ...] = (
     Engine("dense, 1 lane"),
     Engine("dense, 2 lanes", {"lanes": 2}),
     Engine("`octave`, top half", _OCTAVE, 2),
-    Engine("A3, `conservative`", _PRESETS["conservative"]),
     Engine("dense, 4 lanes", {"lanes": 4}),
     Engine("`octave`, top quarter", _OCTAVE, 4),
-    Engine("`prefix` of 8, top quarter", _PREFIX, 4, turned=True),
-    Engine("dense, 8 lanes", {"lanes": 8}),
-    Engine("`octave`, top half, 4 lanes", {**_OCTAVE, "lanes": 4}, 2),
-    Engine("`octave`, top quarter, 2 lanes", {**_OCTAVE, "lanes": 2}, 4),
-    Engine("`octave`, top eighth", _OCTAVE, 8),
-    Engine("`prefix` of 8, top eighth", _PREFIX, 8, turned=True),
-    Engine("A3, `aggressive`", _PRESETS["aggressive"]),
 )
 
 

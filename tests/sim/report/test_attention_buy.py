@@ -24,7 +24,7 @@ def test_neighbours_take_about_the_same_cycles():
 def test_errors_of_the_heads():
     """The fewer keys, the larger the error."""
     rows = {engine.title: engine for engine in ENGINES}
-    dense, half, eighth = (errors(rows[title]) for title in (
-        "dense, 1 lane", "`octave`, top half", "`octave`, top eighth"))
+    dense, half, quarter = (errors(rows[title]) for title in (
+        "dense, 1 lane", "`octave`, top half", "`octave`, top quarter"))
     assert dense == pytest.approx((0.059, 0.125), abs=0.0005)
-    assert dense[0] < half[0] < eighth[0] < eighth[1]
+    assert dense[0] < half[0] < quarter[0] < quarter[1]
