@@ -19,7 +19,7 @@ from amaranth.lib.wiring import In, Out
 
 from .causes import Causes
 from .dot_array import DotArray
-from .layouts import RowLayout, WordLayout
+from .layouts import WordLayout
 from .online.tail import OnlineTail
 from .parameters import ParameterIntake
 from .query_intake import QueryIntake
@@ -106,8 +106,9 @@ class Attention(wiring.Component):
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.gate = gate = SetGate(ahead=selection.ahead, values=not config.reuse)
         m.submodules.selection = selection
-        m.submodules.dots = dots = DotArray(config, self._marked(words.shape()),
-                                            hand_on=selection.chooses)
+        m.submodules.dots = dots = DotArray(
+            config, WordLayout(config, words.word.shape(), words.row.shape().but(mark=unsigned(1))),
+            hand_on=selection.chooses)
         m.submodules.status = status = SetStatus(ahead=selection.ahead)
         m.submodules.causes = causes = Causes(config)
         for inner, port in (keys.i, self.k), (values.i, self.v), (intake.i, self.q):
@@ -180,12 +181,6 @@ class Attention(wiring.Component):
         m.d.comb += [status.failed.eq(failed), causes.clear.eq(self.clear),
                      self.causes.eq(causes.causes), self.error.eq(causes.error)]
         return m
-
-    def _marked(self, word):
-        """Layout of a word whose row has a mark."""
-        row = {name: shape for name, shape in word["row"].shape.members.items()
-               if name != "set_end"}
-        return WordLayout(self.config, word["word"].shape, RowLayout(**row, mark=unsigned(1)))
 
     def _options(self, m, keys, dots):
         """Connect the ports that not every selection has."""

@@ -69,6 +69,11 @@ class RowLayout(data.StructLayout):
     def __init__(self, **more):
         super().__init__({"set_end": unsigned(1), **more})
 
+    def but(self, *less, **more):
+        """Return the same without some of the further members, and with others."""
+        return RowLayout(**{name: shape for name, shape in self.members.items()
+                            if name not in ("set_end", *less)}, **more)
+
 
 class WordLayout(data.StructLayout):
     """One word of keys that a query meets. A row is the words of one query.

@@ -31,7 +31,7 @@ class RowWeights(wiring.Component):
     sink : In(stream.Signature(SinkLayout(logit_bits)))
         Sink of the next set, valid two cycles before its first row. Only with sinks at run time.
     error : Out(1)
-        The unit found an error. Sticky until reset.
+        The unit finds an error. Pulses with the first one after reset.
     """
 
     def __init__(self, config, layout):
@@ -52,7 +52,8 @@ class RowWeights(wiring.Component):
         m = Module()
         config, logit, beat = self.config.softmax_config, self.i.payload, self.o.payload
         m.submodules.softmax = softmax = config.create()
-        transfer, leaves = Signal(), Signal()
+        transfer, leaves, known = Signal(), Signal(), Signal()
+        m.d.sync += known.eq(softmax.error)
         m.d.comb += [
             softmax.i.valid.eq(self.i.valid), self.i.ready.eq(softmax.i.ready),
             transfer.eq(self.i.valid & self.i.ready),
@@ -61,7 +62,7 @@ class RowWeights(wiring.Component):
             self.o.valid.eq(softmax.o.valid), softmax.o.ready.eq(self.o.ready),
             leaves.eq(self.o.valid & self.o.ready),
             beat.weights.eq(softmax.o.payload.data), beat.last.eq(softmax.o.payload.last),
-            self.error.eq(softmax.error),
+            self.error.eq(softmax.error & ~known),
         ]
         if self.config.sink:
             sink = sink_of(m, self.config, self, transfer & logit.last & logit.row.set_end)

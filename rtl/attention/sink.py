@@ -102,8 +102,9 @@ def sink_of(m, config, tail, end):
         The last beat of a set is transferred.
     """
     if not config.run_time:
-        layout, sink = SinkLayout(config.logit_bits), {"logit": config.sink_logit, "valid": 1}
-        return data.View(layout, Const(layout.const(sink).as_bits(), layout.size))
+        layout = SinkLayout(config.logit_bits)
+        sink = layout.const(dataclasses.asdict(config.fixed_sink))
+        return data.View(layout, Const(sink.as_bits(), layout.size))
     m.submodules.sink = held = SetSink(config.logit_bits)
     wiring.connect(m, wiring.flipped(tail.sink), held.i)
     m.d.comb += held.end.eq(end)

@@ -98,10 +98,8 @@ class TwoPassTail(wiring.Component):
             weights.ready.eq(~beat.last | rows.may_end),
             accept.eq(weights.valid & weights.ready), end.eq(accept & beat.last),
             set_end.eq(end & beat.row.set_end), self.release.eq(set_end),
+            self.error.eq(rated.error),
         ]
-        known = Signal()
-        m.d.sync += known.eq(rated.error)
-        m.d.comb += self.error.eq(rated.error & ~known)
         self._address(m, accept, beat)
 
         # Values are read while the weights wait; a weight of 0 stands for none.

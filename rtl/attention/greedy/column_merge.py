@@ -225,8 +225,8 @@ class ColumnMerge(wiring.Component):
         at_hand, rows_at_hand = ([choose([slots[k] for slots in found], states[k].slot)
                                   for k in range(len(columns))] for found in (keys, rows_there))
         # An empty place has the number of a column that may not be, where the RAM has anything.
-        some = self.groups & (self.groups - 1)
-        known = [self._split(number)[1] < self.groups if some else 1 for number in columns]
+        gaps = self.groups & (self.groups - 1)
+        known = [self._split(number)[1] < self.groups if gaps else 1 for number in columns]
         m.d.comb += [following.eq(best([Mux(there, key, 0) for there, key in
                                         zip(known, at_hand, strict=True)])),
                      self.row.eq(best(rows_at_hand))]

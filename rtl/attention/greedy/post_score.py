@@ -10,7 +10,7 @@ from ...blocks.pipeline import delays
 from ...stream.credit import Credit
 from ...stream.fifo import Fifo, FifoStorage
 from ..kept_keys import LastKept
-from ..layouts import LogitLayout, RowLayout
+from ..layouts import LogitLayout
 
 __all__ = ["PostScore"]
 
@@ -51,10 +51,8 @@ class PostScore(wiring.Component):
     def __init__(self, config, layout):
         self.config = config
         word = layout["word"].shape
-        row = RowLayout(**{name: shape for name, shape in layout["row"].shape.members.items()
-                           if name not in ("set_end", "distance")})
         #: Layout of what is stored of a beat.
-        self.payload = LogitLayout(config, word, row)
+        self.payload = LogitLayout(config, word, layout["row"].shape.but("distance"))
         self.layout = LastKept.layout(self.payload)
         super().__init__({"i": In(stream.Signature(layout)),
                           "o": Out(stream.Signature(self.payload))})

@@ -116,9 +116,9 @@ class ScalePipeline(wiring.Component):
     """From a weighted sum to an output: ``saturate(round(i * word / 2**(e - cut)))``.
 
     ``e`` is that of the place of the factor; at run time its shift is what ``e`` is above the least
-    place. Of the product only those bits go through the barrel
-    shifter that a result can have before it saturates. Latency :attr:`LATENCY` cycles, throughput
-    one result per cycle; never stalls.
+    place. Of the product only those bits go through the barrel shifter that a result can have
+    before it saturates. Latency :attr:`LATENCY` cycles, throughput one result per cycle; never
+    stalls.
 
     Parameters
     ----------

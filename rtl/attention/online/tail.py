@@ -83,7 +83,7 @@ class OnlineTail(wiring.Component):
 
     @staticmethod
     def _total_cycles(numbers):
-        """From a beat to the sum of the terms up to it; codes are decoded beside the adders."""
+        """From a beat to the sum of the terms up to it."""
         return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.summands), 1) + 1
 
     @classmethod
@@ -170,7 +170,7 @@ class OnlineTail(wiring.Component):
         m.submodules.beat_sum = tree = AdderTree(
             numbers.term_bits, numbers.summands, largest=numbers.largest_term << (BLOCK - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
-        # The codes take a cycle, and so does a sum of one lane.
+        # A sum of one lane takes a cycle, too.
         wait = max(tree.latency, 1)
         beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
         width = numbers.held_sum.bit_length() + 1

@@ -6,7 +6,7 @@ count.
 
 from amaranth import Cat, Mux, unsigned
 
-__all__ = ["advanced", "position_shape", "reached"]
+__all__ = ["advanced", "before", "position_shape", "reached"]
 
 
 def position_shape(regions):
@@ -29,3 +29,10 @@ def reached(keys, end):
     # One carry chain: the sign of the difference modulo, and its borrow.
     *_, sign, borrow = keys[:-1] - end[:-1]
     return Mux(end[-1], keys.any() & ~sign, keys[-1] | ~borrow)
+
+
+def before(position, end):
+    """Whether a position is before the ``end`` of some; as :func:`reached`."""
+    # One carry chain: the sign of the difference less 1, and that it is not negative.
+    *_, positive, carry = end[:-1] + ~position[:-1]
+    return Mux(position[-1], end.any() & ~positive, end[-1] | carry)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ...blocks.memory import ram
 from ...stream.fifo import Fifo
 from .layouts import LoadLayout
-from .positions import advanced, position_shape, reached
+from .positions import advanced, before, position_shape, reached
 
 __all__ = ["LOADS", "ResidentStore"]
 
@@ -170,7 +170,7 @@ class ResidentStore(wiring.Component):
         m.d.sync += [
             begins.eq(start), limit.eq(self.limit), aborted.eq(self.aborted),
             # For the position of the next cycle.
-            wanted.eq(~aborted | Mux(advance, _before(behind, limit), _before(position, limit))),
+            wanted.eq(~aborted | Mux(advance, before(behind, limit), before(position, limit))),
             over.eq(aborted & ~reached(limit, ended)),
         ]
         with m.If(begins):
@@ -210,13 +210,6 @@ class ResidentStore(wiring.Component):
         if "mask" in self.layout.members:
             m.d.comb += gathered.mask.eq(beat.mask)
         return gathered
-
-
-def _before(position, end):
-    """Whether a position is before the ``end`` of some; as :func:`~.positions.reached`."""
-    # One carry chain: the sign of the difference less 1, and that it is not negative.
-    *_, positive, carry = end[:-1] + ~position[:-1]
-    return Mux(position[-1], end.any() & ~positive, end[-1] | carry)
 
 
 def _lane_bits(regions):

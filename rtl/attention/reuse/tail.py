@@ -40,8 +40,7 @@ class ReuseTail(wiring.Component):
     config : AttentionConfig
         Configuration; ``n`` stands for ``max_keys``.
     layout : LogitLayout
-        Layout of the logits. The row has the ``end`` of its keys and a
-        ``mark``.
+        Layout of the logits. The row has the ``end`` of its keys and a ``mark``.
     word : ShapeLike
         Shape of the values' addresses.
 
@@ -173,10 +172,8 @@ class ReuseTail(wiring.Component):
         reuse = self._reuse(m, maps, free, rows.left, refused)
         m.d.comb += [
             self.borrow.eq(reuse.running), self.refused.eq(refused | (set_ended & maps.broken)),
+            self.error.eq(rated.error),
         ]
-        known = Signal()
-        m.d.sync += known.eq(rated.error)
-        m.d.comb += self.error.eq(rated.error & ~known)
         word = Signal.like(self.word)
         with m.If(self.release):
             m.d.sync += word.eq(0)
