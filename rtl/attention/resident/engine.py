@@ -14,8 +14,8 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...blocks.causes import Causes
 from ...stream.fifo import Fifo
-from ..causes import Causes
 from ..dot_array import DotArray
 from ..engine import tail_of
 from ..query_intake import QueryIntake
@@ -104,7 +104,7 @@ class ResidentAttention(wiring.Component):
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
         m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.causes = causes = Causes(config)
+        m.submodules.causes = causes = Causes(config.causes)
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (tail.o, self.o)):
