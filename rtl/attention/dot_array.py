@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.offset import without_offset
 from ..blocks.packed_products import PackedDotProduct
 from ..blocks.pipeline import delays
 from ..blocks.products import DotProduct
@@ -219,7 +220,8 @@ class DotArray(wiring.Component):
         if config.run_time:
             requantise = RuntimeRequantiser(config.dot_bits, config.logit_bits,
                                             offset_bits=config.logit_bits)
-            m.d.comb += [requantise.i[0].eq(dot_product - offset),
+            m.d.comb += [requantise.i[0].eq(
+                without_offset(m, dot_product, offset, config.dot_bits)),
                          *(getattr(requantise, name).eq(scaling[name])
                            for name in ("multiplier", "shift", "offset"))]
         else:

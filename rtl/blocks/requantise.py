@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..fixed import saturated, signed_width
+from .offset import without_offset
 
 __all__ = ["RequantiserPipeline"]
 
@@ -64,8 +65,8 @@ class RequantiserPipeline(wiring.Component):
             x = Signal(signed(signed_width(self.low, self.high)), reset_less=True)
             product = Signal(signed(width), reset_less=True)
             total = Signal(signed(width), reset_less=True)
-            m.d.sync += [x.eq(self.i - self.offset), product.eq(x * rule.multiplier),
-                         total.eq(product + rule.half)]
+            m.d.sync += [x.eq(without_offset(m, self.i, self.offset, len(x))),
+                         product.eq(x * rule.multiplier), total.eq(product + rule.half)]
             m.d.comb += scaled.eq(total)
 
         rounded = scaled[rule.shift:].as_signed()
