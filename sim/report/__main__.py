@@ -24,6 +24,7 @@ from .attention_cost import TABLES as COST_TABLES
 from .attention_expected import TABLES as EXPECTED_TABLES
 from .attention_lanes import TABLES as LANES_TABLES
 from .attention_online import TABLES as ONLINE_TABLES
+from .attention_packed import TABLES as PACKED_TABLES
 from .attention_search import TABLES as SEARCH_TABLES
 from .boards import TABLES as BOARDS_TABLES
 from .e2 import TABLES as E2_TABLES
@@ -41,8 +42,8 @@ NAMED_FILES = ("docs/accuracy.md", "docs/boards.md")
 
 TABLES = {**E2_TABLES, "softmax-family": family, "softmax-row-parameters": row_parameters,
           **LAYERNORM_TABLES, **ATTENTION_TABLES, **EXPECTED_TABLES, **SEARCH_TABLES,
-          **ONLINE_TABLES, **LANES_TABLES, **BUY_TABLES, **COST_TABLES, **ACCURACY_TABLES,
-          **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
+          **ONLINE_TABLES, **LANES_TABLES, **BUY_TABLES, **PACKED_TABLES, **COST_TABLES,
+          **ACCURACY_TABLES, **SVD_TABLES, **SVD_ENGINE_TABLES, **BOARDS_TABLES}
 
 
 # Files -------------------------------------------------------------------------------------------
