@@ -34,8 +34,11 @@ QUICK = [
                value_scale=0.3), "core"),
     (Attention(datapath="online", dim=6, value_dim=8, io_lanes=2, max_keys=23, lanes=3,
                causal=True, query_scale=0.3, output_scale=0.3, dsp_packing=True), "core"),
+    (Attention(dim=4, value_dim=2, io_lanes=2, max_keys=13, lanes=3, causal=True,
+               scales="run-time", bias="add"), "axis"),
 ]
 SLOW = [
+    (Attention(datapath="online", dim=4, io_lanes=4, max_keys=11, sink=True, bias="mask"), "core"),
     (Attention(dim=4, io_lanes=4, max_keys=1), "core"),
     (Attention(dim=1, io_lanes=1, max_keys=3, lanes=2, query_scale=1.0), "core"),
     (Attention(dim=9, io_lanes=3, max_keys=20, lanes=7, causal=True, bits=5, query_scale=0.5),
