@@ -23,7 +23,8 @@ PORT_BITS = 25
 
 def _factor_layout(numbers):
     low, high = numbers.places
-    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": range(high + numbers.block - low)}
+    places = range(high + numbers.block - low)
+    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": places}
     return data.StructLayout({"word": RowScale.FACTOR_BITS, **exponent})
 
 

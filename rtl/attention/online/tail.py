@@ -167,7 +167,8 @@ class OnlineTail(wiring.Component):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
-            numbers.term_bits, numbers.summands, largest=numbers.largest_term << (numbers.block - 1))
+            numbers.term_bits, numbers.summands,
+            largest=numbers.largest_term << (numbers.block - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
         # A sum of one lane takes a cycle, too.
         wait = max(tree.latency, 1)
