@@ -159,6 +159,9 @@ class AttentionConfig(UnitConfig):
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
 
+    dsp_packing: bool = parameter(False, Flag(), tag="dp",
+                                  help="whether two lanes share the DSP blocks of their dot "
+                                       "products; needs two lanes")
     max_queries: int = parameter(0, Integer(0, 65535), tag="mx",
                                  help="queries of a set at most, behind which the next one begins "
                                       "if their end is missing; 0 for any number")
@@ -255,6 +258,8 @@ class AttentionConfig(UnitConfig):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
+        self._require("dsp_packing", self.lanes > 1 or not self.dsp_packing, "false for lanes 1",
+                      "true")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("sink", not (self.reuse and self.sink), "false for reuse", "true")
         low, high = signed_range(self.logit_bits)

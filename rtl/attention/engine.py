@@ -18,7 +18,7 @@ from amaranth import Module, Mux, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .causes import Causes
+from ..blocks.causes import Causes
 from .dot_array import DotArray
 from .layouts import WordLayout
 from .logit_bias import LogitBias, biased
@@ -113,7 +113,7 @@ class Attention(wiring.Component):
             config, WordLayout(config, words.word.shape(), words.row.shape().but(mark=unsigned(1))),
             hand_on=selection.chooses)
         m.submodules.status = status = SetStatus(ahead=selection.ahead)
-        m.submodules.causes = causes = Causes(config)
+        m.submodules.causes = causes = Causes(config.causes)
         for inner, port in (keys.i, self.k), (values.i, self.v), (intake.i, self.q):
             wiring.connect(m, wiring.flipped(port), inner)
         wiring.connect(m, intake.o, selection.query)

@@ -1,7 +1,6 @@
 """What an engine with whole sets says of its streams."""
 
-from ..data_sheet import DataSheet, Format
-from .causes import ports_of
+from ..data_sheet import DataSheet, Format, ports_of_causes
 from .logit_bias import bias_format, bias_framing
 from .parameters import parameter_format
 
@@ -58,7 +57,7 @@ def sheet_of(config):
                 f"engine with no more than {config.lanes} keys",
         throughput=f"one query in {config.query_cycles(most)} cycles with {most} keys"
                    f"{WHICH[config.select]}",
-        ports={**ports_of(config),
+        ports={**ports_of_causes(config.causes),
                "adjust": "take iterations and distance for the queries whose last beat is "
                          "accepted after this cycle",
                "iterations": f"iterations of the search; {config.iterations} after reset",

@@ -97,6 +97,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only("sets")
     if name == "lanes" and values["reuse"]:
         return draw.Only(1)
+    if name == "dsp_packing" and values["lanes"] == 1:
+        return draw.Only(False)
     if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")
     if name == "bias" and (values["reuse"] or values["select"] != "none"):

@@ -14,8 +14,8 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...blocks.causes import Causes
 from ...stream.fifo import Fifo
-from ..causes import Causes
 from ..dot_array import DotArray
 from ..engine import tail_of
 from ..logit_bias import LogitBias, biased
@@ -106,7 +106,7 @@ class ResidentAttention(wiring.Component):
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
-        causes = Causes(config)
+        causes = Causes(config.causes)
         logits = biased(m, self, dots.o, causes)
         m.submodules.tail = tail = tail_of(config)(config, logits.payload.shape(),
                                                    dots.word.shape())

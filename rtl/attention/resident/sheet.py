@@ -1,7 +1,6 @@
 """What an engine with resident sets says of its streams."""
 
-from ...data_sheet import DataSheet, Format
-from ..causes import ports_of
+from ...data_sheet import DataSheet, Format, ports_of_causes
 from ..logit_bias import bias_format, bias_framing
 from ..parameters import parameter_format
 from ..sheet import scales_of, vector_framing
@@ -46,4 +45,4 @@ def sheet_of(config):
                    f"{config.query_cycles(config.max_keys)} with {config.max_keys} keys",
         marks={"o": "a query found no set, no head, no keys, a refused append, or no longer all "
                     "keys that it sees"},
-        ports=ports_of(config))
+        ports=ports_of_causes(config.causes))

@@ -39,6 +39,7 @@ def test_every_kind_is_drawn():
     assert {config.select for config in configs if config.lanes > 1} == {
         "none", "predict", "greedy"}
     assert {config.lanes for config in configs if config.select == "predict"} >= {1, 2, 3, 4}
+    assert {config.bits for config in configs if config.dsp_packing} >= {7, 8}
     assert sum(config.reuse for config in configs) > 4
     assert {(config.datapath, config.run_time, config.sink) for config in configs} == {
         *itertools.product(("two-pass", "online"), (False, True), (False, True))}

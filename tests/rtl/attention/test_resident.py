@@ -34,7 +34,7 @@ ONLINE = resident(dim=3, value_dim=5, io_lanes=1, max_keys=16, lanes=4, sets=2, 
 ALL_SEEN = resident(dim=4, io_lanes=4, max_keys=16, lanes=4, sets=2)
 
 GROUPED = resident(dim=4, value_dim=2, io_lanes=2, max_keys=16, lanes=2, sets=2, heads=3,
-                   causal=True, scales="run-time", sink=True)
+                   causal=True, scales="run-time", sink=True, dsp_packing=True)
 
 BIASED = resident(dim=2, io_lanes=2, max_keys=16, lanes=4, sets=2, causal=True, window=6, sinks=5,
                   chunk=3, bias="add")
