@@ -240,9 +240,6 @@ class Device(Link):
         self._require("attention")
         if (store := self.manifest["parameters"]["store"]) != "resident":
             raise DeviceError(f"Parameter store must be resident for sets that stay, not {store}")
-        if (bias := self.manifest["parameters"]["bias"]) != "none":
-            raise DeviceError(f"Parameter bias must be none for resident sets of this driver, not "
-                              f"{bias}")
         masks = "k" in self._users or isinstance(self.transport, StreamTransport)
         self._sets = None
         self.reset()
