@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.memory import ram
+from ...blocks.memory import SlicedMemory, ram
 from ...stream.fifo import Fifo
 from .layouts import LoadLayout
 from .positions import advanced, before, position_shape, reached
@@ -181,13 +181,12 @@ class ResidentStore(wiring.Component):
         regions = self.regions
         lane = current.position[:_lane_bits(regions)]
         for number in range(regions.lanes):
-            m.submodules[f"lane_{number}"] = vectors = ram(
+            m.submodules[f"lane_{number}"] = vectors = SlicedMemory(
                 self.vector, regions.sets * regions.words, self.memory)
-            port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
-                port.addr.eq(current.base + current.word), port.data.eq(vector),
-                port.en.eq(write & (lane == number)),
-                read.addr.eq(self.word), self.o[number].eq(read.data),
+                vectors.address.eq(current.base + current.word), vectors.data.eq(vector),
+                vectors.write.eq(write & (lane == number)),
+                vectors.read.eq(self.word), self.o[number].eq(vectors.o),
             ]
 
     def _gather(self, m, transfer, whole):
