@@ -72,26 +72,27 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
                 - round_shift(least * multiplier, shift)
                 for each, gone in zip(x, hidden, strict=True)]
     total, sums, octave, bucket = 0, [0] * v.shape[1], None, 0
+    block, most = (4, 3) if numbers.fraction_bits <= 12 else (8, 2)
     if sink is not None:
         place = round_shift(sink * multiplier, shift) - round_shift(least * multiplier, shift)
         bucket = place >> grid.bucket_shift
     for start in range(0, len(x), lanes):
         beat = range(start, min(start + lanes, len(x)))
         bucket = max(bucket, *(position[k] >> grid.bucket_shift for k in beat))
-        rise = 0 if octave is None else grid.octave(bucket) // 8 - octave // 8
+        rise = 0 if octave is None else grid.octave(bucket) // block - octave // block
         octave = grid.octave(bucket)
         if rise:
-            total = total >> 8 * rise if rise < 3 else 0
-            sums = [each >> 8 * rise + numbers.cut << numbers.cut if rise < 3 else 0
+            total = total >> block * rise if rise <= most else 0
+            sums = [each >> block * rise + numbers.cut << numbers.cut if rise <= most else 0
                     for each in sums]
         if sink is not None and not start:
             distance = grid.reference(bucket) - place
             total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << (
-                numbers.guard_bits + octave % 8)
+                numbers.guard_bits + octave % block)
         for k in beat:
             distance = grid.reference(bucket) - position[k]
             if not hidden[k] and distance < len(numbers.terms):
-                term = numbers.terms[distance] << numbers.guard_bits + octave % 8
+                term = numbers.terms[distance] << numbers.guard_bits + octave % block
                 total += term
                 sums = [each + term * int(value) for each, value in zip(sums, v[k], strict=True)]
     if not total:

@@ -15,12 +15,11 @@ from ...tables import exp2_words, reciprocal_words
 
 __all__ = ["OnlineNumbers", "RowScale"]
 
-# Octaves between two moves of the sums; terms are shifted to the octave within them instead.
-BLOCK = 8
 # ``2**(f - 5)`` is at most an eighth of the least sum of a row, which is above ``0.25 * 2**f``.
 CUT = 5
-# Blocks that a sum moves at most: what is left beyond is below the least term.
-REACH = 2
+# Octaves between two moves of the sums, and blocks that a sum moves at most, by the most fraction
+# bits of a term: what a rise beyond drops is further below the reference than the least term.
+BLOCKS = {12: (4, 3), 16: (8, 2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,18 +90,19 @@ class OnlineNumbers:
 
     The reference is that of the codes of softmax-e2 (:class:`~rtl.softmax.grid.InputGrid`): the
     octave above the bucket of the largest logit so far. Sums stand relative to the least octave of
-    its block of 8 (:data:`BLOCK`). With ``o`` the octave of the reference within its block, and
+    its block of ``B`` (:attr:`block`). With ``o`` the octave of the reference within its block, and
     ``r`` the blocks by which a beat raises it::
 
         S   = move_0(S, r)   + sum_k t(d_k)      2**(G + o)
         A_j = move_c(A_j, r) + sum_k t(d_k) v_kj 2**(G + o)
         t(0) = 2**f - 1,   t(d) = round(2**f 2**(-d / g)),   0 from d >= (f + 1) g
-        move_c(x, 0) = x,   move_c(x, r) = (x >> (8 r + c)) << c,   0 from r >= 3
+        move_c(x, 0) = x,   move_c(x, r) = (x >> (B r + c)) << c,   0 from r > R
 
     Shifts truncate towards minus infinity. ``c`` is :attr:`cut`, ``f - 5``: a move takes no more
-    than an eighth of a value's step from ``A / S``, and so does reading. Keys before a rise by
-    three blocks are at least 17 octaves below the reference, where later ones have the term 0 as
-    well, up to 16 fraction bits. A key that takes no part has the position 0 and the term 0. The
+    than an eighth of a value's step from ``A / S``, and so does reading. Up to 12 fraction bits
+    ``B = 4`` and ``R = 3``, above ``B = 8`` and ``R = 2``: keys before a rise by more blocks are at
+    least 13, or 17, octaves below the reference, where later ones have the term 0 as
+    well. A key that takes no part has the position 0 and the term 0. The
     outputs are ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
 
     Attributes
@@ -140,9 +140,19 @@ class OnlineNumbers:
     run_time: bool = False
     sink: bool = False
 
-    #: Octaves of a block, and blocks that a sum moves at most.
-    block = BLOCK
-    reach = REACH
+    @property
+    def block(self):
+        """Octaves of a block, a power of two."""
+        return self._blocks[0]
+
+    @property
+    def reach(self):
+        """Blocks that a sum moves at most."""
+        return self._blocks[1]
+
+    @property
+    def _blocks(self):
+        return next(blocks for bits, blocks in BLOCKS.items() if self.fraction_bits <= bits)
 
     @functools.cached_property
     def grid(self):
@@ -187,7 +197,7 @@ class OnlineNumbers:
     def sum_range(self):
         """Least and largest weighted sum with a reference at the least octave of its block.
 
-        Truncation adds nothing: it follows a division by ``2**8``.
+        Truncation adds nothing: it follows a division by ``2**block``.
         """
         low, high = signed_range(self.value_bits)
         most = (self.max_keys * self.largest_term) << self.guard_bits
@@ -221,17 +231,17 @@ class OnlineNumbers:
     @property
     def term_bits(self):
         """Width of a term that is shifted to the octave of its reference."""
-        return self.fraction_bits + BLOCK - 1
+        return self.fraction_bits + self.block - 1
 
     @property
     def held_sum(self):
         """Largest sum as it is held."""
-        return self.largest_sum << (BLOCK - 1)
+        return self.largest_sum << (self.block - 1)
 
     @property
     def held_range(self):
         """Least and largest weighted sum as it is held."""
-        return tuple(bound << (BLOCK - 1) for bound in self.sum_range)
+        return tuple(bound << (self.block - 1) for bound in self.sum_range)
 
     @property
     def held_width(self):

@@ -11,7 +11,7 @@ from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
 from ...blocks.rounding_shift import RoundingShift
 from ...fixed import SHIFT_BITS, half, saturated, signed_width
-from .numbers import BLOCK, OnlineNumbers, RowScale
+from .numbers import OnlineNumbers, RowScale
 
 __all__ = ["OnlineDivision", "RowFactor", "ScalePipeline"]
 
@@ -23,7 +23,8 @@ PORT_BITS = 25
 
 def _factor_layout(numbers):
     low, high = numbers.places
-    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": range(high + BLOCK - low)}
+    places = range(high + numbers.block - low)
+    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": places}
     return data.StructLayout({"word": RowScale.FACTOR_BITS, **exponent})
 
 

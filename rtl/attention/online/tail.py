@@ -9,7 +9,6 @@ from ...blocks.pipeline import delays
 from ..output_rows import OutputRows
 from ..parameters import ScalingLayout
 from ..sink import sink_members, sink_of
-from .numbers import BLOCK
 from .row_scale import OnlineDivision, RowFactor
 from .row_terms import RowTerms
 from .shift_sum import ShiftSum
@@ -168,14 +167,15 @@ class OnlineTail(wiring.Component):
         """Factor of the row so far."""
         numbers = self.config.online
         m.submodules.beat_sum = tree = AdderTree(
-            numbers.term_bits, numbers.summands, largest=numbers.largest_term << (BLOCK - 1))
+            numbers.term_bits, numbers.summands,
+            largest=numbers.largest_term << (numbers.block - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
         # A sum of one lane takes a cycle, too.
         wait = max(tree.latency, 1)
         beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
         width = numbers.held_sum.bit_length() + 1
         guarded = Cat(Const(0, numbers.guard_bits), beat_sum, Const(0, 1))
-        m.submodules.total = total = ShiftSum(width, len(guarded))
+        m.submodules.total = total = ShiftSum(width, len(guarded), numbers.block)
         self._follow(m, terms, total, wait, "total")
         m.submodules.factor = factor = RowFactor(numbers)
         m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]

@@ -22,12 +22,13 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from . import online
+from .biases import biased, checked
 from .products import products
 from .sinks import Sinks
 
 __all__ = ["Answer", "Append", "Command", "Head", "Query", "ResidentSets", "SetHead", "Truncate",
            "Values",
-           "run", "scaled", "seen"]
+           "run", "scaled", "seen", "words_of_rows"]
 
 # Dot products that are worked on at a time.
 CHUNK = 1 << 18
@@ -134,12 +135,16 @@ class Query:
         Position of the first one, modulo ``2**position_bits``; the others follow.
     head : int
         Number of the head.
+    bias : int array (queries, elements) or None
+        Biases of each query's row, in the order of its elements: word by word, each of ``lanes``
+        keys. What is behind a row's end does not count. None: 0 for all.
     """
 
     set: int
     q: np.ndarray
     offset: int = 0
     head: int = 0
+    bias: np.ndarray | None = None
 
 
 Command = Append | Values | Truncate | Query | SetHead
@@ -156,10 +161,13 @@ class Answer:
     marked : bool array (queries,)
         The answer failed, and is 0: the set was not there, had no keys, had refused an append, or
         had no longer what the query sees.
+    row_words : int64 array (queries,)
+        Words of keys of each query's row, one at least; 1 of an answer that failed.
     """
 
     y: np.ndarray
     marked: np.ndarray
+    row_words: np.ndarray
 
 
 def run(config: UnitConfig, regions: object, commands: Iterable[Command],
@@ -253,7 +261,8 @@ class ResidentSets:
     def _query(self, command):
         q = _checked(self.config, "Queries", command.q, self.config.dim)
         answer = Answer(np.zeros((len(q), self.config.value_dim), np.int32),
-                        np.ones(len(q), bool))
+                        np.ones(len(q), bool), np.ones(len(q), np.int64))
+        bias = checked(self.config, command.bias, (len(q), self.regions.row_keys))
         self.answers.append(answer)
         if not self._is_there(command.set) or not 0 <= command.head < len(self.heads):
             self.error = True
@@ -263,7 +272,8 @@ class ResidentSets:
             part = slice(start, start + step)
             self._sets[command.set].answer(
                 self.heads[command.head], q[part], command.offset + start,
-                Answer(answer.y[part], answer.marked[part]))
+                None if bias is None else bias[part],
+                Answer(answer.y[part], answer.marked[part], answer.row_words[part]))
 
 
 class _Set:
@@ -331,7 +341,7 @@ class _Set:
             keys += 1 << self.regions.position_bits
         for end, answer in self.waiting:
             lost = abort & (end > keys) & (end > self.complete)
-            answer.y[lost], answer.marked[lost] = 0, True
+            answer.y[lost], answer.marked[lost], answer.row_words[lost] = 0, True, 1
         self.position[self.position >= least] = -1
         self.keys = keys
         self.truncated = True
@@ -341,7 +351,7 @@ class _Set:
         half = 1 << (self.regions.position_bits - 1)
         return (distance + half) % (2 * half) - half
 
-    def answer(self, head, q, offset, answer):
+    def answer(self, head, q, offset, bias, answer):
         """Answer to queries at the positions from ``offset`` on."""
         if self.refused or not self.keys:
             return
@@ -351,28 +361,31 @@ class _Set:
         gone = (visible & (self.position[address] != position)).any(axis=1)
         end = np.where(visible, position + 1, 0).max(axis=1)
         hidden = ~visible | self.mask[address]
-        answer.y[:] = np.where(gone[:, None], 0, self._outputs(head, q, address, hidden))
+        y = self._outputs(head, q, address, hidden, bias)
+        answer.y[:] = np.where(gone[:, None], 0, y)
         answer.marked[:] = gone
+        answer.row_words[:] = np.where(gone, 1, words_of_rows(self.regions, visible))
         if (end > self.complete).any():
             self.waiting.append((end, answer))
 
-    def _outputs(self, head, q, address, hidden):
+    def _outputs(self, head, q, address, hidden, bias):
         config = self.config
         low, high = config.dot_range
         dots = np.take_along_axis(products(q, self.k.T, max(-low, high)), address, axis=1)
-        x = scaled(head.logit, dots, config.logit_bits)
-        width = min(x.shape[1], self.regions.row_keys)
-        sink = Sinks.of([head.sink])
         # What lies behind a row that is too long is gone, and the answer marked.
+        width = min(dots.shape[1], self.regions.row_keys)
+        x, hidden = biased(config, scaled(head.logit, dots[:, :width], config.logit_bits),
+                           hidden[:, :width], None if bias is None else bias[:, :width])
+        sink = Sinks.of([head.sink])
         if config.datapath == "online":
             # A set of its own for each query: the rows begin at words of their own.
-            return online.outputs(config.online, x[:, None, :width], hidden[:, None, :width],
+            return online.outputs(config.online, x[:, None], hidden[:, None],
                                   self.v[address[:, :width]], head.output, sink)[:, 0]
         own = {} if sink is None else sink.rows((1, len(q)))
-        w = run_unit(config.softmax_config, x[:, :width].astype(np.int16), hidden[:, :width],
+        w = run_unit(config.softmax_config, x.astype(np.int16), hidden,
                      **{name: values[0] for name, values in own.items()})
         spread = np.zeros((len(q), self.regions.capacity), np.int64)
-        row, column = np.nonzero(~hidden[:, :width])
+        row, column = np.nonzero(~hidden)
         spread[row, address[row, column]] = w[row, column]
         most = int(spread.sum(axis=1).max(initial=0)) * -config.element_range[0]
         sums = products(spread, self.v, most)
@@ -399,6 +412,16 @@ def seen(regions: object, keys: int, place: np.ndarray) -> tuple[np.ndarray, np.
     visible = (position <= last[:, None]) & ((position >= first[:, None])
                                              | (position < regions.sinks))
     return np.where(visible, position, 0), visible
+
+
+def words_of_rows(regions: object, visible: np.ndarray) -> np.ndarray:
+    """Return the number of words of rows (queries, row), of which ``visible`` are seen.
+
+    A row has all words of the sinks, or none, and one word at least.
+    """
+    last = visible.shape[1] - 1 - np.argmax(visible[:, ::-1], axis=1)
+    words = np.maximum(last // regions.lanes + 1, regions.sink_words)
+    return np.where(visible.any(axis=1), words, 1)
 
 
 def scaled(rule: Requantiser | Scaling, x: np.ndarray, bits: int) -> np.ndarray:

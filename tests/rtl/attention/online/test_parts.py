@@ -49,7 +49,7 @@ class Sums(wiring.Component):
         for out, factors, cut in ((self.total, [1] * own.lanes, 0),
                                   (self.weighted, values, own.cut)):
             width = len(out)
-            m.submodules += (total := ShiftSum(width, width, cut))
+            m.submodules += (total := ShiftSum(width, width, own.block, cut))
             m.d.sync += total.i.eq(
                 sum(term * factor for term, factor in zip(terms.o, factors, strict=True))
                 << own.guard_bits)
