@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...blocks.memory import SlicedMemory, ram
 from ...stream.fifo import Fifo
+from ..vector_beats import VectorBeats
 from .layouts import LoadLayout
 from .positions import advanced, before, position_shape, reached
 
@@ -117,7 +118,12 @@ class ResidentStore(wiring.Component):
         ]
         m.d.sync += [pending.eq(pending + loads.push - start), closing.eq(Cat(short, closing))]
 
-        vector = self._gather(m, transfer, whole)
+        m.submodules.beats = beats = VectorBeats(self.layout, self.vector_beats)
+        vector = Signal(self.vector)
+        m.d.comb += [beats.beat.eq(self.i.payload), beats.transfer.eq(transfer),
+                     whole.eq(beats.whole), vector.data.eq(beats.elements)]
+        if "mask" in self.layout.members:
+            m.d.comb += vector.mask.eq(self.i.payload.mask)
         # Position behind the current one, in a register of its own.
         behind = Signal(position_shape(regions))
         # A vector is due while the count is not 0.
@@ -188,27 +194,6 @@ class ResidentStore(wiring.Component):
                 vectors.write.eq(write & (lane == number)),
                 vectors.read.eq(self.word), self.o[number].eq(vectors.o),
             ]
-
-    def _gather(self, m, transfer, whole):
-        """Vector that is complete with the beat at hand, if ``whole``."""
-        beat = self.i.payload
-        gathered = Signal(self.vector)
-        if self.vector_beats == 1:
-            m.d.comb += [gathered.data.eq(beat.data), whole.eq(transfer)]
-        else:
-            width = len(beat.data.as_value())
-            held = Signal((self.vector_beats - 1) * width)
-            shifted = Cat(held, beat.data)
-            count = Signal(range(self.vector_beats))
-            m.d.comb += [gathered.data.eq(shifted),
-                         whole.eq(transfer & (count == self.vector_beats - 1))]
-            with m.If(transfer):
-                m.d.sync += [held.eq(shifted[width:]), count.eq(count + 1)]
-                with m.If(whole | beat.last):
-                    m.d.sync += count.eq(0)
-        if "mask" in self.layout.members:
-            m.d.comb += gathered.mask.eq(beat.mask)
-        return gathered
 
 
 def _lane_bits(regions):
