@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-__all__ = ["DataSheet", "Format"]
+__all__ = ["DataSheet", "Format", "ports_of_causes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,3 +69,12 @@ class DataSheet:
         "error": "sticky until reset: a row was too long, or its keep malformed"})
     row: Mapping[str, str] = dataclasses.field(default_factory=dict)
     marks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def ports_of_causes(causes: Mapping[str, str]) -> dict[str, str]:
+    """Return what the ports of a unit with causes are, by name; ``config.causes`` names them."""
+    bits = "; ".join(f"bit {place}, {name}: {meaning}"
+                     for place, (name, meaning) in enumerate(causes.items()))
+    return {"error": "sticky until reset or clear: causes is not 0",
+            "clear": "clears causes",
+            "causes": f"sticky until reset or clear: {bits}"}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import amaranth
@@ -14,15 +12,14 @@ import rtl
 from rtl.config import UnitConfig
 from rtl.emit import verilog, yosys
 
+from .text_store import TextStore
+
 __all__ = ["STORE", "emitted"]
 
-STORE = Path("build/verilog")
-
-# Files that the store keeps, the youngest ones.
-KEPT = 2000
+STORE = TextStore(Path("build/verilog"), ".v")
 
 
-def emitted(config: UnitConfig, store: Path = STORE) -> str:
+def emitted(config: UnitConfig, store: TextStore = STORE) -> str:
     """Return the Verilog text of a unit, from the store if it is there.
 
     The key is the configuration, every source file of :mod:`rtl` and the versions of the tools.
@@ -31,18 +28,7 @@ def emitted(config: UnitConfig, store: Path = STORE) -> str:
     if config.UNIT not in rtl.units() or rtl.unit(config.UNIT) is not type(config):
         return verilog.of_unit(config)
     key = hashlib.sha256(f"{_tools()}\n{config.to_json()}".encode()).hexdigest()[:24]
-    path = store / f"{config.UNIT}-{key}.v"
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        text = verilog.of_unit(config)
-    store.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=store, delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.replace(file.name, path)
-    for old in sorted(store.glob("*.v"), key=os.path.getmtime)[:-KEPT]:
-        old.unlink(missing_ok=True)
-    return text
+    return store.text(f"{config.UNIT}-{key}", lambda: verilog.of_unit(config))
 
 
 @functools.cache

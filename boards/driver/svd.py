@@ -35,10 +35,6 @@ SETUP = struct.Struct("<4I")
 WORDS = 4
 SELECTED = 1 << 31
 
-# Bits of the register CAUSES.
-CAUSES = ("the setup is out of range", "the image in memory does not fit the unit",
-          "memory answered a request with another length", "a vector ended early")
-
 
 class SvdOutput(NamedTuple):
     """Outputs of hidden vectors, as those of :class:`sim.model.svd.softmax.SvdOutput`.
@@ -193,15 +189,8 @@ class SvdHead:
         count = _within("count", count, min(image.count, most), most)
         words = vocabulary if self._parameters["whole"] else count
         setup = vocabulary, image.columns, count
-        try:
-            if isinstance(self._transport, MemoryTransport):
-                found = self._by_dma(rows, setup, 4 * WORDS * words, timeout)
-            else:
-                found = self._by_streams(rows, setup, 4 * WORDS * words, timeout)
-        except TransferError as error:
-            bits = self._registers.read("CAUSES")
-            causes = [cause for k, cause in enumerate(CAUSES) if bits >> k & 1]
-            raise type(error)("; ".join([str(error), *causes])) from error
+        run = self._by_dma if isinstance(self._transport, MemoryTransport) else self._by_streams
+        found = run(rows, setup, 4 * WORDS * words, timeout)
         return self._output(found.view("<u4").reshape(len(rows), words, WORDS), x.shape[:-1], count)
 
     def verified(self, y: SvdOutput, x: np.ndarray, vocabulary: int | None) -> SvdOutput:

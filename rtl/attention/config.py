@@ -22,6 +22,7 @@ from .causes import causes_of
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
+from .logit_bias import BIASES, bias_layout
 from .online.numbers import OnlineNumbers, RowScale
 from .parameters import ParameterIntake, SetParameters
 from .predict.predictors import PREDICTORS, predictor
@@ -101,6 +102,10 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
     set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
+    With ``bias`` each query brings biases or masks of its keys, as a stream: ``sat(x_i + b_i)``
+    takes the place of ``x_i``, or key ``i`` takes no part
+    (:class:`~rtl.attention.logit_bias.LogitBias`).
+
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
     (:class:`~rtl.attention.resident.engine.ResidentAttention`). ``max_keys`` is then the capacity
@@ -154,6 +159,9 @@ class AttentionConfig(UnitConfig):
                             help="memory of the stores; auto takes block RAM for more than "
                                  "4096 bits")
 
+    dsp_packing: bool = parameter(False, Flag(), tag="dp",
+                                  help="whether two lanes share the DSP blocks of their dot "
+                                       "products; needs two lanes")
     max_queries: int = parameter(0, Integer(0, 65535), tag="mx",
                                  help="queries of a set at most, behind which the next one begins "
                                       "if their end is missing; 0 for any number")
@@ -240,10 +248,18 @@ class AttentionConfig(UnitConfig):
                                help="reuse: width of a code of the map, which takes the place of "
                                     "softmax and weight_bits")
 
+    bias: str = parameter("none", Choice(BIASES), tag="bias",
+                          help="what the stream b has for each key that a query meets: nothing, a "
+                               "mask, or a bias that is added to its logit or masks it")
+    bias_bits: int = parameter(8, Integer(2, 16), tag="bb",
+                               help="bias add: width of a bias, signed")
+
     def __post_init__(self):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
         self._require("lanes", not self.reuse or self.lanes == 1, "1 for reuse")
+        self._require("dsp_packing", self.lanes > 1 or not self.dsp_packing, "false for lanes 1",
+                      "true")
         self._require("scales", not (self.reuse and self.run_time), "fixed for reuse")
         self._require("sink", not (self.reuse and self.sink), "false for reuse", "true")
         low, high = signed_range(self.logit_bits)
@@ -253,6 +269,11 @@ class AttentionConfig(UnitConfig):
         for name in ("dim", "value_dim"):
             size = getattr(self, name)
             self._require("io_lanes", size % self.io_lanes == 0, f"a divisor of {name} ({size})")
+        if self.bias != "none":
+            self._require("bias", self.select == "none", f'none for select "{self.select}", which '
+                          "picks keys before their biases are known")
+            self._require("bias", not self.reuse, "none for reuse, whose maps would keep rows that "
+                          "fail")
         if self.select == "greedy":
             self._check_greedy()
         if self.datapath == "online":
@@ -568,14 +589,12 @@ class AttentionConfig(UnitConfig):
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         host = self.select == "greedy" and self.sort == "host"
+        given = {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
+                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
+                 **({"b": bias_layout(self)} if self.bias != "none" else {})}
         if self.store == "resident":
-            return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
-                    "v": self.value_layout,
-                    **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                    "o": self.output_layout}
-        return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
-                **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                **({"c": self.column_layout} if host else {}), "o": self.output_layout}
+            return {"c": CommandLayout(), **given, "o": self.output_layout}
+        return {**given, **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
     def limit_ports(self):

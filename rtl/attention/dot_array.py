@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.packed_products import PackedDotProduct
 from ..blocks.pipeline import delays
 from ..blocks.products import DotProduct
 from ..blocks.requantise import RequantiserPipeline
@@ -23,6 +24,10 @@ class DotArray(wiring.Component):
     A pipeline that never stalls: a word that enters takes a credit of the queue behind it, so that
     a stalled output stops no more than it must. Throughput one word per cycle; latency
     :meth:`latency_of` cycles from a word to its logits. Empty after reset.
+
+    With ``dsp_packing`` two lanes share the multipliers of their dot products
+    (:class:`~rtl.blocks.packed_products.PackedDotProduct`); the last one of an odd number has its
+    own.
 
     For reuse of maps the multipliers have a second use, in cycles without words: a DSP block's
     last adder then adds to what it holds.
@@ -128,10 +133,10 @@ class DotArray(wiring.Component):
             m.d.sync += query.eq(word.query)
         entry = queue.i
         scaling = self._scaling(m, transfer) if config.run_time else None
-        for lane, key in enumerate(self.keys):
-            mask = delays(m, word.mask[lane], 1, f"hidden_{lane}")[-1] | key.mask
+        for lane, logit in enumerate(self._logits(m, query, scaling)):
+            mask = delays(m, word.mask[lane], 1, f"hidden_{lane}")[-1] | self.keys[lane].mask
             m.d.comb += [
-                entry.data[lane].eq(self._logit(m, lane, query, key, scaling)),
+                entry.data[lane].eq(logit),
                 entry.mask[lane].eq(delays(m, mask, latency - 1, f"mask_{lane}")[-1]),
             ]
 
@@ -159,36 +164,43 @@ class DotArray(wiring.Component):
             m.d.sync += now.eq(self.scaling.payload)
         return now
 
-    def _logit(self, m, lane, query, key, scaling):
-        """Logit of a lane."""
+    def _logits(self, m, query, scaling):
+        """Yield the logit of each lane in turn."""
         config = self.config
-        element, known = signed(config.bits), config.known_dims
-        if config.reuse:
-            # A code has no sign.
-            wide = signed(max(config.bits, config.code_bits + 1))
-            dot = DualArray(wide, element, config.array_size, *config.sum_range)
-        else:
-            dot = DotProduct(element, element, config.array_size, config.known_bits)
-        m.submodules[f"dot_{lane}"] = dot
-        m.d.comb += dot.addend.eq(self.known[lane])
-        offset = dot.offset + config.known_offset
-        if config.run_time:
-            requantise = RuntimeRequantiser(config.dot_bits, config.logit_bits,
-                                            offset_bits=config.logit_bits)
-            logit = requantise.o[0]
-            m.d.comb += [requantise.i[0].eq(dot.o - offset),
-                         *(getattr(requantise, name).eq(scaling[name])
-                           for name in ("multiplier", "shift", "offset"))]
-        else:
-            requantise = RequantiserPipeline(config.logit, *config.dot_range,
-                                             unsigned(len(dot.o)), offset)
-            logit = requantise.o
-            m.d.comb += requantise.i.eq(dot.o)
-        m.submodules[f"logit_{lane}"] = requantise
-        if not config.reuse:
-            m.d.comb += [port.eq(query[known + j]) for j, port in enumerate(dot.a)]
-            m.d.comb += [port.eq(key.data[j]) for j, port in enumerate(dot.b)]
-            return logit
+        element, rest, lane = signed(config.bits), query[config.known_dims:], 0
+        while lane < config.lanes:
+            if config.dsp_packing and lane + 1 < config.lanes:
+                dot = PackedDotProduct(config.bits, config.array_size, config.known_bits)
+                keys, addends, sums = dot.b, dot.addend, dot.o
+            else:
+                dot = (self._dual_array() if config.reuse else
+                       DotProduct(element, element, config.array_size, config.known_bits))
+                keys, addends, sums = [dot.b], [dot.addend], [dot.o]
+            m.submodules[f"dot_{lane}"] = dot
+            logits = []
+            for own, (addend, total) in enumerate(zip(addends, sums, strict=True), lane):
+                m.d.comb += addend.eq(self.known[own])
+                logits.append(self._logit(m, own, total, dot.offset + config.known_offset, scaling))
+            if config.reuse:
+                self._second_use(m, dot, query, self.keys[lane])
+            else:
+                m.d.comb += [port.eq(x) for port, x in zip(dot.a, rest, strict=True)]
+                m.d.comb += [port.eq(self.keys[own].data[j])
+                             for own, ports in enumerate(keys, lane)
+                             for j, port in enumerate(ports)]
+            yield from logits
+            lane += len(logits)
+
+    def _dual_array(self):
+        """Array that adds up values, too."""
+        config = self.config
+        # A code has no sign.
+        wide = signed(max(config.bits, config.code_bits + 1))
+        return DualArray(wide, signed(config.bits), config.array_size, *config.sum_range)
+
+    def _second_use(self, m, dot, query, key):
+        """Operands of both uses of the multipliers."""
+        config = self.config
         turned = delays(m, self.borrow, 1, "turned")[-1]
         m.d.comb += [dot.accumulate.eq(turned), dot.first.eq(self.start)]
         # Of an array as long as the longer of the two vectors the rest multiplies zeros.
@@ -200,4 +212,19 @@ class DotArray(wiring.Component):
                                 key.data[j] if held else 0))]
             if borrowed:
                 m.d.comb += self.sums[j].eq(dot.sums[j])
-        return logit
+
+    def _logit(self, m, lane, dot_product, offset, scaling):
+        """Logit of a lane, from its dot product with a constant on top."""
+        config = self.config
+        if config.run_time:
+            requantise = RuntimeRequantiser(config.dot_bits, config.logit_bits,
+                                            offset_bits=config.logit_bits)
+            m.d.comb += [requantise.i[0].eq(dot_product - offset),
+                         *(getattr(requantise, name).eq(scaling[name])
+                           for name in ("multiplier", "shift", "offset"))]
+        else:
+            requantise = RequantiserPipeline(config.logit, *config.dot_range,
+                                             unsigned(len(dot_product)), offset)
+            m.d.comb += requantise.i.eq(dot_product)
+        m.submodules[f"logit_{lane}"] = requantise
+        return requantise.o[0] if config.run_time else requantise.o

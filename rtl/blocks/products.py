@@ -8,7 +8,7 @@ from ..fixed import signed_width
 from .adder_tree import AdderTree
 from .pipeline import delays
 
-__all__ = ["DotProduct", "MultiplyAccumulate"]
+__all__ = ["CHAIN", "DotProduct", "MultiplyAccumulate", "operand", "product_range"]
 
 # Products of a chain. A longer chain saves adders behind it and costs registers before it, that
 # delay the operands of each link by a cycle more than those of the one before.
@@ -21,7 +21,7 @@ def _range(shape):
         (0, (1 << shape.width) - 1)
 
 
-def _product_range(a, b):
+def product_range(a, b):
     """Least and largest product of values of two shapes."""
     corners = [x * y for x in _range(a) for y in _range(b)]
     return min(corners), max(corners)
@@ -29,20 +29,20 @@ def _product_range(a, b):
 
 def _partial_bits(a, b, count):
     """Width of a sum of ``count`` products of values of two shapes."""
-    return signed_width(*(count * bound for bound in _product_range(a, b)))
+    return signed_width(*(count * bound for bound in product_range(a, b)))
+
+
+def operand(m, value, delay, name):
+    """``value``, ``delay + 1`` cycles later, in a register without reset: a DSP block's input."""
+    register = Signal.like(value, name=name, reset_less=True)
+    m.d.sync += register.eq(delays(m, value, delay, name)[-1])
+    return register
 
 
 def _product(m, a, b, delay, name):
-    """Product of two values, ``delay + 2`` cycles later.
-
-    The registers next to the multiplier have no reset: they are those of a DSP block.
-    """
-    operands = []
-    for value, port in (a, "a"), (b, "b"):
-        operand = Signal.like(value, name=f"{name}_{port}", reset_less=True)
-        m.d.sync += operand.eq(delays(m, value, delay, f"{name}_{port}")[-1])
-        operands.append(operand)
-    product = Signal(signed(signed_width(*_product_range(*(o.shape() for o in operands)))),
+    """Product of two values, ``delay + 2`` cycles later, in the registers of a DSP block."""
+    operands = [operand(m, value, delay, f"{name}_{port}") for value, port in ((a, "a"), (b, "b"))]
+    product = Signal(signed(signed_width(*product_range(*(o.shape() for o in operands)))),
                      name=f"{name}_m", reset_less=True)
     m.d.sync += product.eq(operands[0] * operands[1])
     return product
@@ -77,7 +77,7 @@ class DotProduct(wiring.Component):
 
     def __init__(self, a_shape, b_shape, count, addend_bits=0):
         self.a_shape, self.b_shape, self.count = Shape.cast(a_shape), Shape.cast(b_shape), count
-        self._bounds = _product_range(a_shape, b_shape)
+        self._bounds = product_range(a_shape, b_shape)
         self.chain = min(count, CHAIN)
         self.groups = -(-count // self.chain)
         self.addend_bits = addend_bits

@@ -21,13 +21,13 @@ import typing
 from collections.abc import Mapping
 
 from ..config import UnitConfig, register
-from ..data_sheet import DataSheet, Format
 from ..fixed import clip, round_shift, signed_range, signed_width
 from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
 from .engine import SvdSoftmax
 from .image import ImageLayout
 from .log_partition import LogNumbers
+from .sheet import sheet_of
 from .words import WordLayout
 
 __all__ = ["SOFTMAX", "SvdSoftmaxConfig"]
@@ -345,48 +345,32 @@ class SvdSoftmaxConfig(UnitConfig):
         return ("request", "o")
 
     @property
+    def controls(self):
+        """Names of the inputs that are no streams."""
+        return ("clear",)
+
+    @property
+    def strobes(self):
+        """Controls that are pulses."""
+        return ("clear",)
+
+    @property
     def flags(self):
         """Names of the outputs beside the streams and ``error``."""
         return ("causes",)
 
     @property
-    def data_sheet(self):
-        """Formats, framing and timing, as the emitted file says them."""
-        before = "before the transform" if self.transform == "engine" else "transformed"
-        return DataSheet(
-            formats={
-                "setup": Format("byte address of the image, words V, preview columns W, words of "
-                                "the full view N", packet="setup"),
-                "h": Format(f"element of a hidden vector, {before}; its scale is in the image",
-                            packet="batch", least=self.dim, step=self.dim),
-                "response": Format("byte of a memory word, the lowest address in lane 0",
-                                   packet="answer"),
-                "request": Format("byte address; number of words", packet="request"),
-                "o": Format("index (bit 31: word of the full view); probability, one step = "
-                            f"{self.output_scale!r}; logit, signed, one step = "
-                            f"{self.logit_scale!r}; log-partition, signed, one step = "
-                            f"{self.log_scale!r}", packet="result")},
-            framing="A setup holds for a batch of vectors, whose last element has TLAST; its own "
-                    f"does not matter. A vector is {self.dim} elements, one a beat. For each come "
-                    f"{'V' if self.whole else 'N'} outputs in the order of their index. Responses "
-                    "come in the order of the requests, and end with TLAST; a request is 1 to "
-                    f"{self.burst} words within 4 KiB.",
-            latency="from a vector's last beat accepted to its first output valid, with one word "
-                    "and a memory that answers in the next cycle",
-            throughput=f"one vector in about "
-                       f"{self.token_cycles(self.max_vocab, *self._usual)} cycles with "
-                       f"{self.max_vocab} words, {self._usual[0]} columns in the preview and "
-                       f"{self._usual[1]} full views",
-            ports={"error": "sticky until reset: causes is not 0",
-                   "causes": "sticky until reset: bit 0: V, W or N out of range; bit 1: the image "
-                             "does not fit; bit 2: a response of another length than its request; "
-                             "bit 3: last within a vector"})
+    def causes(self):
+        """What each bit of the output ``causes`` stands for, by its name, lowest bit first."""
+        return {"SETUP": "V, W or N of a setup was out of range",
+                "IMAGE": "the image in memory does not fit the unit",
+                "RESPONSE": "memory answered a request with another length",
+                "VECTOR": "a vector ended early"}
 
     @property
-    def _usual(self):
-        """An eighth of the columns, and a sixteenth of the words, as is recommended."""
-        return (min(max(self.dim // 8, 1), self.max_preview),
-                min(max(self.max_vocab // 16, 1), self.max_count))
+    def data_sheet(self):
+        """Formats, framing and timing, as the emitted file says them."""
+        return sheet_of(self)
 
     @property
     def source(self) -> str:

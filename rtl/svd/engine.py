@@ -16,6 +16,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.causes import Causes
 from ..blocks.memory import BankedMemory
 from .hidden_input import HiddenInput
 from .logit_scan import LogitScan
@@ -61,13 +62,14 @@ class SvdSoftmax(wiring.Component):
         Words that were read, in the order of the requests; ``last`` ends each of them.
     o : Out(stream.Signature(WordLayout(32, 4)))
         Index (bit 31: of the full view), probability, logit, log-partition.
+    clear : In(1)
+        Clear ``causes``.
+    causes : Out(len(config.causes))
+        What was wrong with setups, vectors and the memory, as ``config.causes`` says. A setup
+        refused, and a vector broken, end with the next ``last``, without outputs. Sticky until
+        reset or ``clear``.
     error : Out(1)
-        One of ``causes``. Sticky until reset.
-    causes : Out(4)
-        Bit 0: V, W or N was out of its range; bit 1: the image does not fit configuration or
-        registers; bit 2: a response was not as long as its request; bit 3: ``last`` within a
-        vector. A setup refused, and a vector broken, end with the next ``last``, without outputs.
-        Each is sticky until reset.
+        One of ``causes``.
     """
 
     def __init__(self, config):
@@ -78,7 +80,7 @@ class SvdSoftmax(wiring.Component):
             "request": Out(stream.Signature(WordLayout.request())),
             "response": In(stream.Signature(WordLayout.response(config.port_bytes))),
             "o": Out(stream.Signature(WordLayout.output())),
-            "error": Out(1), "causes": Out(4),
+            "clear": In(1), "causes": Out(len(config.causes)), "error": Out(1),
         })
 
     def elaborate(self, platform):
@@ -157,11 +159,13 @@ class SvdSoftmax(wiring.Component):
             with m.Case(Scan.EMIT):
                 m.d.comb += [outputs.emit.eq(1), scan.o.ready.eq(outputs.logits.ready)]
 
-        causes = registers.refused, registers.mismatch, reader.error, vectors.broken
-        for bit, cause in enumerate(causes):
-            with m.If(cause):
-                m.d.sync += self.causes[bit].eq(1)
-        m.d.comb += self.error.eq(self.causes.any())
+        m.submodules.causes = causes = Causes(config.causes)
+        m.d.comb += [
+            causes.setup.eq(registers.refused), causes.image.eq(registers.mismatch),
+            causes.response.eq(reader.error), causes.vector.eq(vectors.broken),
+            causes.clear.eq(self.clear),
+            self.causes.eq(causes.causes), self.error.eq(causes.error),
+        ]
         return m
 
     def _memory_words(self, m, sequence, registers, selection, reader, rows):

@@ -45,7 +45,7 @@ class MemoryReader(wiring.Component):
     o : Out(stream.Signature(8 * port_bytes))
         Words of the jobs.
     error : Out(1)
-        A response had another length than its request. Sticky until reset.
+        Pulses when a response has another length than its request.
     """
 
     def __init__(self, port_bytes, words_bits, burst, queue, *, memory="auto"):
@@ -121,9 +121,10 @@ class MemoryReader(wiring.Component):
             with m.If(final):
                 m.d.sync += filling.eq(0)
             with m.If(~filling):
+                m.d.comb += self.error.eq(beat.p.last != final)
                 with m.If(beat.p.last & ~final):
-                    m.d.sync += [filling.eq(1), self.error.eq(1)]
+                    m.d.sync += filling.eq(1)
                 with m.If(final & ~beat.p.last):
-                    m.d.sync += [dropping.eq(1), self.error.eq(1)]
+                    m.d.sync += dropping.eq(1)
         with m.If(dropping & beat.valid & beat.p.last):
             m.d.sync += dropping.eq(0)

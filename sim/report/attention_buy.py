@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from rtl import UnitConfig
+from rtl import UnitConfig, unit
 
 from .. import metrics, model, reference
 from ..bench.attention import AttentionJob
@@ -16,7 +16,8 @@ from ..data import synthetic
 from ..runner import Design, Simulation
 from . import switching
 from .attention import captured_head, captured_heads, key_sets
-from .tools import cores, table
+from .figures import cores
+from .tools import table
 
 __all__ = ["ENGINES", "TABLES", "Engine", "Query", "buy", "errors", "measured"]
 
@@ -45,14 +46,23 @@ class Engine:
 
 
 _OCTAVE = {"select": "predict"}
+_PREFIX = {**_OCTAVE, "predictor": "prefix"}
 
 #: Those of about equal cycles stand together; shares are of the first one.
 ENGINES: tuple[Engine, ...] = (
     Engine("dense, 1 lane"),
     Engine("dense, 2 lanes", {"lanes": 2}),
     Engine("`octave`, top half", _OCTAVE, 2),
+    Engine("A3, conservative", {**unit("attention").PRESETS["conservative"]}),
     Engine("dense, 4 lanes", {"lanes": 4}),
+    Engine("`octave`, top half, 2 lanes", {**_OCTAVE, "lanes": 2}, 2),
     Engine("`octave`, top quarter", _OCTAVE, 4),
+    Engine("`prefix` of 8, top quarter", _PREFIX, 4, turned=True),
+    Engine("dense, 8 lanes", {"lanes": 8}),
+    Engine("`octave`, top quarter, 2 lanes", {**_OCTAVE, "lanes": 2}, 4),
+    Engine("`octave`, top eighth", _OCTAVE, 8),
+    Engine("`prefix` of 8, top eighth", _PREFIX, 8, turned=True),
+    Engine("A3, aggressive", {**unit("attention").PRESETS["aggressive"]}),
 )
 
 

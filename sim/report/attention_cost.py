@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rtl import unit
 
-from .tools import cores, shells, table
+from .figures import cores, shells
+from .tools import table
 
 __all__ = ["COSTS", "TABLES", "cost"]
 

@@ -6,7 +6,8 @@ from rtl import unit
 
 from .. import metrics, model, reference
 from ..data import captured, sample, synthetic
-from .tools import cores, joined, table
+from .figures import cores
+from .tools import joined, table
 
 __all__ = ["TABLES"]
 

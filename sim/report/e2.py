@@ -5,7 +5,8 @@ from __future__ import annotations
 from rtl import unit
 from rtl.emit.ports import axi_latency
 
-from .tools import cores, normal_errors, shells, table
+from .figures import cores, shells
+from .tools import normal_errors, table
 
 __all__ = ["TABLES", "cost", "exactness"]
 

@@ -12,7 +12,8 @@ from rtl.emit.ports import axi_latency
 from .. import model
 from ..accuracy import AccuracyError, calibrate, capture, texts
 from ..data.real import DATA
-from .tools import cores, joined, shells, table
+from .figures import cores, shells
+from .tools import joined, table
 
 __all__ = ["TABLES", "cost", "exactness", "layers"]
 

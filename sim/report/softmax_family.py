@@ -5,7 +5,8 @@ from __future__ import annotations
 from rtl import unit, units
 from rtl.emit.ports import axi_latency
 
-from .tools import cores, joined, normal_errors, shells, table
+from .figures import cores, shells
+from .tools import joined, normal_errors, table
 
 __all__ = ["family", "row_parameters"]
 

@@ -15,7 +15,8 @@ from ..emission import emitted
 from ..jobs import make_job
 from ..runner import Design
 from ..stimuli.svd import Batch, Batches, random_image, random_vectors
-from .tools import cores, table
+from .figures import cores
+from .tools import table
 
 __all__ = ["TABLES", "Measured", "cost", "measured", "row_sizes", "simulated"]
 

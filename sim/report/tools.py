@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from rtl import UnitConfig
-from rtl.emit import synthesis
 
 from .. import model
-from ..emission import emitted
 from ..metrics import SoftmaxErrors, softmax_errors
 from ..reference import softmax
 
-__all__ = ["cores", "joined", "largest", "normal_errors", "shells", "table"]
+__all__ = ["joined", "largest", "normal_errors", "table"]
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
@@ -28,24 +24,6 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 def joined(cells: Iterable[object]) -> str:
     """Return one cell of several."""
     return " / ".join(map(str, cells))
-
-
-def cores(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
-    """Return the synthesis figures of each config's core, two at a time."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda config: _figures(config, config.name), configs))
-
-
-def shells(configs: Iterable[UnitConfig]) -> list[synthesis.Figures]:
-    """Return the figures of each config with its AXI4-Stream shell, two at a time."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda config: _figures(config, f"{config.name}_axis"), configs))
-
-
-@functools.cache
-def _figures(config: UnitConfig, top: str) -> synthesis.Figures:
-    # Several tables show the same units.
-    return synthesis.measure(emitted(config), top)
 
 
 def normal_errors(config: UnitConfig, length: int, sigma: float = 3.0) -> SoftmaxErrors:

@@ -112,8 +112,8 @@ class Ran:
         Outputs of each vector.
     requests : list of (int, int)
         Address and words of each request.
-    causes : int
-        Output ``causes`` in the end.
+    causes : list of str
+        Causes that were found, as ``config.causes`` names them. They are cleared by ``clear``.
     cycles : int
         Cycles up to the last output.
     ends : list of int
@@ -124,7 +124,7 @@ class Ran:
 
     rows: list
     requests: list
-    causes: int = 0
+    causes: list = dataclasses.field(default_factory=list)
     cycles: int = 0
     ends: list = dataclasses.field(default_factory=list)
     taken: list = dataclasses.field(default_factory=list)
@@ -239,8 +239,14 @@ def run(dut: wiring.Component, batches: Sequence[Batch], memory: PortMemory, *, 
         for _ in range(50):
             _, _, valid = await ctx.tick().sample(out.valid)
             assert not valid, "an output comes after the last one"
-        ran.causes = ctx.get(dut.causes)
-        assert ctx.get(dut.error) == bool(ran.causes)
+        found = ctx.get(dut.causes)
+        ran.causes = [name for place, name in enumerate(config.causes) if found >> place & 1]
+        assert ctx.get(dut.error) == bool(found)
+        ctx.set(dut.clear, 1)
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
+        await ctx.tick()
+        assert not ctx.get(dut.causes) and not ctx.get(dut.error), "a cause is not cleared"
         ran.cycles = cycle[0]
 
     simulator = Simulator(dut)

@@ -37,6 +37,7 @@ Attention = rtl.unit("attention")
      '0.25'),
     ({"datapath": "online", "logit_scale": 32.0},
      'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
+    ({"dsp_packing": True}, "Parameter dsp_packing must be false for lanes 1, not true"),
     ({"term_bits": 17}, "Parameter term_bits must be an integer in 6..16, not 17"),
     ({"rule": "topk"}, "Parameter rule must be one of mean, threshold, top-k, not 'topk'"),
     ({"dim": 10}, "Parameter io_lanes must be a divisor of dim (10), not 8"),

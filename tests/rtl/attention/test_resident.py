@@ -34,11 +34,14 @@ ONLINE = resident(dim=3, value_dim=5, io_lanes=1, max_keys=16, lanes=4, sets=2, 
 ALL_SEEN = resident(dim=4, io_lanes=4, max_keys=16, lanes=4, sets=2)
 
 GROUPED = resident(dim=4, value_dim=2, io_lanes=2, max_keys=16, lanes=2, sets=2, heads=3,
-                   causal=True, scales="run-time", sink=True)
+                   causal=True, scales="run-time", sink=True, dsp_packing=True)
+
+BIASED = resident(dim=2, io_lanes=2, max_keys=16, lanes=4, sets=2, causal=True, window=6, sinks=5,
+                  chunk=3, bias="add")
 
 QUICK = [(GROUPED, "core"), (PLAIN, "core"), (RING, "axis"), (WRAPS, "core"),
          (ONLINE, "core")]
-SLOW = [(ALL_SEEN, "axis"),
+SLOW = [(ALL_SEEN, "axis"), (BIASED, "core"),
         (resident(dim=1, io_lanes=1, max_keys=1, sets=3), "core"),
         (resident(dim=4, io_lanes=2, max_keys=16, lanes=2, window=3, sinks=1, chunk=8), "core"),
         (resident(dim=16, io_lanes=8, max_keys=96, lanes=2, sets=2, causal=True, memory="block",

@@ -30,7 +30,7 @@ from sim.testing.refusal import refused
 Attention = rtl.unit("attention")
 SMALL = Attention(dim=6, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3,
                   scales="run-time")
-ONLINE = dataclasses.replace(SMALL, datapath="online", lanes=2, sink=True)
+ONLINE = dataclasses.replace(SMALL, datapath="online", lanes=2, sink=True, dsp_packing=True)
 # One logit step for all heads; what else differs between them comes with the sets.
 MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 

@@ -7,7 +7,6 @@ import pytest
 from amaranth.sim import Simulator
 
 import rtl
-from rtl.attention.causes import Causes
 from rtl.attention.set_status import SetStatus
 from sim.testing.attention import beats_of, expected, random_set, run_sets
 
@@ -66,23 +65,6 @@ def test_more_queries_than_a_set_has_are_of_the_next_one():
     assert outputs[0] == right[0] and outputs[1][:2] == right[1] and outputs[3] == right[3]
     assert outputs[2] == right[2][1:]
     assert found["marks"] == [[0, 0], [0, 0, 1], [0], [0, 0]]
-
-
-def test_causes_stay_until_they_are_cleared():
-    """What is found in the cycle in which all are cleared stays."""
-    dut = Causes(CONFIG)
-    assert [*CONFIG.causes] == ["LONG", "WITHIN", "QUERIES", "UNEVEN"]
-    seen = []
-
-    async def bench(ctx):
-        for high in ("long",), (), ("uneven", "clear"), (), ("clear",), ():
-            for name in ("long", "within", "queries", "uneven", "clear"):
-                ctx.set(getattr(dut, name), name in high)
-            await ctx.tick()
-            seen.append((ctx.get(dut.causes), ctx.get(dut.error)))
-
-    simulate(dut, bench)
-    assert seen == [(1, 1), (1, 1), (8, 1), (8, 1), (0, 0), (0, 0)]
 
 
 @pytest.mark.parametrize("ahead, marks", [(True, [0, 0, 1, 0, 1]), (False, [0, 1, 1, 0, 0])])

@@ -111,7 +111,8 @@ def test_netlist_equals_the_model(config, verilator, tmp_path):
 @pytest.mark.parametrize("config", [
     softmax("softmax-e2", "plus", lanes=2, max_length=24),
     layernorm("layernorm-ai", lanes=2, channels=7),
-    attention("dense", lanes=2, softmax="softmax-e2:plus"),
+    # Two lanes in the DSP blocks of one, and one alone.
+    attention("dense", lanes=3, bits=8, dim=6, dsp_packing=True),
 ], ids=lambda config: config.name[:40])
 def test_netlist_has_no_unknown_values(config, icarus, tmp_path):
     """The bench takes no X for a bit of a beat, nor of valid or ready."""

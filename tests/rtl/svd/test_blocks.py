@@ -132,7 +132,7 @@ async def taken(ctx, port):
 
 
 def read(jobs, *, burst, queue, change=lambda number: 0, latency=9):
-    """Words, requests and ``error`` of a reader; ``change`` says how wrong each response is."""
+    """Words, requests and errors of a reader; ``change`` says how wrong each response is."""
     dut = MemoryReader(8, 10, burst, queue)
     words, requests, total = [], [], sum(count for _, count in jobs)
     state = {"cycle": 0, "waiting": [], "error": 0}
@@ -179,11 +179,15 @@ def read(jobs, *, burst, queue, change=lambda number: 0, latency=9):
                 _, _, valid, word = await ctx.tick().sample(dut.o.valid, dut.o.payload)
             words.append(word)
             ctx.set(dut.o.ready, 0)
-        state["error"] = ctx.get(dut.error)
+
+    async def errors(ctx):
+        while True:
+            *_, error = await ctx.tick().sample(dut.error)
+            state["error"] += error
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
-    for each in (send, memory, answer):
+    for each in (send, memory, answer, errors):
         simulator.add_testbench(each, background=True)
     simulator.add_testbench(take)
     simulator.run()
@@ -216,7 +220,7 @@ def test_responses_of_a_wrong_length(extra):
 
 
 def test_the_streams_are_what_a_shell_takes():
-    """Those of the configuration, in both directions, and the flags."""
+    """Those of the configuration, in both directions, controls and flags."""
     for preset in Config.PRESETS:
         config = Config.preset(preset, dim=4, max_vocab=9, port_bits=64, lanes=1)
         members = config.create().signature.members
@@ -224,5 +228,5 @@ def test_the_streams_are_what_a_shell_takes():
                  if member.is_signature and isinstance(member.signature, stream.Signature)}
         assert {name: Out if name in config.streams_out else In for name in config.streams} == flows
         assert {name for name, member in members.items() if member.is_port} == {
-            "error", *config.flags}
+            "error", *config.controls, *config.flags}
         assert isinstance(config.create(), wiring.Component)

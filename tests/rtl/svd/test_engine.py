@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rtl
-from sim.bench.svd import CAUSES, broken_setups, foreign, placed
+from sim.bench.svd import broken_setups, foreign, placed
 from sim.compiled.simulation import CompiledSimulation
 from sim.compiled.svd import SvdComparison
 from sim.data import real
@@ -42,7 +42,7 @@ def test_all_words_and_all_columns():
                         latency=range(30, 61), gap=0.2, refuse=0.3)
     ran = run(config.create(), batches, memory, outputs=2, gap=0.2, stall=0.3)
     assert ran.rows == [row for batch in batches for row in expected(config, batch)]
-    assert ran.causes == 0
+    assert ran.causes == []
 
 
 def test_supplied_vectors_on_one_lane():
@@ -76,7 +76,19 @@ def test_setups_that_are_refused():
            (good.registers, good.x[0].tolist(), [0, 0, 1])]
     ran = run(config.create(), [], PortMemory({0: content.tobytes()}), outputs=1, raw=raw)
     assert ran.rows == expected(config, good)
-    assert ran.causes == CAUSES["setup"] | CAUSES["image"]
+    assert ran.causes == ["SETUP", "IMAGE"]
+
+
+@pytest.mark.parametrize("extra", [-1, 1])
+def test_a_response_of_another_length(extra):
+    """The outputs are of no use; the cause is found once, so that it can be cleared."""
+    config = Config(dim=3, max_vocab=8, port_bits=64, lanes=2, burst=2, queue=16)
+    batch = Batch(random_vectors(config, np.random.default_rng(4), 1), image_of(config, 8, 2),
+                  count=3)
+    memory = PortMemory({0: batch.image.pack(config)},
+                        lengths=lambda number, words: words + extra * (number == 1))
+    ran = run(config.create(), [batch], memory, outputs=1)
+    assert ran.causes == ["RESPONSE"]
 
 
 def test_ways_to_refuse():
@@ -86,7 +98,7 @@ def test_ways_to_refuse():
     job = make_job(Design(config, "dut", "", "core", 1), Batches(
         [Vectors(np.zeros((1, 3), int), 0, 8, 3)], [image]))
     ways = list(broken_setups(config, job.batches[0], foreign(job.content)))
-    assert {cause for _, cause, _ in ways} == {"setup", "image"} and len(ways) == 10
+    assert {cause for _, cause, _ in ways} == {"SETUP", "IMAGE"} and len(ways) == 10
 
 
 # Compiled ----------------------------------------------------------------------------------------
