@@ -310,6 +310,10 @@ class AttentionConfig(UnitConfig):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
+        most = self.online.most_ratio
+        self._require("output_scale", self._division_ratio < most,
+                      f"above {float(Fraction(self.value_scale) / most):g} for datapath \"online\" "
+                      f"and value_scale {self.value_scale:g}")
 
     def _check_resident(self):
         regions = self.regions
