@@ -18,18 +18,11 @@ Attention = rtl.unit("attention")
 pytestmark = pytest.mark.usefixtures("verilator")
 
 QUICK = [
-    (Attention(dim=4, io_lanes=2, max_keys=11), "core"),
-    (Attention(dim=6, io_lanes=6, max_keys=13, lanes=4, causal=True), "core"),
     (Attention(dim=6, value_dim=10, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3,
                causal=True), "axis"),
-    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=27, predict_lanes=4, lanes=2),
-     "core"),
-    (Attention.preset("predict", dim=5, io_lanes=1, max_keys=9, predict_lanes=8, bits=5,
-                      predictor="sign", rule="threshold", threshold=1), "core"),
     (Attention.preset("predict", dim=6, value_dim=3, io_lanes=3, max_keys=27, predict_lanes=4,
                       lanes=3, predictor="prefix", prefix_dims=2, query_scale=0.1,
                       dsp_packing=True), "core"),
-    (Attention(reuse=True, dim=4, value_dim=2, io_lanes=2, max_keys=11), "core"),
     (Attention(reuse=True, dim=6, value_dim=18, io_lanes=6, max_keys=9, maps=4, causal=True,
                value_scale=0.3), "core"),
     (Attention(datapath="online", dim=6, value_dim=8, io_lanes=2, max_keys=23, lanes=3,
@@ -38,6 +31,13 @@ QUICK = [
                scales="run-time", bias="add"), "axis"),
 ]
 SLOW = [
+    (Attention(dim=4, io_lanes=2, max_keys=11), "core"),
+    (Attention(dim=6, io_lanes=6, max_keys=13, lanes=4, causal=True), "core"),
+    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=27, predict_lanes=4, lanes=2),
+     "core"),
+    (Attention.preset("predict", dim=5, io_lanes=1, max_keys=9, predict_lanes=8, bits=5,
+                      predictor="sign", rule="threshold", threshold=1), "core"),
+    (Attention(reuse=True, dim=4, value_dim=2, io_lanes=2, max_keys=11), "core"),
     (Attention(datapath="online", dim=4, io_lanes=4, max_keys=11, sink=True, bias="mask"), "core"),
     (Attention(dim=4, io_lanes=4, max_keys=1), "core"),
     (Attention(dim=1, io_lanes=1, max_keys=3, lanes=2, query_scale=1.0), "core"),
