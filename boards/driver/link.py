@@ -116,11 +116,15 @@ class Link:
 
     def _transfer(self, inputs: Mapping[str, np.ndarray], users: Mapping[str, np.ndarray],
                   size: int | None) -> np.ndarray | None:
-        """Send rows of bytes, and receive rows of ``size`` bytes, one for each of any input."""
+        """Send rows of bytes, and receive rows of ``size`` bytes, one for each of the first input.
+
+        Of every input there are as many rows, or a multiple.
+        """
+        sets = len(next(iter(inputs.values())))
         run = dma if isinstance(self.transport, MemoryTransport) else exchange
         try:
             return run(self.transport, self.registers,
-                       [Rows(name, rows, self._words(name, rows, users))
+                       [Rows(name, rows, self._words(name, rows, users), len(rows) // sets)
                         for name, rows in inputs.items()], size, self.timeout)
         except (TransferError, TransferTimeout):
             self.reset()

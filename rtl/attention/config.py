@@ -102,8 +102,9 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
     set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
-    With ``bias`` each query brings biases or masks of its keys, as a stream: ``x_i = sat(sat(round(
-    s_i R) + o) + b_i)``, or key ``i`` takes no part (:class:`~rtl.attention.logit_bias.LogitBias`).
+    With ``bias`` each query brings biases or masks of its keys, as a stream: ``sat(x_i + b_i)``
+    takes the place of ``x_i``, or key ``i`` takes no part
+    (:class:`~rtl.attention.logit_bias.LogitBias`).
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position

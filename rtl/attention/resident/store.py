@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.memory import ram
+from ...blocks.memory import SlicedMemory, ram
 from ...stream.fifo import Fifo
 from ..vector_beats import VectorBeats
 from .layouts import LoadLayout
@@ -187,13 +187,12 @@ class ResidentStore(wiring.Component):
         regions = self.regions
         lane = current.position[:_lane_bits(regions)]
         for number in range(regions.lanes):
-            m.submodules[f"lane_{number}"] = vectors = ram(
+            m.submodules[f"lane_{number}"] = vectors = SlicedMemory(
                 self.vector, regions.sets * regions.words, self.memory)
-            port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
-                port.addr.eq(current.base + current.word), port.data.eq(vector),
-                port.en.eq(write & (lane == number)),
-                read.addr.eq(self.word), self.o[number].eq(read.data),
+                vectors.address.eq(current.base + current.word), vectors.data.eq(vector),
+                vectors.write.eq(write & (lane == number)),
+                vectors.read.eq(self.word), self.o[number].eq(vectors.o),
             ]
 
 

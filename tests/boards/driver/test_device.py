@@ -127,6 +127,22 @@ def test_attention():
     device.attention(q, k, v, verify=True)
 
 
+def test_biases():
+    """Rows of biases by DMA, a packet each; the keys of a set do not fill its last beat."""
+    config = rtl.unit("attention")(max_keys=5, dim=2, io_lanes=2, lanes=3, bias="add", bias_bits=10)
+    simulation = Simulation(config, interrupts=False)
+    device = Device(simulation, simulation.manifest, timeout=0.2)
+    random = np.random.default_rng(2)
+    q, k, v = (random.integers(-128, 128, (2, number, 2)) for number in (3, 5, 5))
+    bias = random.integers(-512, 512, (3, 5))
+    y = device.attention(q, k, v, bias=bias, verify=True)
+    assert np.array_equal(y, model.run(config, q, k, v, bias=bias))
+    for wrong, message in ((bias[:, :4], r"Biases must fit the shape \(2, 3, 5\), not \(3, 4\)"),
+                           (bias + 512, "Elements of b must be in -512..511, not 0..")):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            device.attention(q, k, v, bias=wrong)
+
+
 # Arrays that do not suit ------------------------------------------------------------------------
 
 @pytest.mark.parametrize("x, kind, message", [
