@@ -347,6 +347,9 @@ class Device(Link):
         if not 1 <= k.shape[-2] <= parameters["max_keys"]:
             raise ValueError(f"Keys of a set must be 1..{parameters['max_keys']}, "
                              f"not {k.shape[-2]}")
+        most = parameters["max_queries"] or q.shape[-2]
+        if q.shape[-2] > most:
+            raise ValueError(f"Queries of a set must be 1..{most}, not {q.shape[-2]}")
 
     # Transfers ---------------------------------------------------------------------------------
 

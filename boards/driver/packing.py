@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 __all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_rows", "packed_users",
-           "scale_words"]
+           "scale_words", "within"]
 
 # Bits that word 3 of the parameters at run time may have: two shifts.
 SHIFTS = 0x3F3F
@@ -91,6 +92,23 @@ class Stream:
         whole = np.ascontiguousarray(rows).view(self.dtype)
         return whole.reshape(-1, length).astype(np.int32 if self.signed or self.width < 32
                                                 else np.int64)
+
+
+def within(what: str, value: Any, low: int, high: int) -> int:
+    """Return a number that an argument gives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, or out of ``low..high``.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {value!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{what} must be in {low}..{high}, not {number}")
+    return number
 
 
 def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .bias_rows import bias_row
 from .errors import AnswerError, DeviceError
-from .packing import Stream, checked_mask, scale_words
+from .packing import Stream, checked_mask, scale_words, within
 from .verification import ModelledSets, compared
 
 __all__ = ["ResidentSets", "Step"]
@@ -80,7 +80,7 @@ class ResidentSets:
 
     def keys(self, number: int) -> int:
         """Number of keys that a set has taken, less those that were truncated."""
-        return self._keys[self._checked("Set", number, len(self._keys))]
+        return self._keys[within("Set", number, 0, len(self._keys) - 1)]
 
     # Commands ----------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class ResidentSets:
         if "p" not in self._streams:
             raise DeviceError('Parameter scales must be "run-time" to take those of a head, not '
                               f'"{self._parameters["scales"]}"')
-        head = self._checked("Head", head, self._parameters["heads"])
+        head = within("Head", head, 0, self._parameters["heads"] - 1)
         words = scale_words(parameters, 1, self._streams["p"])
         step = Step({"c": self._command(HEAD, head=head), "p": self._streams["p"].rows(words)})
         self._run([step])
@@ -240,23 +240,23 @@ class ResidentSets:
     def _asked(self, before, number, there, q, offset, head, bias, sent=lambda: None):
         """Answers to queries, once there are so many keys, behind other steps."""
         several, q = np.ndim(head) > 0, np.asarray(q)
-        numbers = [int(each) for each in head] if several else [head]
+        numbers = [*head] if several else [head]
+        if not numbers:
+            raise ValueError("Heads of queries must be one at least, not none")
         if several and (q.ndim != 3 or len(q) != len(numbers)):
             raise ValueError(f"Queries must have the shape ({len(numbers)}, m, "
                              f"{self._streams['q'].least}), not {q.shape}")
         packets = [self._vectors("q", x) for x in (q if several else [q])]
         for each in numbers:
-            self._checked("Head", each, self._parameters["heads"])
+            within("Head", each, 0, self._parameters["heads"] - 1)
             if each not in self._scaled:
                 raise DeviceError(f"Head {each} must have scales first: head({each}, parameters)")
         m, most = len(packets[0]), 1 << self._parameters["position_bits"]
         if m > MOST:
             raise ValueError(f"Queries of a call must be at most {MOST}, not {m}")
         offset = max(there - m, 0) if offset is None else offset
-        low, high = max(there - most // 2, 0), there + most // 2 - 1
-        if not low <= offset <= high:
-            raise ValueError(f"Offset of queries to set {number} must be {low}..{high}, not "
-                             f"{offset}")
+        offset = within(f"Offset of queries to set {number}", offset, max(there - most // 2, 0),
+                        there + most // 2 - 1)
         output = self._streams["o"]
         asked = [(number, x, offset, each) for each, x in zip(numbers, packets, strict=True)]
         if bias is not None or "b" in self._streams:
@@ -319,9 +319,3 @@ class ResidentSets:
         """Bytes of the two words of a command."""
         words = np.array([operation | head << 8 | number << 16, count | offset << 16])
         return self._streams["c"].rows(words)
-
-    @staticmethod
-    def _checked(what, number, count):
-        if not 0 <= number < count:
-            raise ValueError(f"{what} must be in 0..{count - 1}, not {number}")
-        return number

@@ -102,7 +102,7 @@ def test_layernorm():
 
 
 def test_attention():
-    config = rtl.unit("attention")(max_keys=6, dim=4, value_dim=6, io_lanes=2)
+    config = rtl.unit("attention")(max_keys=6, dim=4, value_dim=6, io_lanes=2, max_queries=3)
     simulation = Simulation(config, user="memory")
     device = Device(simulation, simulation.manifest, timeout=0.2)
     random = np.random.default_rng(1)
@@ -117,6 +117,8 @@ def test_attention():
         device.attention(q, k, v[:, :3])
     with pytest.raises(ValueError, match="^Keys of a set must be 1..6, not 7$"):
         device.attention(q[0], np.zeros((7, 4), int), np.zeros((7, 6), int))
+    with pytest.raises(ValueError, match="^Queries of a set must be 1..3, not 6$"):
+        device.attention(k, k, v)
     # A set of keys that is not as long as that of the values: only the engine sees it.
     rows = [boards.driver.transfer.Rows(name, device.streams[name].rows(each, 2),
                                         device._words(name, device.streams[name].rows(each, 2), {}))

@@ -246,7 +246,12 @@ def test_transfer_that_does_not_end(ring):
     (lambda s: s.query(0, vectors(1, 1, 4), head=[0, 1]), ValueError,
      r"Queries must have the shape \(2, m, 4\), not \(1, 4\)"),
     (lambda s: s.query(0, vectors(1, 1, 4), offset=64), ValueError,
-     "Offset of queries to set 0 must be 0..63, not 64"),
+     "Offset of queries to set 0 must be in 0..63, not 64"),
+    (lambda s: s.query(0, vectors(0, 1, 4)[:0], head=[]), ValueError,
+     "Heads of queries must be one at least, not none"),
+    (lambda s: s.query(0.0, vectors(1, 1, 4)), TypeError, "Set must be an integer, not 0.0"),
+    (lambda s: s.query(0, vectors(1, 1, 4), head=0.5), TypeError,
+     "Head must be an integer, not 0.5"),
     (lambda s: s.truncate(0, 3), ValueError, "Keys that stay in set 0 must be 0, not 3"),
     (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 8 words, or as many for "),
 ])
@@ -266,7 +271,7 @@ def test_positions_that_wrap(ring):
                           (60, "^Keys that stay in set 0 must be 0 or 67..130, not 60$")):
         with pytest.raises(ValueError, match=message):
             sets.truncate(0, stay)
-    with pytest.raises(ValueError, match="^Offset of queries to set 0 must be 66..193, not 65$"):
+    with pytest.raises(ValueError, match="^Offset of queries to set 0 must be in 66..193, not 65$"):
         sets.query(0, vectors(1, 1, 4), offset=65)
 
 
