@@ -41,10 +41,16 @@ def ln2() -> Fraction:
 def exp2_words(exponents: Iterable[Number], scale: Number,
                rounding: str = "round") -> tuple[int, ...]:
     """``scale * 2 ** -e`` for every exponent ``e``, rounded half up or truncated."""
-    return tuple(
-        _round(_CONTEXT.multiply(_decimal(scale), _CONTEXT.power(Decimal(2), -_decimal(e))),
-               rounding)
-        for e in exponents)
+    return tuple(_round(_CONTEXT.multiply(_decimal(scale), _exp2(-_decimal(e))), rounding)
+                 for e in exponents)
+
+
+def _exp2(exponent: Decimal) -> Decimal:
+    """``2 ** exponent``; exact for an integer, as only that one can lie between two words."""
+    if exponent == exponent.to_integral_value():
+        return _CONTEXT.power(Decimal(2), exponent)
+    # A power of any base takes seven times as long.
+    return _CONTEXT.exp(_CONTEXT.multiply(exponent, _decimal(ln2())))
 
 
 def exp_words(exponents: Iterable[Number], scale: Number,

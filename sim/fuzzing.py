@@ -32,6 +32,7 @@ from rtl.progress import Progress
 from . import model
 from .shrinking import SECONDS, difference, shrink
 from .stimuli import svd
+from .stimuli.biases import random_biases
 from .stimuli.provider import provider
 from .stimuli.row_fields import random_fields
 from .tasks import prepare_worker, told
@@ -165,6 +166,9 @@ def _wrong_outputs(config: UnitConfig) -> str:
         row = {}
         if getattr(config, "row_fields", {}):
             row = random_fields(config, len(inputs[0]), np.random.default_rng(1))
+        if getattr(config, "bias", "none") != "none":
+            row["bias"] = random_biases(config, np.random.default_rng(1),
+                                        (len(inputs[0]), len(inputs[1])))
         y = model.run(config, *inputs, **row, **({} if mask is None else {"mask": mask}))
         # Of an engine as many outputs as queries, of the size of a value.
         shape = (*inputs[0].shape[:-1], inputs[-1].shape[-1])

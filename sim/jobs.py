@@ -44,21 +44,25 @@ def expected(config: UnitConfig, rows: Rows) -> np.ndarray:
 def expected_sets(config: UnitConfig, sets: Iterable[KeySet]) -> list[KeySet]:
     """Return sets with what the model says of their queries.
 
-    With scales at run time a set without parameters gets those of the configuration. With
-    ``config.reuse`` each set stores its map under the number in its ``use``, where the sets of
-    values behind it find it.
+    With scales at run time a set without parameters gets those of the configuration, and with
+    ``config.bias`` one without biases gets zeros. With ``config.reuse`` each set stores its map
+    under the number in its ``use``, where the sets of values behind it find it.
     """
     found, maps = [], {}
     for keys in sets:
+        bias = None
+        if config.bias != "none":
+            bias = keys.b if keys.b.size else np.zeros((len(keys.q), len(keys.k)), np.int64)
+            keys = dataclasses.replace(keys, b=bias)
         if config.reuse and keys.use & 1:
             y = maps[_map_number(config, keys.use)].run(config, keys.v)
         elif config.run_time:
             words = keys.p if len(keys.p) else np.array([config.set_parameters.words])
-            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask,
+            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask, bias=bias,
                           parameters=SetParameters.from_words(config, words[0]))
             keys = dataclasses.replace(keys, p=words)
         else:
-            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask)
+            y = model.run(config, keys.q, keys.k, keys.v, mask=keys.mask, bias=bias)
         if config.reuse and not keys.use & 1:
             maps[_map_number(config, keys.use)] = AttentionMap.of(config, keys.q, keys.k, keys.mask)
         found.append(dataclasses.replace(keys, y=y))
@@ -80,7 +84,9 @@ def expected_script(config: UnitConfig, script: Script) -> Script:
             sets.execute(resident.Append(number, script.k[part], script.v[part],
                                          script.mask[part]))
         elif operation == Operation.QUERY.value:
-            sets.execute(resident.Query(number, script.q[queries:queries + count], offset, head))
+            part = slice(queries, queries + count)
+            bias = None if config.bias == "none" else script.b[part]
+            sets.execute(resident.Query(number, script.q[part], offset, head, bias))
             queries += count
         elif operation == Operation.HEAD.value:
             words = SetParameters.from_words(config, script.p[loads])
@@ -90,9 +96,9 @@ def expected_script(config: UnitConfig, script: Script) -> Script:
         else:
             left = count if operation == Operation.TRUNCATE.value else 0
             sets.execute(resident.Truncate(number, left))
-    return dataclasses.replace(
-        script, error=sets.error, y=np.concatenate([answer.y for answer in sets.answers]),
-        marked=np.concatenate([answer.marked for answer in sets.answers]))
+    return dataclasses.replace(script, error=sets.error, **{
+        name: np.concatenate([getattr(answer, name) for answer in sets.answers])
+        for name in ("y", "marked", "row_words")})
 
 
 def expected_batches(config: UnitConfig, inputs: Batches) -> tuple[list[SvdBatch], np.ndarray]:

@@ -23,15 +23,21 @@ def softmax(logits: ArrayLike, mask: np.ndarray | None = None) -> np.ndarray:
 
 
 def attention(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: np.ndarray | None = None,
-              causal: bool = False) -> np.ndarray:
+              causal: bool = False, bias: ArrayLike | None = None) -> np.ndarray:
     """Attention of queries (..., queries, dim) to keys and values (..., keys, dim).
 
-    ``softmax(q k^T / sqrt(dim)) v``. Masked keys, of shape (..., keys), take no part; with
-    ``causal`` neither do the keys behind a query's own place. Without a key the output is 0.
+    ``softmax(q k^T / sqrt(dim) + bias) v``. Masked keys, of shape (..., keys), take no part; with
+    ``causal`` neither do the keys behind a query's own place. ``bias``, 0 by default, has the shape
+    (..., queries, keys); a key takes no part where it is minus infinity. Without a key the output
+    is 0.
     """
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     logits = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
     hidden = np.zeros(logits.shape, bool)
+    if bias is not None:
+        bias = np.asarray(bias, np.float64)
+        hidden |= np.isneginf(bias)
+        logits = logits + np.where(np.isneginf(bias), 0.0, bias)
     if mask is not None:
         hidden |= np.asarray(mask)[..., None, :]
     if causal:

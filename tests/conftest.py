@@ -1,11 +1,16 @@
 """What all tests share: simulators, the registry, and that in CI a skipped test is a failure."""
 
 import os
+import sys
 
 import pytest
 
 import rtl
 from sim import runner
+
+# Tests start hundreds of Python processes: each would compile the project again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Names a folder of real data; without it the tests that need it are skipped, and say so.
 DATA = "TRANSFORMER_RTL_DATA"

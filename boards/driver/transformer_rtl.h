@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Driver of a unit with registers and DMA (python -m rtl.generate UNIT --control axi-dma), in a
- * header. C89 but for <stdint.h>, no library: it runs on bare metal and on Linux.
+ * header. C89 but for <stdint.h>, no library, no division: it runs on bare metal and on Linux.
  *
  *     #include "transformer_rtl.h"
  *     #include "<name>.h"
@@ -16,10 +16,11 @@
  * x and y are physical addresses, multiples of 8. Row r of x starts at x + r * trtl_stride(bytes of
  * a row), that of y at y + r * trtl_stride(bytes of a row of results); elements are little endian,
  * 1, 2 or 4 bytes each. The HP ports of a Zynq-7000 are not coherent with the caches: set flush and
- * invalidate where data is cached.
+ * invalidate where data is cached, and let y share no cache line with anything else.
  *
  * Transfers are polled for, or waited for: set wait where something waits for the interrupt, such as
- * trtl_uio_wait of transformer_rtl_uio.h on Linux. transformer_rtl_sets.h has sets that stay.
+ * trtl_uio_wait of transformer_rtl_uio.h on Linux. Of other units: transformer_rtl_attention.h, for sets that
+ * stay transformer_rtl_sets.h, transformer_rtl_svd.h.
  */
 #ifndef TRANSFORMER_RTL_H
 #define TRANSFORMER_RTL_H
@@ -75,7 +76,8 @@
 enum trtl_status {
     TRTL_OK, TRTL_NO_UNIT, TRTL_OTHER_MAP, TRTL_OTHER_UNIT, TRTL_BAD_SIZE, TRTL_UNALIGNED,
     TRTL_TIMEOUT, TRTL_STUCK, TRTL_BAD_SLVERR, TRTL_BAD_DECERR, TRTL_REFUSED, TRTL_OVERRUN,
-    TRTL_SHORT, TRTL_LONG, TRTL_UNIT_ERROR, TRTL_MARKED, TRTL_SILENT, TRTL_NO_WAIT
+    TRTL_SHORT, TRTL_LONG, TRTL_UNIT_ERROR, TRTL_MARKED, TRTL_SILENT, TRTL_NO_WAIT,
+    TRTL_BAD_NUMBER
 };
 
 typedef struct {
@@ -112,22 +114,6 @@ typedef struct {
     NAME##_CONFIG_HASH_RESET, NAME##_DMA_I_ADDRESS, NAME##_DMA_O_ADDRESS, \
     NAME##_STREAM_I_BYTES, NAME##_STREAM_O_BYTES, NAME##_STREAM_I_LEAST, NAME##_STREAM_I_MOST }
 
-/* A unit of attention. */
-typedef struct {
-    uint32_t hash, q, k, v, o, p, input_bytes, output_bytes, parameter_bytes, value;
-} trtl_attention_unit;
-
-#define TRTL_ATTENTION_UNIT(NAME) { \
-    NAME##_CONFIG_HASH_RESET, NAME##_DMA_Q_ADDRESS, NAME##_DMA_K_ADDRESS, NAME##_DMA_V_ADDRESS, \
-    NAME##_DMA_O_ADDRESS, 0, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, 0, \
-    NAME##_STREAM_V_LEAST }
-
-/* The same with scales at run time. */
-#define TRTL_SCALED_ATTENTION_UNIT(NAME) { \
-    NAME##_CONFIG_HASH_RESET, NAME##_DMA_Q_ADDRESS, NAME##_DMA_K_ADDRESS, NAME##_DMA_V_ADDRESS, \
-    NAME##_DMA_O_ADDRESS, NAME##_DMA_P_ADDRESS, NAME##_STREAM_Q_BYTES, NAME##_STREAM_O_BYTES, \
-    NAME##_STREAM_P_LEAST * NAME##_STREAM_P_BYTES, NAME##_STREAM_V_LEAST }
-
 /* What a status is, in words. */
 TRTL_API const char *trtl_message(int status)
 {
@@ -136,7 +122,7 @@ TRTL_API const char *trtl_message(int status)
         "no unit of this generator is at this address",
         "registers are arranged for another driver, or the unit has no DMA",
         "the bitstream holds another unit than the header is of",
-        "a row is too short or too long for the unit or a descriptor, or there are none",
+        "rows are too short or too long for the unit or a descriptor, none, or end beyond 4 GiB",
         "an address is not a multiple of 8",
         "transfer does not end; the unit was reset",
         "memory does not answer what the unit asked for",
@@ -149,9 +135,10 @@ TRTL_API const char *trtl_message(int status)
         "the unit found an error in its input: see errors",
         "a query could not be answered: its answer is 0, the sets are as they were",
         "transfer is done, but its interrupt never came",
-        "the interrupt can not be waited for"
+        "the interrupt can not be waited for",
+        "a set or a head has a number that no command can hold"
     };
-    return status >= 0 && status <= TRTL_NO_WAIT ? messages[status] : "unknown status";
+    return status >= 0 && status <= TRTL_BAD_NUMBER ? messages[status] : "unknown status";
 }
 
 TRTL_API uint32_t trtl_read(const trtl *device, uint32_t offset)
@@ -273,6 +260,17 @@ TRTL_API int trtl_finish(trtl *device, const trtl_area *areas, unsigned count,
     }
 }
 
+/* Bytes from the start of an area to its end: 0, if a descriptor can not hold it, there is nothing
+ * in it, or it ends beyond 4 GiB. */
+TRTL_API uint32_t trtl_area_bytes(const trtl_area *area)
+{
+    uint64_t whole = (uint64_t)(area->rows - 1) * area->stride + area->bytes;
+    if (area->bytes == 0 || area->bytes > TRTL_MOST_BYTES || area->rows == 0 ||
+        area->rows > TRTL_MOST_ROWS || (area->address + whole) >> 32)
+        return 0;
+    return (uint32_t)whole;
+}
+
 /* Rows of all areas through the unit; what is written comes last. The unit is ready for the next
  * call whatever comes back: it was reset, but for TRTL_MARKED and what is wrong with an area. */
 TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
@@ -286,14 +284,12 @@ TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
     for (n = 0; n < count; n++) {
         if ((areas[n].address | areas[n].stride) & 7u)
             return TRTL_UNALIGNED;
-        if (areas[n].bytes == 0 || areas[n].bytes > TRTL_MOST_BYTES || areas[n].rows == 0 ||
-            areas[n].rows > TRTL_MOST_ROWS)
+        if (trtl_area_bytes(&areas[n]) == 0)
             return TRTL_BAD_SIZE;
     }
     for (n = 0; n < count; n++) {
-        uint32_t whole = (areas[n].rows - 1) * areas[n].stride + areas[n].bytes;
         if (device->flush)
-            device->flush(device->context, areas[n].address, whole);
+            device->flush(device->context, areas[n].address, trtl_area_bytes(&areas[n]));
         done[n] = trtl_read(device, areas[n].channel + TRTL_DONE);
         taken[n] = areas[n].packets ? trtl_read(device, areas[n].packets) : 0;
     }
@@ -315,8 +311,7 @@ TRTL_API int trtl_run(trtl *device, const trtl_area *areas, unsigned count)
         return trtl_reset(device) == TRTL_OK ? status : TRTL_STUCK;
     for (n = 0; n < count; n++)
         if (areas[n].writes && device->invalidate)
-            device->invalidate(device->context, areas[n].address,
-                               (areas[n].rows - 1) * areas[n].stride + areas[n].bytes);
+            device->invalidate(device->context, areas[n].address, trtl_area_bytes(&areas[n]));
     if (!(device->errors & device->marks))
         return TRTL_OK;
     trtl_write(device, TRTL_ERRORS, device->marks);
@@ -345,35 +340,6 @@ TRTL_API int trtl_rows_run(trtl *device, const trtl_row_unit *unit, uint32_t x, 
     trtl_area_set(&areas[0], unit->input, x, length * unit->input_bytes, rows, 0);
     trtl_area_set(&areas[1], unit->output, y, length * unit->output_bytes, rows, 1);
     return trtl_run(device, areas, 2);
-}
-
-/* Sets of queries q, keys k and values v to sets of outputs o: sets of queries and of keys vectors
- * of dim elements each, values and outputs of as many as the unit's, one behind the other. With
- * scales at run time p has the words of each set, trtl_stride(parameter_bytes) apart. */
-TRTL_API int trtl_attention_scaled(trtl *device, const trtl_attention_unit *unit, uint32_t q,
-                                   uint32_t k, uint32_t v, uint32_t p, uint32_t o, uint32_t sets,
-                                   uint32_t queries, uint32_t keys, uint32_t dim)
-{
-    trtl_area areas[5];
-    uint32_t size = unit->input_bytes;
-    unsigned n = 0;
-    if (unit->p)
-        trtl_area_set(&areas[n++], unit->p, p, unit->parameter_bytes, sets, 0);
-    trtl_area_set(&areas[n++], unit->k, k, keys * dim * size, sets, 0);
-    trtl_area_set(&areas[n++], unit->v, v, keys * unit->value * size, sets, 0);
-    trtl_area_set(&areas[n++], unit->q, q, queries * dim * size, sets, 0);
-    trtl_area_set(&areas[n++], unit->o, o, queries * unit->value * unit->output_bytes, sets, 1);
-    return trtl_run(device, areas, n);
-}
-
-/* The same with fixed scales. */
-TRTL_API int trtl_attention_run(trtl *device, const trtl_attention_unit *unit, uint32_t q,
-                                uint32_t k, uint32_t v, uint32_t o, uint32_t sets,
-                                uint32_t queries, uint32_t keys, uint32_t dim)
-{
-    if (unit->p)
-        return TRTL_BAD_SIZE;
-    return trtl_attention_scaled(device, unit, q, k, v, 0, o, sets, queries, keys, dim);
 }
 
 #endif

@@ -49,14 +49,20 @@ typedef struct {
 
 enum trtl_operation { TRTL_QUERY, TRTL_APPEND, TRTL_TRUNCATE, TRTL_FREE, TRTL_HEAD };
 
+/* What the fields of a command hold. */
 #define TRTL_MOST_COUNT 0xFFFFu
+#define TRTL_MOST_SET 0xFFFFu
+#define TRTL_MOST_HEAD 0xFFu
 
 /* Write command n; count and offset are taken modulo 2^16, as the unit counts positions. */
-TRTL_API void trtl_command(const trtl_sets *sets, unsigned n, int operation, uint32_t set,
-                           uint32_t head, uint32_t count, uint32_t offset)
+TRTL_API int trtl_command(const trtl_sets *sets, unsigned n, int operation, uint32_t set,
+                          uint32_t head, uint32_t count, uint32_t offset)
 {
+    if (set > TRTL_MOST_SET || head > TRTL_MOST_HEAD)
+        return TRTL_BAD_NUMBER;
     sets->words[2 * n] = (uint32_t)operation | head << 8 | set << 16;
     sets->words[2 * n + 1] = (count & TRTL_MOST_COUNT) | offset << 16;
+    return TRTL_OK;
 }
 
 /* Areas of the commands and of what belongs to them, through the unit. */
@@ -81,9 +87,12 @@ TRTL_API void trtl_area_taken(trtl_area *area, uint32_t channel, uint32_t packet
 TRTL_API int trtl_head(const trtl_sets *sets, uint32_t head, uint32_t p)
 {
     trtl_area areas[2];
+    int status;
     if (!sets->unit->p)
         return TRTL_BAD_SIZE;
-    trtl_command(sets, 0, TRTL_HEAD, 0, head, 0, 0);
+    status = trtl_command(sets, 0, TRTL_HEAD, 0, head, 0, 0);
+    if (status != TRTL_OK)
+        return status;
     trtl_area_taken(&areas[1], sets->unit->p, sets->unit->p_packets, p,
                     sets->unit->parameter_bytes);
     return trtl_sets_run(sets, areas, 2, 1);
@@ -96,10 +105,9 @@ TRTL_API int trtl_append_areas(const trtl_sets *sets, trtl_area *areas, uint32_t
     const trtl_sets_unit *unit = sets->unit;
     if (keys == 0 || keys > TRTL_MOST_COUNT)
         return TRTL_BAD_SIZE;
-    trtl_command(sets, 0, TRTL_APPEND, set, 0, keys, 0);
     trtl_area_taken(&areas[1], unit->k, unit->k_packets, k, keys * unit->key_bytes);
     trtl_area_taken(&areas[2], unit->v, unit->v_packets, v, keys * unit->value_bytes);
-    return TRTL_OK;
+    return trtl_command(sets, 0, TRTL_APPEND, set, 0, keys, 0);
 }
 
 /* Append keys k and values v to a set. */
@@ -115,8 +123,8 @@ TRTL_API int trtl_append(const trtl_sets *sets, uint32_t set, uint32_t k, uint32
 TRTL_API int trtl_truncate(const trtl_sets *sets, uint32_t set, uint32_t keys)
 {
     trtl_area areas[1];
-    trtl_command(sets, 0, keys ? TRTL_TRUNCATE : TRTL_FREE, set, 0, keys, 0);
-    return trtl_sets_run(sets, areas, 1, 1);
+    int status = trtl_command(sets, 0, keys ? TRTL_TRUNCATE : TRTL_FREE, set, 0, keys, 0);
+    return status == TRTL_OK ? trtl_sets_run(sets, areas, 1, 1) : status;
 }
 
 /* Attention of queries q, the first one at position offset, to a set: outputs to o. */
@@ -124,9 +132,12 @@ TRTL_API int trtl_query(const trtl_sets *sets, uint32_t set, uint32_t head, uint
                         uint32_t queries, uint32_t offset)
 {
     trtl_area areas[3];
+    int status;
     if (queries == 0 || queries > TRTL_MOST_COUNT)
         return TRTL_BAD_SIZE;
-    trtl_command(sets, 0, TRTL_QUERY, set, head, queries, offset);
+    status = trtl_command(sets, 0, TRTL_QUERY, set, head, queries, offset);
+    if (status != TRTL_OK)
+        return status;
     trtl_area_set(&areas[1], sets->unit->q, q, queries * sets->unit->key_bytes, 1, 0);
     trtl_area_set(&areas[2], sets->unit->o, o, queries * sets->unit->output_bytes, 1, 1);
     return trtl_sets_run(sets, areas, 3, 1);
@@ -141,6 +152,8 @@ TRTL_API int trtl_decode(const trtl_sets *sets, uint32_t set, uint32_t k, uint32
     trtl_area areas[5];
     uint32_t head;
     int status = trtl_append_areas(sets, areas, set, k, v, tokens);
+    if (status == TRTL_OK && heads > TRTL_MOST_HEAD + 1u)
+        status = TRTL_BAD_NUMBER;
     if (status != TRTL_OK)
         return status;
     for (head = 0; head < heads; head++)

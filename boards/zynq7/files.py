@@ -16,8 +16,8 @@ from .top import BASE, ClockBuffer, ZynqTop
 __all__ = ["DRIVERS", "sources", "top", "zynq_files", "zynq_verilog"]
 
 #: Headers of the driver in C.
-DRIVERS = ("transformer_rtl.h", "transformer_rtl_sets.h", "transformer_rtl_svd.h",
-           "transformer_rtl_uio.h")
+DRIVERS = ("transformer_rtl.h", "transformer_rtl_attention.h", "transformer_rtl_sets.h",
+           "transformer_rtl_svd.h", "transformer_rtl_uio.h")
 
 # A cell without a reader in the logic is not to be removed; its name is for constraints.
 _CELL = "  PS7 ps7 ("

@@ -22,6 +22,7 @@ from .causes import causes_of
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
+from .logit_bias import BIASES, bias_layout
 from .online.numbers import OnlineNumbers, RowScale
 from .parameters import ParameterIntake, SetParameters
 from .predict.predictors import PREDICTORS, predictor
@@ -100,6 +101,10 @@ class AttentionConfig(UnitConfig):
     ``y_j = sat(round(A_j (value_scale / output_scale) / S))``
     (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
     set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
+
+    With ``bias`` each query brings biases or masks of its keys, as a stream: ``sat(x_i + b_i)``
+    takes the place of ``x_i``, or key ``i`` takes no part
+    (:class:`~rtl.attention.logit_bias.LogitBias`).
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
@@ -243,6 +248,12 @@ class AttentionConfig(UnitConfig):
                                help="reuse: width of a code of the map, which takes the place of "
                                     "softmax and weight_bits")
 
+    bias: str = parameter("none", Choice(BIASES), tag="bias",
+                          help="what the stream b has for each key that a query meets: nothing, a "
+                               "mask, or a bias that is added to its logit or masks it")
+    bias_bits: int = parameter(8, Integer(2, 16), tag="bb",
+                               help="bias add: width of a bias, signed")
+
     def __post_init__(self):
         super().__post_init__()
         self._require("select", not self.reuse or self.select == "none", "none for reuse")
@@ -258,6 +269,11 @@ class AttentionConfig(UnitConfig):
         for name in ("dim", "value_dim"):
             size = getattr(self, name)
             self._require("io_lanes", size % self.io_lanes == 0, f"a divisor of {name} ({size})")
+        if self.bias != "none":
+            self._require("bias", self.select == "none", f'none for select "{self.select}", which '
+                          "picks keys before their biases are known")
+            self._require("bias", not self.reuse, "none for reuse, whose maps would keep rows that "
+                          "fail")
         if self.select == "greedy":
             self._check_greedy()
         if self.datapath == "online":
@@ -294,6 +310,10 @@ class AttentionConfig(UnitConfig):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
+        most = self.online.most_ratio
+        self._require("output_scale", self._division_ratio < most,
+                      f"above {float(Fraction(self.value_scale) / most):g} for datapath \"online\" "
+                      f"and value_scale {self.value_scale:g}")
 
     def _check_resident(self):
         regions = self.regions
@@ -569,14 +589,12 @@ class AttentionConfig(UnitConfig):
     def streams(self):
         """Layout of the beats of each stream, by its name; the output comes last."""
         host = self.select == "greedy" and self.sort == "host"
+        given = {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
+                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
+                 **({"b": bias_layout(self)} if self.bias != "none" else {})}
         if self.store == "resident":
-            return {"c": CommandLayout(), "q": self.vector_layout, "k": self.key_layout,
-                    "v": self.value_layout,
-                    **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                    "o": self.output_layout}
-        return {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
-                **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                **({"c": self.column_layout} if host else {}), "o": self.output_layout}
+            return {"c": CommandLayout(), **given, "o": self.output_layout}
+        return {**given, **({"c": self.column_layout} if host else {}), "o": self.output_layout}
 
     @property
     def limit_ports(self):

@@ -2,10 +2,11 @@
 
 ::
 
-    q -> intake -> selection -> dot array -> (filter) -> tail -> o
-                       |            |                     |
-    k -> store --------'------------'                     |
-    v -> store -------------------------------------------'
+    q -> intake -> selection -> dot array -> (filter) -> (bias) -> tail -> o
+                       |            |                      |        |
+    k -> store --------'------------'                      |        |
+    v -> store --------------------------------------------|--------'
+    b -----------------------------------------------------'
 
 A selection (:mod:`~rtl.attention.selections`) says which keys each query meets, one word after the
 other; the dot array makes rows of logits of them; the tail, softmax and weighted sums as a rule,
@@ -20,6 +21,7 @@ from amaranth.lib.wiring import In, Out
 from ..blocks.causes import Causes
 from .dot_array import DotArray
 from .layouts import WordLayout
+from .logit_bias import LogitBias, biased
 from .online.tail import OnlineTail
 from .parameters import ParameterIntake
 from .query_intake import QueryIntake
@@ -57,11 +59,12 @@ class Attention(wiring.Component):
     Members
     -------
     <stream> : In(stream.Signature(config.streams[name]))
-        Inputs: ``q``, ``k`` and ``v``, ``p`` with scales at run time, and those of the selection.
+        Inputs: ``q``, ``k`` and ``v``, ``p`` with scales at run time, ``b`` with biases, and those
+        of the selection.
     o : Out(stream.Signature(config.output_layout))
         One vector per query, ``last`` in the last beat of a set's last one. ``use`` is 1 for an
-        answer of a set that failed, which is undefined: for all of its answers, or for the last one
-        if the queries are what is wrong.
+        answer of a set that failed, which is undefined: for all of its answers, for the last one
+        if the queries are what is wrong, or from the one on whose row of biases is.
     <control> : In(shape)
         The names of ``config.controls``: inputs of the selection.
     clear : In(1)
@@ -89,7 +92,7 @@ class Attention(wiring.Component):
         row_filter = FILTERS.get(config.select)
         return (1 + SELECTIONS[config.select].latency_of(config) + DotArray.latency_of(config)
                 + (row_filter.latency_of(config) if row_filter else 0)
-                + tail_of(config).latency_of(config))
+                + LogitBias.latency_of(config) + tail_of(config).latency_of(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -126,6 +129,7 @@ class Attention(wiring.Component):
             m.submodules.filter = passing = row_filter(config, logits.payload.shape())
             wiring.connect(m, logits, passing.i)
             logits = passing.o
+        logits = biased(m, self, logits, causes)
         m.submodules.tail = tail = tail_of(config)(config, logits.payload.shape(),
                                                    words.word.shape())
         wiring.connect(m, logits, tail.i)

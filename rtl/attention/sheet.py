@@ -1,6 +1,7 @@
 """What an engine with whole sets says of its streams."""
 
 from ..data_sheet import DataSheet, Format, ports_of_causes
+from .logit_bias import bias_format, bias_framing
 from .parameters import parameter_format
 
 __all__ = ["scales_of", "sheet_of", "vector_framing"]
@@ -40,7 +41,7 @@ def sheet_of(config):
                "k": Format("element of a key", scales["key"], **packets(config.dim, most)),
                "v": Format("element of a value", scales["value"],
                            **packets(config.value_dim, most)),
-               "p": parameter_format(config),
+               "p": parameter_format(config), "b": bias_format(config, most),
                "c": Format("sorted column of the keys: value in bits 7..0, number of its key "
                            "from bit 8 on", config.key_scale, "set"),
                "o": Format("element of an output", scales["output"], **packets(config.value_dim))}
@@ -50,7 +51,8 @@ def sheet_of(config):
                 f"A set is 1 to {most} keys, as many values, and {queries} queries; outputs come "
                 "in the order of the queries, TUSER 1 for those of a set that failed."
                 + (" Each set has one beat of parameters, in the order of the sets."
-                   if config.run_time else ""),
+                   if config.run_time else "")
+                + bias_framing(config, "in their order"),
         latency="from a query's last beat accepted to its output's first beat valid, in an idle "
                 f"engine with no more than {config.lanes} keys",
         throughput=f"one query in {config.query_cycles(most)} cycles with {most} keys"

@@ -1,10 +1,13 @@
 """Running sum relative to a reference that rises by powers of two."""
 
-from amaranth import Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .barrel_shift import shift_right
+from .choose import choose
 
 __all__ = ["OnlineSum"]
 
@@ -71,8 +74,7 @@ class OnlineSum(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         if self.partial == 1:
-            amount, clear = self._controls(m, self.rise, self.first)
-            shifted = Mux(clear, 0, shift_right(m, self.o, amount))
+            shifted = self._shifted(m, self.o, self.rise, self.first)
             with m.If(self.i_valid):
                 m.d.sync += self.o.eq(self.i + shifted)
             return m
@@ -83,22 +85,27 @@ class OnlineSum(wiring.Component):
         with m.If(self.valid):
             m.d.sync += [rise.eq(self.rise), begun.eq(self.first)]
         going = self.valid & ~self.first
-        amount, clear = self._controls(m, rise + Mux(going, self.rise, 0), begun)
         latest = Signal(self.sum_bits)
         before = Signal(self.sum_bits)
         # A term in this cycle turns `latest` into `before` by the time that the shift is used.
         source = Mux(self.i_valid, latest, before)
         shifted = Signal(self.sum_bits)
-        m.d.sync += shifted.eq(Mux(clear, 0, shift_right(m, source, amount)))
+        m.d.sync += shifted.eq(
+            self._shifted(m, source, rise + Mux(going, self.rise, 0), begun))
         with m.If(self.i_valid):
             m.d.sync += [latest.eq(self.i + Mux(self.i_first, 0, shifted)), before.eq(latest)]
         m.d.sync += self.o.eq(latest + shifted)
         return m
 
-    def _controls(self, m, rise, clear):
-        """Registered amount of a shift, and whether it clears the sum."""
-        bits = min((self.sum_bits - 1).bit_length(), len(rise))
-        amount = Signal(bits, name="amount")
-        cleared = Signal(name="clear")
-        m.d.sync += [amount.eq(rise), cleared.eq(clear | rise[bits:].any())]
-        return amount, cleared
+    def _shifted(self, m, value, rise, clear):
+        """``value >> rise``, or 0 with ``clear``; ``value`` comes a cycle after the other two.
+
+        Groups of four places are one-hot by then: an AND and an OR of them are less deep than
+        multiplexers, and a clear is no group.
+        """
+        groups = -(-self.sum_bits // 4)
+        fine, group = Signal(2, name="fine"), Signal(groups, name="group")
+        m.d.sync += [fine.eq(rise), group.eq(Cat(~clear & (rise[2:] == k) for k in range(groups)))]
+        near = choose([value >> places for places in range(4)], fine)
+        return reduce(or_, ((near >> 4 * k) & chosen.replicate(self.sum_bits)
+                            for k, chosen in enumerate(group)))

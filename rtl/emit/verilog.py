@@ -24,6 +24,7 @@ from . import yosys
 from .cleared import LOOP_WORDS, all_cleared, first_words
 from .header import control_header, dma_header, header
 from .names import NAME, name_instances, name_ports, name_reads, plain_names, unescaped
+from .nets import quick_nets
 
 __all__ = ["BlackBox", "control_of", "dma_of", "of_components", "of_control", "of_dma", "of_unit"]
 
@@ -32,6 +33,10 @@ __all__ = ["BlackBox", "control_of", "dma_of", "of_components", "of_control", "o
 # attribute in Verilog; it becomes the register's initial value.)
 MEMORY_ATTRIBUTES = {"ram_style"}
 PORT_ATTRIBUTES = {"X_INTERFACE_INFO", "X_INTERFACE_PARAMETER"}
+
+# What Yosys's `proc` does with processes without clocks and latches; Amaranth's have neither.
+_PROCESSES = ("proc_clean", "proc_rmdead", "proc_prune", "proc_rom", "proc_mux", "proc_clean",
+              "opt_expr -keepdc")
 
 # What Verilator warns of with -Wall, and why it stays.
 LINT_OFF = """\
@@ -147,7 +152,7 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
     YosysError
         If Yosys refuses the design.
     """
-    with _no_garbage_collection(), first_words():
+    with _no_garbage_collection(), first_words(), quick_nets():
         designs = [_CELL.sub(_even, name_instances(name_ports(_rtlil(name, component))))
                    for name, component in components.items()]
     designs[:0] = [_declaration(name, component) for name, component in (others or {}).items()]
@@ -157,7 +162,7 @@ def of_components(components: Mapping[str, wiring.Component], *, header: str = "
     top = list(components)[-1]
     written = yosys.run([*(f"read_rtlil {file}" for file in files),
                          f"hierarchy -check -top {top}",
-                         "proc", "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge",
+                         *_PROCESSES, "pmuxtree", "opt_expr -mux_bool -keepdc", "opt_merge",
                          "opt_clean -purge",
                          "opt_dff -nodffe -keepdc", "opt_clean -purge",
                          # A module may have lost its last user; nets get speaking names.

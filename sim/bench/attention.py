@@ -16,6 +16,7 @@ from rtl.config import UnitConfig
 from sim.data.columns import sort
 
 from .bench import Bench, tests_of
+from .biases import bias_beats, wrong_rows
 from .compare import require
 from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
@@ -40,6 +41,8 @@ class KeySet:
         neither queries nor keys.
     p : int array (1, words)
         With scales at run time, the beat of parameters; empty for those of the configuration.
+    b : int array (queries, keys)
+        With ``config.bias``, the elements of each query's row of biases; empty without.
     """
 
     q: np.ndarray
@@ -49,6 +52,7 @@ class KeySet:
     y: np.ndarray | None = None
     use: int = 0
     p: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    b: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @property
     def c(self) -> np.ndarray:
@@ -76,13 +80,14 @@ class AttentionJob(Job):
 
     def arrays(self) -> dict[str, object]:
         arrays = {f"{name}{number}": getattr(keys, name) for number, keys in enumerate(self.sets)
-                  for name in ("q", "k", "v", "mask", "y", "p")}
+                  for name in ("q", "k", "v", "mask", "y", "p", "b")}
         return {**arrays, "use": np.array([keys.use for keys in self.sets])}
 
     @classmethod
     def members(cls, content: dict[str, np.ndarray]) -> dict[str, object]:
         return {"sets": [KeySet(*(content[f"{name}{number}"] for name in
-                                  ("q", "k", "v", "mask", "y")), int(use), content[f"p{number}"])
+                                  ("q", "k", "v", "mask", "y")), int(use),
+                                *(content[f"{name}{number}"] for name in ("p", "b")))
                          for number, use in enumerate(content["use"])]}
 
 
@@ -125,6 +130,8 @@ class _Bench(Bench):
         form, config = self.ports[name].format, self.config
         if not len(vectors):
             return []
+        if name == "b":
+            return form.encode(keep=None, **bias_beats(config, vectors, self.random))
         data = vectors.reshape(-1, form.lanes)
         last = np.zeros(len(data), bool)
         last[-1] = True
@@ -236,16 +243,20 @@ async def latency_of_idle_engine(bench):
             continue
         await bench.reset()
         loads = [cocotb.start_soon(Source(bench.clock, bench.ports[name]).run(
-            bench.beats(name, [keys]))) for name in bench.inputs if name != "q"]
+            bench.beats(name, [keys]))) for name in bench.inputs if name not in ("q", "b")]
         for load in loads:
             await load
         for _ in range(1 + config.sort_cycles(len(keys.k))):
             await bench._fall
-        single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
-        query, sink = Source(bench.clock, bench.ports["q"]), Sink(bench.clock, bench.ports["o"])
-        sending = cocotb.start_soon(query.run(bench.beats("q", [single])))
+        single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1], b=keys.b[:1])
+        sources = {name: Source(bench.clock, bench.ports[name]) for name in ("q", "b")
+                   if name in bench.inputs}
+        sending = [cocotb.start_soon(source.run(bench.beats(name, [single])))
+                   for name, source in sources.items()]
+        query, sink = sources["q"], Sink(bench.clock, bench.ports["o"])
         await sink.run(config.value_beats, patience=bench.patience)
-        await sending
+        for each in sending:
+            await each
         require(sink.beats == bench.beats("o", [single]), "the output is wrong")
         latency = sink.cycles[0] - query.accepted[-1]
         bench.report["cycles"] += latency
@@ -309,15 +320,22 @@ async def broken_sets(bench):
     """A set that is too long, broken off or uneven is marked, and hurts no other set."""
     config, sets = bench.config, bench.job.sets[:3]
     ways = [(name, way) for way in ("long", "short", "broken") for name in bench.inputs
-            if name not in ("q", "p")]
+            if name not in ("q", "p", "b")]
     ways.append(("q", "broken"))
+    if "b" in bench.inputs:
+        ways += [("b", "short"), ("b", "long")]
     if "c" in bench.inputs:
         ways += [("c", "beyond"), ("c", "unordered")]
     for name, way in ways:
         await bench.reset()
         beats = [bench.beats(name, [keys]) for keys in sets]
         bad, size = beats[1], config.beats_of(name)
-        if way == "long":
+        if name == "b":
+            rows = wrong_rows(bias_beats(config, sets[1].b, bench.random))
+            if way not in rows:
+                continue
+            bad[:] = bench.ports["b"].format.encode(keep=None, **rows[way])
+        elif way == "long":
             excess = (config.max_keys + 1) * size - len(bad) + int(bench.random.integers(2 * size))
             # The top digit of a beat is its last.
             fill = ["0" + beat[1:] for beat in bad]

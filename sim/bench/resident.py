@@ -17,11 +17,12 @@ from rtl.attention.resident.layouts import COMMAND, Operation
 from rtl.config import UnitConfig
 
 from .bench import Bench, tests_of
+from .biases import row_beats, wrong_rows
 from .compare import require
 from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
 
-__all__ = ["ResidentJob", "Script", "beats_of", "decoding", "misplaced"]
+__all__ = ["ResidentJob", "Script", "beats_of", "decoding", "misplaced", "misplaced_of"]
 
 #: Columns of a script's commands.
 FIELDS = ("operation", "set", "head", "count", "offset")
@@ -43,6 +44,11 @@ class Script:
         True: the key takes no part.
     p : int array (loads of heads, words)
         Beats of parameters.
+    b : int array (queries, elements)
+        With ``config.bias``, the elements of each query's row of biases, as long as rows may be;
+        empty without.
+    row_words : int array (queries,)
+        Words of keys of each query's row; None, before the model was asked.
     y : int array (queries, value_dim)
         Expected outputs; None, before the model was asked.
     marked : bool array (queries,)
@@ -57,6 +63,8 @@ class Script:
     v: np.ndarray
     mask: np.ndarray
     p: np.ndarray
+    b: np.ndarray
+    row_words: np.ndarray | None = None
     y: np.ndarray | None = None
     marked: np.ndarray | None = None
     error: bool = False
@@ -116,6 +124,10 @@ def beats_of(config: UnitConfig, script: Script, name: str,
         return {"data": words, "last": random.random(len(words)) < 0.5}
     if name == "p":
         return {"data": script.p, "last": random.random(len(script.p)) < 0.5}
+    if name == "b":
+        # The biases of an answer that fails may have any number of beats.
+        more = random.integers(0, 3, len(script.row_words)) * script.marked
+        return row_beats(config, script.b, script.row_words + more, random)
     size = config.beats_of(name)
     vectors = script.y if name == "o" else getattr(script, name)
     counts = script.counts(Operation.APPEND if name in "kv" else Operation.QUERY)
@@ -145,12 +157,23 @@ def misplaced(beats: Mapping[str, np.ndarray], size: int) -> Iterator[tuple[str,
     yield "long", long
 
 
+def misplaced_of(config: UnitConfig, script: Script, name: str,
+                 random: np.random.Generator) -> Iterator[dict]:
+    """Yield members of a stream's beats in which ``last`` is not where it should be."""
+    members = beats_of(config, script, name, random)
+    if name == "b":
+        yield from wrong_rows(members).values()
+    else:
+        yield from (beats for _, beats in misplaced(members, config.beats_of(name)))
+
+
 def decoding(config: UnitConfig, script: Script) -> tuple[dict[str, int], int]:
     """Return how many beats of each input the commands up to the first query have, and the keys."""
     commands = 1 + int(np.flatnonzero(script.commands[:, 0] == Operation.QUERY.value)[0])
     keys = int(script.counts(Operation.APPEND)[0])
     counts = {"c": commands, "q": config.vector_beats, "k": keys * config.vector_beats,
-              "v": keys * config.value_beats, "p": len(script.p)}
+              "v": keys * config.value_beats, "p": len(script.p),
+              "b": int(script.row_words[0])}
     return {name: counts[name] for name in config.streams if name != "o"}, keys
 
 
@@ -227,6 +250,8 @@ async def latency_of_idle_engine(bench):
         # The queries come last, behind all else or beside the last key.
         sources = {name: Source(bench.clock, bench.ports[name]) for name in counts}
         late = ["q"] if not token else ["q", "k", "v"]
+        counted = [*late]
+        late += ["b"] * ("b" in counts)
         early = [name for name in counts if name not in late]
         for names in early, late:
             tasks = [cocotb.start_soon(sources[name].run(beats[name][part[name]]))
@@ -241,7 +266,7 @@ async def latency_of_idle_engine(bench):
             await task
         require(sink.beats[-size:] == output[token * size:(token + 1) * size],
                 f"output {token} is wrong")
-        latency = sink.cycles[-size] - max(sources[name].accepted[-1] for name in late)
+        latency = sink.cycles[-size] - max(sources[name].accepted[-1] for name in counted)
         bench.report["cycles"] += latency
         expected = (config.query_latency(keys + token) + TOKEN_CYCLES * token
                     + bench.job.latency - config.latency)
@@ -291,9 +316,10 @@ async def reset_at_any_time(bench):
 async def misplaced_lasts(bench):
     """An append or packet that is short or long raises ``error`` and holds up nothing."""
     script = bench.job.first
-    for name in "kvq":
-        members = beats_of(bench.config, script, name, bench.random)
-        for _, beats in misplaced(members, bench.config.beats_of(name)):
+    for name in bench.inputs:
+        if name in ("c", "p"):
+            continue
+        for beats in misplaced_of(bench.config, script, name, bench.random):
             await bench.reset()
             # Queries that are too many are dropped.
             await bench.exchange(script, beats={name: bench.encode(name, beats)}, wrong=name != "q")

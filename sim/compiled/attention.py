@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..bench.attention import marked, unordered
+from ..bench.biases import bias_beats, wrong_rows
 from ..bench.compare import require
 from ..runner import TestResult
 from .comparison import Comparison, Wrong, run_tests
@@ -63,6 +64,10 @@ class AttentionComparison(Comparison):
                sets: Sequence[object]) -> np.ndarray:
         """Return the beats of a stream that carry vectors (vectors, size), arrays of sets."""
         form, config, random = self.simulation.ports[name], self.config, self.random
+        if name == "b":
+            rows = [bias_beats(config, each, random) for each in vectors]
+            return form.encode(**{member: np.concatenate([each[member] for each in rows])
+                                  for member in ("data", "last")})
         size = config.beats_of(name) if name != "p" else 1
         sent = [(array, keys) for array, keys in zip(vectors, sets, strict=True) if len(array)]
         data = np.concatenate([array.reshape(-1, form.form.lanes) for array, _ in sent]
@@ -177,10 +182,10 @@ class AttentionComparison(Comparison):
                 continue
             self.simulation.reset()
             loads = {name: self.beats(name, [keys]) for name in self.simulation.inputs
-                     if name != "q"}
+                     if name not in ("q", "b")}
             unsent = self.transfer(loads, 0).unsent
             require(not any(unsent.values()), "keys or values are not taken")
-            single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1])
+            single = dataclasses.replace(keys, q=keys.q[:1], y=keys.y[:1], b=keys.b[:1])
             nothing = {name: beats[:0] for name, beats in loads.items()}
             result = self.exchange([single], beats=nothing)
             latency = result.moved["o"][0] - result.moved["q"][-1]
@@ -224,8 +229,9 @@ class AttentionComparison(Comparison):
         """A set that is too long, broken off or uneven is marked, and hurts no other set."""
         inputs, sets = self.simulation.inputs, self.job.sets[:3]
         ways = [(name, way) for way in ("long", "short", "broken") for name in inputs
-                if name not in ("q", "p")]
-        ways += [("q", "broken"), *([("c", "beyond"), ("c", "unordered")] if "c" in inputs else [])]
+                if name not in ("q", "p", "b")]
+        ways += [("q", "broken"), *([("c", "beyond"), ("c", "unordered")] if "c" in inputs else []),
+                 *([("b", "short"), ("b", "long")] if "b" in inputs else [])]
         for name, way in ways:
             self.simulation.reset()
             beats = self._broken(name, way, sets)
@@ -241,6 +247,9 @@ class AttentionComparison(Comparison):
     def _broken(self, name: str, way: str, sets: Sequence[object]) -> np.ndarray | None:
         """Beats of a stream for the second set, broken in one way; None if that can not be."""
         config, keys = self.config, sets[1]
+        if name == "b":
+            rows = wrong_rows(bias_beats(config, keys.b, self.random))
+            return self.simulation.ports[name].encode(**rows[way]) if way in rows else None
         size, beats = config.beats_of(name), self.beats(name, [keys])
         if way == "long":
             excess = ((config.max_keys + 1) * size - len(beats)

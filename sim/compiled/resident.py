@@ -9,7 +9,7 @@ import numpy as np
 from rtl.attention.resident.arrival import TOKEN_CYCLES
 
 from ..bench.compare import require
-from ..bench.resident import ResidentJob, Script, beats_of, decoding, misplaced
+from ..bench.resident import ResidentJob, Script, beats_of, decoding, misplaced_of
 from ..runner import TestResult
 from .comparison import Comparison, Wrong, run_tests
 from .simulation import CompiledSimulation, Result
@@ -102,14 +102,15 @@ class ResidentComparison(Comparison):
             own = {name: beats[name][count:] if token else beats[name][:count]
                    for name, count in counts.items()}
             none = {name: each[:0] for name, each in own.items()}
-            late = ("q", "k", "v") if token else ("q",)
+            counted = ("q", "k", "v") if token else ("q",)
+            late = (*counted, *(["b"] if "b" in counts else []))
             early = {name: own[name] if name not in late else none[name] for name in counts}
             unsent = self.transfer(early, 0).unsent
             require(not any(unsent.values()), "what comes early is not taken")
             result = self.transfer({**none, **{name: own[name] for name in late}}, size)
             require((result.beats == output[token * size:(token + 1) * size]).all(),
                     f"output {token} is wrong")
-            latency = result.moved["o"][0] - max(result.moved[name][-1] for name in late)
+            latency = result.moved["o"][0] - max(result.moved[name][-1] for name in counted)
             expected = (config.query_latency(keys + token) + TOKEN_CYCLES * token
                         + self.simulation.design.latency - config.latency)
             require(latency == expected, f"latency with {keys + token} keys is {latency} instead "
@@ -142,9 +143,10 @@ class ResidentComparison(Comparison):
     def misplaced_lasts(self) -> None:
         """An append or packet that is short or long raises ``error`` and holds up nothing."""
         script = self.job.first
-        for name in "kvq":
-            members = beats_of(self.config, script, name, self.random)
-            for _, beats in misplaced(members, self.config.beats_of(name)):
+        for name in self.simulation.inputs:
+            if name in ("c", "p"):
+                continue
+            for beats in misplaced_of(self.config, script, name, self.random):
                 self.simulation.reset()
                 self.exchange(script, beats={name: self.encode(name, beats)}, error=1,
                               # Queries that are too many are dropped.

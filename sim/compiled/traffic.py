@@ -18,6 +18,7 @@ from ..data.synthetic import integers
 from ..jobs import expected, expected_batches, expected_sets, make_job
 from ..runner import Design
 from ..stimuli.attention import with_parameters, with_reuse
+from ..stimuli.biases import random_biases
 from ..stimuli.layernorm import channel_parameters
 from ..stimuli.resident import random_script
 from ..stimuli.row_fields import with_fields
@@ -109,7 +110,7 @@ def _sets(config: UnitConfig, random: np.random.Generator, queries: int) -> Iter
             min(int(random.integers(8)), 2)]
         q, k, v = integers(config, random, int(longest ** random.random()), keys)
         mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0], p=[0.4, 0.3, 0.27, 0.03])
-        yield KeySet(q, k, v, mask)
+        yield KeySet(q, k, v, mask, b=random_biases(config, random, (len(q), keys)))
         queries -= len(q)
 
 

@@ -25,11 +25,12 @@ from ..bench.attention import KeySet
 from ..bench.resident import Script
 from ..data import captured, sample, synthetic
 from . import draw
+from .biases import random_biases
 from .provider import Case, preset, presets
 from .resident import random_script, random_sink
 
 __all__ = ["SMALL", "cases", "directed", "inputs", "random_parameters", "random_set", "random_sets",
-           "tests", "use_of", "with_parameters", "with_reuse"]
+           "tests", "use_of", "with_biases", "with_parameters", "with_reuse"]
 
 Vectors = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -100,6 +101,8 @@ def _narrowed(name: str, kind: object, values: dict) -> object:
         return draw.Only(False)
     if name == "datapath" and (values["reuse"] or values["logit_scale"] > 16):
         return draw.Only("two-pass")
+    if name == "bias" and (values["reuse"] or values["select"] != "none"):
+        return draw.Only("none")
     if name == "sink" and values["reuse"]:
         return draw.Only(False)
     if name == "sink_logit":
@@ -180,7 +183,7 @@ def inputs(config: AttentionConfig, kind: str, random: np.random.Generator, *, b
         return random_script(config, random, max((rows if kind == "throughput" else beats)
                                                  // COMMANDS, 40))
     if kind == "real":
-        return _captured(config)
+        return with_biases(config, random, _captured(config))
     if kind == "throughput":
         return random_sets(config, random, max(rows // ROWS_OF_SET, 4))
     if kind == "random":
@@ -249,7 +252,8 @@ def random_set(config: AttentionConfig, random: np.random.Generator, keys: int |
     queries = queries or int(random.integers(1, 9))
     queries = min(queries, config.max_queries or queries)
     mask = random.random(keys) < random.choice([0, 0, 0.3, 1.0])
-    return KeySet(*synthetic.integers(config, random, queries, keys), mask)
+    vectors = synthetic.integers(config, random, queries, keys)
+    return KeySet(*vectors, mask, b=random_biases(config, random, (queries, keys)))
 
 
 def random_sets(config: AttentionConfig, random: np.random.Generator, count: int = 9,
@@ -260,10 +264,18 @@ def random_sets(config: AttentionConfig, random: np.random.Generator, count: int
     """
     sets = [random_set(config, random, keys) for keys in (None, 1, config.max_keys)]
     sets += [random_set(config, random) for _ in range(count)]
-    sets += [dataclasses.replace(one, q=one.q[:config.max_queries or None]) for one in more or []]
+    sets += with_biases(config, random, [
+        dataclasses.replace(one, q=one.q[:config.max_queries or None]) for one in more or []])
     if config.run_time:
         return with_parameters(config, random, sets)
     return with_reuse(config, random, sets) if config.reuse else sets
+
+
+def with_biases(config: AttentionConfig, random: np.random.Generator,
+                sets: Sequence[KeySet]) -> list[KeySet]:
+    """Return the sets, each with biases of its own, if the configuration has some."""
+    return [dataclasses.replace(one, b=random_biases(config, random, (len(one.q), len(one.k))))
+            for one in sets]
 
 
 def with_parameters(config: AttentionConfig, random: np.random.Generator,

@@ -11,6 +11,7 @@ from rtl.attention.sink import Sink
 from rtl.fixed import Scaling, signed_range
 
 from ..bench.resident import Script
+from .biases import random_biases
 
 __all__ = ["decode_script", "first_script", "random_script", "random_sink", "script_of"]
 
@@ -43,7 +44,8 @@ def script_of(config: AttentionConfig, random: np.random.Generator, commands: li
                ((queries, config.dim), (keys, config.dim), (keys, config.value_dim)))
     return Script(np.array(rows, np.int64).reshape(-1, 5), q, k, v,
                   random.random(keys) < random.choice([0, 0.2, 0.9]),
-                  np.array(p, np.int64).reshape(-1, ParameterIntake.layout(config).lanes))
+                  np.array(p, np.int64).reshape(-1, ParameterIntake.layout(config).lanes),
+                  random_biases(config, random, (queries, config.regions.row_keys)))
 
 
 def _parameters(config: AttentionConfig, random: np.random.Generator) -> SetParameters:

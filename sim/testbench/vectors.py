@@ -9,6 +9,7 @@ import numpy as np
 from rtl.config import ConfigError, UnitConfig
 
 from ..bench.attention import KeySet
+from ..bench.biases import bias_beats
 from ..bench.jobs import Loads, load_beats
 from ..bench.rows import BeatFormat, Rows, formats
 from ..jobs import expected, expected_sets
@@ -65,9 +66,12 @@ def _rows(config: UnitConfig, rows: Rows, forms: dict[str, BeatFormat]) -> dict[
 
 def _sets(config: UnitConfig, sets: Sequence[KeySet],
           forms: dict[str, BeatFormat]) -> dict[str, list[str]]:
-    found = {name: [] for name in forms}
+    found, random = {name: [] for name in forms}, np.random.default_rng(0)
     for keys in expected_sets(config, sets):
         for name, form in forms.items():
+            if name == "b":
+                found[name] += form.encode(keep=None, **bias_beats(config, keys.b, random))
+                continue
             elements = getattr(keys, "y" if name == "o" else name)
             # No output has a mark.
             found[name] += _set(form, elements, keys, 0 if name == "o" else keys.use)

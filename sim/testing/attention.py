@@ -12,6 +12,7 @@ from rtl.attention import AttentionConfig
 from rtl.attention.parameters import SetParameters
 
 from .. import model
+from ..bench.biases import bias_beats
 from ..data.columns import sort
 from ..model.attention.reuse import AttentionMap
 from ..stimuli import attention as stimuli
@@ -32,14 +33,17 @@ class Set:
         True: the key takes no part.
     parameters : SetParameters or None
         Scales at run time; None for those of the configuration.
+    b : int array (queries, keys) or None
+        Biases of the keys; None without.
     """
 
     #: What the values are for, where their stream says so.
     use = 0
 
     def __init__(self, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-                 mask: np.ndarray | None = None, parameters: SetParameters | None = None) -> None:
-        self.q, self.k, self.v, self.parameters = q, k, v, parameters
+                 mask: np.ndarray | None = None, parameters: SetParameters | None = None,
+                 b: np.ndarray | None = None) -> None:
+        self.q, self.k, self.v, self.parameters, self.b = q, k, v, parameters, b
         self.mask = np.zeros(len(k), bool) if mask is None else mask
 
     @property
@@ -49,7 +53,7 @@ class Set:
 
     def expected(self, config: AttentionConfig) -> list[list[int]]:
         """Return what the model says of the queries."""
-        return model.run(config, self.q, self.k, self.v, mask=self.mask,
+        return model.run(config, self.q, self.k, self.v, mask=self.mask, bias=self.b,
                          parameters=self.parameters).tolist()
 
 
@@ -58,7 +62,7 @@ def random_set(config: AttentionConfig, rng: np.random.Generator, keys: int | No
     """Return a set of so many keys and queries, up to ``max_keys`` and 6 if they are not given."""
     keys = keys or int(rng.integers(1, config.max_keys + 1))
     one = stimuli.random_set(config, rng, keys, queries or int(rng.integers(1, 7)))
-    return Set(one.q, one.k, one.v, one.mask)
+    return Set(one.q, one.k, one.v, one.mask, b=one.b if len(one.b) else None)
 
 
 def directed() -> Iterator[tuple[str, Set]]:
@@ -108,6 +112,11 @@ def beats_of(config: AttentionConfig, one: Set, name: str, rng: random.Random) -
     """Yield the beats of a stream that carry its part of a set."""
     if name == "p":
         yield {"data": (one.parameters or config.set_parameters).words, "last": 1}
+        return
+    if name == "b":
+        beats = bias_beats(config, one.b, np.random.default_rng(rng.getrandbits(32)))
+        for data, last in zip(beats["data"].tolist(), beats["last"].tolist(), strict=True):
+            yield {"data": data, "last": last}
         return
     vectors, lanes = getattr(one, name), config.io_lanes
     for number, vector in enumerate(vectors):

@@ -72,26 +72,27 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
                 - round_shift(least * multiplier, shift)
                 for each, gone in zip(x, hidden, strict=True)]
     total, sums, octave, bucket = 0, [0] * v.shape[1], None, 0
+    block, most = (4, 3) if numbers.fraction_bits <= 12 else (8, 2)
     if sink is not None:
         place = round_shift(sink * multiplier, shift) - round_shift(least * multiplier, shift)
         bucket = place >> grid.bucket_shift
     for start in range(0, len(x), lanes):
         beat = range(start, min(start + lanes, len(x)))
         bucket = max(bucket, *(position[k] >> grid.bucket_shift for k in beat))
-        rise = 0 if octave is None else grid.octave(bucket) // 8 - octave // 8
+        rise = 0 if octave is None else grid.octave(bucket) // block - octave // block
         octave = grid.octave(bucket)
         if rise:
-            total = total >> 8 * rise if rise < 3 else 0
-            sums = [each >> 8 * rise + numbers.cut << numbers.cut if rise < 3 else 0
+            total = total >> block * rise if rise <= most else 0
+            sums = [each >> block * rise + numbers.cut << numbers.cut if rise <= most else 0
                     for each in sums]
         if sink is not None and not start:
             distance = grid.reference(bucket) - place
             total = [*numbers.terms, 0][min(distance, len(numbers.terms))] << (
-                numbers.guard_bits + octave % 8)
+                numbers.guard_bits + octave % block)
         for k in beat:
             distance = grid.reference(bucket) - position[k]
             if not hidden[k] and distance < len(numbers.terms):
-                term = numbers.terms[distance] << numbers.guard_bits + octave % 8
+                term = numbers.terms[distance] << numbers.guard_bits + octave % block
                 total += term
                 sums = [each + term * int(value) for each, value in zip(sums, v[k], strict=True)]
     if not total:
@@ -99,6 +100,10 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
     scale, place = numbers.scale, total.bit_length() - 1
     mantissa = ((total << 10) >> place) & 1023
     factor = (scale.reciprocals[mantissa] * scale.multiplier + (1 << 15)) >> 16
-    cut = numbers.cut
-    return total, sums, [clip(round_shift((each >> cut) * factor, scale.shift + 1 + place - cut),
+    # In fixed point: 34 bits, whose fraction is what ratios below 2**(7 + bits - value_bits) leave.
+    cut, least = numbers.cut, numbers.least_sum.bit_length() - 1
+    fraction = max(27 + numbers.value_bits - scale.bits + least, 18 + cut)
+    down = scale.shift + 18 + place - fraction
+    placed = (1 << 34) - 1 if down < 0 else (factor << 17) >> down
+    return total, sums, [clip(round_shift((each >> cut) * placed, fraction - cut),
                               *signed_range(scale.bits)) for each in sums]

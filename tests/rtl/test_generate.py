@@ -164,6 +164,7 @@ def test_control(run, out, tmp_path):
            "'axi-dma')\n")
 
 
+@pytest.mark.slow
 def test_synthesised_with_registers(run):
     """The shell with the registers is measured, not the one inside, which has 65 flip-flops."""
     printed = run("passthrough", "--synth", "--control", "axi-lite")[1]
@@ -413,6 +414,7 @@ def test_import_is_light():
     assert (done.stdout, done.stderr) == ("\n", "")
 
 
+@pytest.mark.slow
 def test_every_unit(tmp_path):
     """The default run over the units that there are."""
     done = python("-m", "rtl.generate", "--bits", "8", "--out", str(tmp_path / "out"))

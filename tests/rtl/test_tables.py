@@ -1,6 +1,9 @@
 """Words of tables, against floating point and by hand."""
 
+import decimal
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -18,7 +21,16 @@ def test_exp2_words_truncate():
 
 
 def test_exp2_words_tie_rounds_up():
-    assert exp2_words([1], 5) == (3,)
+    assert exp2_words([1, -1], 5) == (3, 10)
+    assert exp2_words([1, 3.0], 12, "truncate") == (6, 1)
+
+
+def test_exp2_words_are_powers_of_two():
+    """To the last of 30 digits."""
+    with decimal.localcontext(prec=50) as context:
+        wanted = [int((10 ** 30 * context.power(2, -Decimal(k) / 64)).to_integral_value())
+                  for k in range(-64, 256)]
+    assert exp2_words((Fraction(k, 64) for k in range(-64, 256)), 10 ** 30) == (*wanted,)
 
 
 @pytest.mark.parametrize("rounding", ["round", "truncate"])

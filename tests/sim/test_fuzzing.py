@@ -25,6 +25,7 @@ SMALL = {"lanes": Integer(1, 6), "max_length": Integer(1, 200), "channels": Inte
 
 # Of a unit; fewer of one that takes seconds to emit.
 SIMULATED = {"svd-softmax": 2}
+OTHERS = 6
 
 
 @pytest.mark.parametrize("name", rtl.units())
@@ -41,11 +42,11 @@ def test_sets(name, first, count):
 @pytest.mark.parametrize("part", range(2))
 @pytest.mark.slow
 def test_accepted_sets_are_simulated(verilator, name, part):
-    """Ten of a unit, small enough, against the model, compiled."""
+    """Six of a unit, small enough, against the model, compiled; ``sim.regress`` runs more."""
     cls = rtl.unit(name)
     bounds = {key: kind for key, kind in SMALL.items()
               if key in cls.parameters() and isinstance(kind_of(cls.parameters()[key]), Integer)}
-    for number in range(part, SIMULATED.get(name, 10), 2):
+    for number in range(part, SIMULATED.get(name, OTHERS), 2):
         random = np.random.default_rng([number, SEED])
         config = random_config(cls, random, **bounds)
         inputs = provider(name).inputs(config, "random", random, beats=1000, rows=1)
@@ -97,6 +98,7 @@ def test_wrong_refusal_is_found(monkeypatch, error):
     assert failure_of("softmax-e2", {})[1]
 
 
+@pytest.mark.slow
 def test_failure_is_shrunk_and_can_be_repeated(monkeypatch, tmp_path, capsys):
     """A fault of three lanes and more that sum with few bits; the command finds it again."""
     def sum_bits(self):

@@ -16,11 +16,11 @@ import rtl
 from sim import regress
 from sim.compiled import build
 
-# Random configurations of each unit; ``test_fuzzing`` has more of them, all small. The units share
-# their rooms: the first one's reach most of what there is.
-CONFIGS = {"softmax-e2": 4}
-OTHER_CONFIGS = 1
+# Random configurations of each unit; ``test_fuzzing`` has more of them, all small.
+CONFIGS = 1
 FEW_ROWS = 200
+# Of the steps of real rows: that of most, and the coarsest.
+REAL_SCALES = (0.125, 1.0)
 
 ENGINES = ("attention", "svd-softmax")
 
@@ -65,9 +65,6 @@ def fast():
         # Engines take seconds to emit; their own tests have small ones.
         if name not in ENGINES:
             yield next(directed("compiled", "fast", f"{name}:{default_of(name)}"))
-    # The scale of most of the rows.
-    yield from (case for case in cases("compiled", "fast", ["softmax-e2"], kinds=["real"])
-                if case.values[0].config.input_scale == 0.125)
 
 
 def slow():
@@ -77,17 +74,19 @@ def slow():
         # At the AXI4-Stream ports, with the core behind them.
         yield list(directed("icarus", "slow", preset))[1]
     for name in rtl.units():
-        count = CONFIGS.get(name, OTHER_CONFIGS)
-        yield from cases("compiled", "slow", [name], kinds=["random"], count=count, seed=5)
-        yield from cases("compiled", "slow", [name], kinds=["throughput"], rows=FEW_ROWS)
+        yield from cases("compiled", "slow", [name], kinds=["random"], count=CONFIGS, seed=5)
+        # ``tests/rtl/test_throughput.py`` has the other presets of those that read each row once.
+        throughput = cases("compiled", "slow", [name], kinds=["throughput"], rows=FEW_ROWS)
+        yield from throughput if name in ENGINES else of_preset(throughput, default_of(name))
         presets = list(directed("compiled", "slow", *(
             f"{name}:{preset}" for preset in rtl.unit(name).PRESETS)))
         presets = presets[DIRECTED.get(name, slice(None))]
         yield from presets[name not in ENGINES:]
         # Captured heads are those of ``tests/rtl/attention/test_captured.py``.
         if name != "attention":
-            yield from of_preset(cases("compiled", "slow", [name], kinds=["real"]),
-                                 default_of(name))
+            yield from (case for case in of_preset(
+                cases("compiled", "slow", [name], kinds=["real"]), default_of(name))
+                if getattr(case.values[0].config, "input_scale", 0.125) in REAL_SCALES)
 
 
 def test_presets_on_icarus_are_of_every_softmax_unit():

@@ -116,6 +116,7 @@ def test_regression_shrinks_what_fails(fault, tmp_path, capsys):
     assert changed < len(FAULTY)
 
 
+@pytest.mark.slow
 def test_random_traffic_shrinks_what_fails(fault, tmp_path):
     console = Console(width=400, record=True)
     task = soaking.SoakTask(E2(**FAULTY), "core", 200, 5, tmp_path)

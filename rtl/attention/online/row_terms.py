@@ -10,7 +10,6 @@ from ...blocks.lookup import lookup
 from ...blocks.maximum import RunningMax
 from ...blocks.pipeline import delays
 from ...softmax.positions import TABLE_BITS, OctaveReferences, Positions
-from .numbers import BLOCK
 from .shift_sum import Move, move_of
 
 __all__ = ["RowTerms"]
@@ -100,7 +99,7 @@ class RowTerms(wiring.Component):
                          octave.eq(references.octave(m, maximum.candidate))]
 
         words = self._words(m, reference, waiting, lives[found + 1])
-        places = Signal(range(min(numbers.largest_octave + 1, BLOCK)))
+        places = Signal(range(min(numbers.largest_octave + 1, numbers.block)))
         m.d.comb += places.eq(octave)
         place = delays(m, places, 1 + _table_cycles(numbers), "place")[-1]
         for k, word in enumerate(words):
@@ -108,15 +107,15 @@ class RowTerms(wiring.Component):
             m.d.sync += shifted.eq(shift_left(m, word, place, numbers.term_bits, f"moved_{k}"))
             m.d.comb += self.o[k].eq(shifted)
 
-        block = octave[BLOCK.bit_length() - 1:]
-        before = Signal(max((numbers.largest_octave // BLOCK).bit_length(), 1))
+        block = octave[numbers.block.bit_length() - 1:]
+        before = Signal(max((numbers.largest_octave // numbers.block).bit_length(), 1))
         with m.If(valids[found + 1]):
             m.d.sync += before.eq(block)
         rise = Signal.like(before, name="rise")
         m.d.comb += [
             rise.eq(block - before), self.o_valid.eq(valids[-1]),
-            self.move.eq(delays(m, move_of(firsts[-1], rise), 2 + _table_cycles(numbers),
-                                "move")[-1])]
+            self.move.eq(delays(m, move_of(firsts[-1], rise, numbers.reach),
+                                2 + _table_cycles(numbers), "move")[-1])]
         return m
 
     def _words(self, m, reference, positions, live):

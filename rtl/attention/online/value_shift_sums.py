@@ -75,7 +75,7 @@ class ValueShiftSums(wiring.Component):
             beat = self._product(m, j) if numbers.lanes == 1 else self._products(m, j)
             guarded = Cat(Const(0, numbers.guard_bits), beat).as_signed()
             m.submodules[f"sum_{j}"] = total = ShiftSum(numbers.held_width, len(guarded),
-                                                        numbers.cut)
+                                                        numbers.block, numbers.cut)
             m.d.comb += [total.i.eq(guarded), total.valid.eq(self.valid),
                          total.move.eq(self.move), self.o[j].eq(total.o)]
         return m

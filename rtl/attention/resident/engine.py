@@ -4,10 +4,10 @@
 
     c -> commands -> packets -> visible rows -> arrived rows
             |                                     |
-            |                      q -> intake -> visible words -> dot array -> tail -> o
-            |                                                       |            |
-            '-> loads -> keys' store <- k --------------------------'            |
-            '-> loads -> values' store <- v -------------------------------------'
+            |                      q -> intake -> visible words -> dot array -> (bias) -> tail -> o
+            |                                                       |            |        |
+            '-> loads -> keys' store <- k --------------------------'       b ---'        |
+            '-> loads -> values' store <- v ----------------------------------------------'
 """
 
 from amaranth import Module, Signal
@@ -18,6 +18,7 @@ from ...blocks.causes import Causes
 from ...stream.fifo import Fifo
 from ..dot_array import DotArray
 from ..engine import tail_of
+from ..logit_bias import LogitBias, biased
 from ..query_intake import QueryIntake
 from .arrival import ArrivedRows
 from .commands import CommandSequencer
@@ -63,9 +64,11 @@ class ResidentAttention(wiring.Component):
     p : In(stream.Signature(ParameterIntake.layout(config)))
         Parameters of heads, one beat for each command that loads some. Only with scales at run
         time.
+    b : In(stream.Signature(bias_layout(config)))
+        A row of biases for each output. Only with ``bias``.
     o : Out(stream.Signature(config.output_layout))
         One vector a query, ``last`` in the last beat of a packet; ``use`` is 1 for an answer that
-        failed, which is 0.
+        failed, which is 0, or undefined if its query was broken off or its biases do not fit.
     clear : In(1)
         Clear ``causes``.
     causes : Out(len(config.causes))
@@ -86,7 +89,8 @@ class ResidentAttention(wiring.Component):
     @classmethod
     def latency_of(cls, config):
         """Latency of a query of one word; see :attr:`AttentionConfig.latency`."""
-        return 1 + DotArray.latency_of(config) + tail_of(config).latency_of(config)
+        return (1 + DotArray.latency_of(config) + LogitBias.latency_of(config)
+                + tail_of(config).latency_of(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -102,9 +106,11 @@ class ResidentAttention(wiring.Component):
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
-        m.submodules.tail = tail = tail_of(config)(config, dots.o.payload.shape(),
+        causes = Causes(config.causes)
+        logits = biased(m, self, dots.o, causes)
+        m.submodules.tail = tail = tail_of(config)(config, logits.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.causes = causes = Causes(config.causes)
+        m.submodules.causes = causes
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (tail.o, self.o)):
@@ -115,7 +121,7 @@ class ResidentAttention(wiring.Component):
         connect(m, rows.o, arrived.i)
         connect(m, arrived.o, words.i)
         connect(m, intake.o, words.query)
-        connect(m, dots.o, tail.i)
+        connect(m, logits, tail.i)
 
         # Packets in the queue, which has no ready.
         waiting, push = Signal(range(packets.depth + 1)), commands.packets.valid

@@ -1,6 +1,7 @@
 """What an engine with resident sets says of its streams."""
 
 from ...data_sheet import DataSheet, Format, ports_of_causes
+from ..logit_bias import bias_format, bias_framing
 from ..parameters import parameter_format
 from ..sheet import scales_of, vector_framing
 
@@ -25,7 +26,7 @@ def sheet_of(config):
         "q": Format("element of a query", scales["query"], **vectors),
         "k": Format("element of a key", scales["key"], **vectors),
         "v": Format("element of a value", scales["value"], **values),
-        "p": parameter_format(config),
+        "p": parameter_format(config), "b": bias_format(config, regions.row_keys),
         "o": Format("element of an output", scales["output"], **values)}
     return DataSheet(
         formats={name: formats[name] for name in config.streams},
@@ -34,7 +35,10 @@ def sheet_of(config):
                 "in the last beat of the command's last vector. Outputs come in the order of the "
                 "queries. Commands count in their order, whatever the other streams do. "
                 f"{regions.sets} sets of {regions.capacity} keys; a query sees the keys of its set"
-                f"{' up to its own position' if regions.causal else ''}{past}.",
+                f"{' up to its own position' if regions.causal else ''}{past}."
+                + bias_framing(config, "those of the first positions that stay visible in front, "
+                                       "then from the oldest key that it sees on, the key at "
+                                       f"position j in lane j mod {config.lanes}"),
         latency="from a query's last beat accepted to its output's first beat valid, in an idle "
                 f"engine, with no more than {config.lanes} keys, which are there",
         throughput="one query in as many cycles as it sees words of keys, "

@@ -13,6 +13,7 @@ from rtl.fixed import Requantiser, Scaling, clip, requantised, signed_range
 
 from .. import run as run_unit
 from . import online, resident, reuse
+from .biases import biased, checked
 from .places import places
 from .prefill import prefill
 from .products import products
@@ -31,8 +32,9 @@ GREEDY_CHUNK = 1 << 19
 
 
 def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-        mask: np.ndarray | None = None, *, start: int = 0, iterations: int | None = None,
-        distance: int | None = None, parameters: object = None) -> np.ndarray:
+        mask: np.ndarray | None = None, *, bias: np.ndarray | None = None, start: int = 0,
+        iterations: int | None = None, distance: int | None = None,
+        parameters: object = None) -> np.ndarray:
     """Compute the outputs of queries.
 
     Parameters
@@ -41,11 +43,16 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         Configuration. Of an engine with resident sets these are the outputs for sets large enough
         to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
-        Queries; a set's are in the order in which they come, which counts if ``config.causal``.
+        Queries, ``config.max_queries`` at most, unless that is 0; a set's are in the order in which
+        they come, which counts if ``config.causal``.
     k, v : arrays of integers, shapes (..., keys, dim) and (..., keys, value_dim)
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
         True: the key takes no part.
+    bias : array of integers, broadcastable to (..., queries, keys)
+        With ``config.bias`` "add" what is added to the logit of each key, in logit steps, or the
+        least integer of ``bias_bits`` for one that takes no part for this query; with "mask" 1, or
+        true, for that. None: 0 for all.
     start : int
         Number of the first query in its set, which counts if ``config.causal``: the outputs are
         those of the last queries of longer sets.
@@ -68,24 +75,26 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         shape that does not fit, or if there are not as many parameters as sets.
     """
     q, k, v, mask = _check(config, q, k, v, mask)
+    bias = checked(config, bias, (*q.shape[:-1], k.shape[-2]))
     if parameters is not None and not config.run_time:
         raise ValueError('Parameters of sets need scales "run-time"')
     if config.store == "resident":
         given = parameters or config.set_parameters if config.run_time else ()
         numbers = [resident.Head(one.logit, one.output, one.sink) for one in
                    (given if isinstance(given, Sequence) else [given])]
-        return prefill(config, q, k, v, mask, start=start, heads=numbers)
+        return prefill(config, q, k, v, mask, bias=bias, start=start, heads=numbers)
     if config.run_time:
         return _run(config, *_given(config, parameters, math.prod(q.shape[:-2])), q, k, v, mask,
-                    start=start)
+                    bias, start=start)
     limits = {name: value for name, value in (("iterations", iterations), ("distance", distance))
               if value is not None}
     return _run(config, config.logit, None if config.reuse else config.output,
-                Sinks.fixed(config), limits, q, k, v, mask, start=start)
+                Sinks.fixed(config), limits, q, k, v, mask, bias, start=start)
 
 
 def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np.ndarray,
-              mask: np.ndarray | None = None, *, start: int = 0) -> np.ndarray:
+              mask: np.ndarray | None = None, *, bias: np.ndarray | None = None,
+              start: int = 0) -> np.ndarray:
     """Compute the outputs of heads of one layer, each with scales of its own.
 
     Parameters
@@ -93,9 +102,10 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
     configs : sequence of AttentionConfig
         Configuration of each head; they differ in the scales of queries, keys, values and outputs
         only.
-    q, k, v, mask, start
+    q, k, v, mask, bias, start
         As of :func:`run`, with the heads on the third axis from the end: (..., heads, queries,
-        dim), (..., heads, keys, dim or value_dim) and (..., heads, keys).
+        dim), (..., heads, keys, dim or value_dim), (..., heads, keys) and (..., heads, queries,
+        keys).
 
     Raises
     ------
@@ -113,14 +123,15 @@ def run_heads(configs: Sequence[UnitConfig], q: np.ndarray, k: np.ndarray, v: np
     if q.ndim < 3 or q.shape[-3] != len(configs):
         raise ValueError(f"Queries must have the shape (..., {len(configs)}, queries, dim), "
                          f"not {q.shape}")
+    bias = checked(first, bias, (*q.shape[:-1], k.shape[-2]))
     if first.store == "resident":
         numbers = [resident.Head.of(config) for config in configs]
-        return prefill(first, q, k, v, mask, start=start, heads=numbers)
+        return prefill(first, q, k, v, mask, bias=bias, start=start, heads=numbers)
     batches = math.prod(q.shape[:-3])
     logit = Requantisers.of([config.logit for config in configs] * batches, first.logit_bits)
     output = None if first.reuse else Requantisers.of([config.output for config in configs]
                                                       * batches, first.out_bits)
-    return _run(first, logit, output, Sinks.fixed(first), {}, q, k, v, mask, start=start)
+    return _run(first, logit, output, Sinks.fixed(first), {}, q, k, v, mask, bias, start=start)
 
 
 def _given(config, parameters, sets):
@@ -136,11 +147,12 @@ def _given(config, parameters, sets):
             dict(zip(config.limits, limits.T[..., None, None], strict=True)))
 
 
-def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
+def _run(config, logit, output, sink, limits, q, k, v, mask, bias, *, start):
     """Outputs, with requantisers, sinks and limits of all sets or of each."""
     shape, queries, keys = q.shape, q.shape[-2], k.shape[-2]
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = None if mask is None else mask.reshape(-1, keys)
+    bias = None if bias is None else bias.reshape(-1, queries, keys)
     result = np.empty((*q.shape[:-1], config.value_dim), np.int32)
     chunk = GREEDY_CHUNK if config.select == "greedy" else CHUNK
     # Some sets at a time, or some queries of one.
@@ -154,6 +166,7 @@ def _run(config, logit, output, sink, limits, q, k, v, mask, *, start):
             x, gone, place = _logits(config, q[part], k[some], hidden, _of(logit, some),
                                      start=start + first,
                                      **{name: _of(limit, some) for name, limit in limits.items()})
+            x, gone = biased(config, x, gone, None if bias is None else bias[part])
             own = None if sink is None else sink[some]
             if config.datapath == "online":
                 result[part] = online.outputs(config.online, x, gone, v[some], _of(output, some),
@@ -289,6 +302,8 @@ def _check(config, q, k, v, mask):
     ring = config.store == "resident" and config.window
     if not 1 <= k.shape[-2] <= (k.shape[-2] if ring else config.max_keys):
         raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
+    if config.max_queries and q.shape[-2] > config.max_queries:
+        raise ValueError(f"Queries must be at most {config.max_queries}, not {q.shape[-2]}")
     if q.shape[:-2] != k.shape[:-2]:
         raise ValueError(f"Leading axes of the queries must be those of the keys {k.shape[:-2]}, "
                          f"not {q.shape[:-2]}")

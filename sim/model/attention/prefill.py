@@ -12,8 +12,10 @@ from rtl.fixed import clip, signed_range
 
 from .. import run as run_unit
 from . import online
+from .biases import biased
 from .products import products
-from .resident import Head, scaled, seen
+from .resident import Head
+from .resident_set import scaled, seen
 from .sinks import Sinks
 
 __all__ = ["prefill"]
@@ -23,13 +25,14 @@ CHUNK = 1 << 16
 
 
 def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
-            mask: np.ndarray | None = None, *, start: int = 0,
+            mask: np.ndarray | None = None, *, bias: np.ndarray | None = None, start: int = 0,
             heads: Sequence[Head] | None = None) -> np.ndarray:
     """Return the outputs (..., queries, value_dim) of sets that come whole, with all of their keys.
 
-    ``k`` has the shape (..., keys, dim), ``v`` (..., keys, value_dim), ``mask`` (..., keys); the
-    queries are at the positions from ``start`` on. With ``heads`` these are the numbers of the
-    sets, in turn. All sets have the same rows, and are computed side by side.
+    ``k`` has the shape (..., keys, dim), ``v`` (..., keys, value_dim), ``mask`` (..., keys) and
+    ``bias`` (..., queries, keys); the queries are at the positions from ``start`` on. With
+    ``heads`` these are the numbers of the sets, in turn. All sets have the same rows, and are
+    computed side by side.
     """
     regions, (queries, keys) = config.regions, (q.shape[-2], k.shape[-2])
     regions = dataclasses.replace(regions, sets=1, capacity=regions.sink_keys
@@ -37,6 +40,7 @@ def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
     shape = (*q.shape[:-1], config.value_dim)
     q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
     mask = np.zeros(k.shape[:2], bool) if mask is None else mask.reshape(-1, keys)
+    bias = None if bias is None else bias.reshape(-1, queries, keys)
     numbers = heads or [Head.of(config)]
     numbers = [numbers[number % len(numbers)] for number in range(len(q))]
     rules = [_Rules.of([getattr(head, name) for head in numbers]) for name in ("logit", "output")]
@@ -52,7 +56,8 @@ def prefill(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         for first in range(0, queries, step):
             part = slice(first, first + step)
             result[sets, part] = _rows(config, *own, q[sets, part], k[sets], v[sets],
-                                       mask[sets], position[part], visible[part])
+                                       mask[sets], None if bias is None else bias[sets, part],
+                                       position[part], visible[part])
     return result.reshape(shape)
 
 
@@ -74,13 +79,16 @@ class _Rules:
         return _Rules(self.multiplier[some], self.shift[some], self.offset[some])
 
 
-def _rows(config, logit, output, sink, q, k, v, mask, position, visible):
+def _rows(config, logit, output, sink, q, k, v, mask, bias, position, visible):
     """Outputs (sets, queries, value_dim) of queries whose rows hold the keys at ``position``."""
     low, high = config.dot_range
     sets, queries = q.shape[:2]
     dots = products(q, k.swapaxes(1, 2), max(-low, high))
     x = scaled(logit, np.take_along_axis(dots, position[None], axis=2), config.logit_bits)
     hidden = ~visible | mask[:, position]
+    if bias is not None:
+        own = np.take_along_axis(bias, position[None], axis=2)
+        x, hidden = biased(config, x, hidden, own)
     if config.datapath == "online":
         # A set of its own for each query: the rows begin at words of their own.
         own, width = sets * queries, position.shape[1]

@@ -64,6 +64,7 @@ int main(void)
     puts(trtl_message(trtl_open(&device, window, unit.hash)));
     puts(trtl_message(trtl_rows_run(&device, &unit, 8, 64, 0, unit.most)));
     puts(trtl_message(trtl_rows_run(&device, &unit, 8, 64, 1, unit.most + 1)));
+    puts(trtl_message(trtl_rows_run(&device, &unit, 8, 0xFFFFFFE0u, 5, 8)));
     puts(trtl_message(trtl_rows_run(&device, &unit, 8, 60, 1, unit.most)));
     puts(trtl_message(trtl_rows_run(&device, &unit, 8, 64, 3, 3)));
     for (status = 0; status < 5; status++)
@@ -91,11 +92,11 @@ def test_compiled(standard, tmp_path):
     subprocess.run([*compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I",
                     HEADER.parent, "program.c", "-o", "program"], cwd=tmp_path, check=True)
     printed = subprocess.run([tmp_path / "program"], check=True, capture_output=True, text=True)
-    size = "a row is too short or too long for the unit or a descriptor, or there are none"
+    size = "rows are too short or too long for the unit or a descriptor, none, or end beyond 4 GiB"
     assert printed.stdout.splitlines() == [
         "no unit of this generator is at this address",
         "registers are arranged for another driver, or the unit has no DMA",
-        "the bitstream holds another unit than the header is of", "done", size, size,
+        "the bitstream holds another unit than the header is of", "done", size, size, size,
         "an address is not a multiple of 8", "transfer does not end; the unit was reset",
         "64 3 3 8 1 memory answered a burst with DECERR",
         "memory does not answer what the unit asked for", "unknown status"]

@@ -62,6 +62,7 @@ def run(config, packets, expected, folder, monkeypatch, module="cocotb_serial", 
     assert get_results(results) == (1, 0), (folder / "test.log").read_text()[-3000:]
 
 
+@pytest.mark.slow
 def test_more_than_it_holds(tmp_path, monkeypatch, icarus):
     """Rows are sent until unit and FIFOs are full: the host takes outputs meanwhile."""
     config = small("softmax-e2", "plus", max_length=20)

@@ -1,5 +1,6 @@
 /* Runs one call of the driver: what to do and how it ended are in words of memory. */
 
+#include "transformer_rtl_attention.h"
 #include "transformer_rtl_sets.h"
 #include "transformer_rtl_svd.h"
 #include UNIT_HEADER

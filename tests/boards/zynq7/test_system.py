@@ -131,9 +131,8 @@ def decoding():
     return config, {"k": k, "v": v, "q": q, "p": np.array([each.words for each in own]), "y": y}
 
 
-@pytest.mark.parametrize("unit", [softmax, pytest.param(layernorm, marks=pytest.mark.slow),
-                                  pytest.param(attention, marks=pytest.mark.slow),
-                                  pytest.param(decoding, marks=pytest.mark.slow)],
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [softmax, layernorm, attention, decoding],
                          ids=lambda unit: unit.__name__)
 def test_system(unit, tmp_path, monkeypatch, icarus):
     """Python and ARM code get what the model says, GP0 takes any burst, faults are survived."""

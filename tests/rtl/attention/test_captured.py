@@ -151,13 +151,15 @@ def simulate(config, sets, tests):
     """Compare an engine with its model."""
     job = AttentionJob(config, sets, 1, "core", design_of(config).latency)
     results = check_job(job, tests)
-    outputs = sum(len(keys.y) for keys in sets) * config.dim
+    outputs = sum(keys.y.size for keys in sets)
     assert len(results) == len(tests) and all(result.outputs == outputs for result in results)
 
 
 def engines():
-    """Engines and heads."""
+    """Engines and heads; ``test_compiled`` has the other greedy preset at structured data."""
     for number, name in enumerate(ENGINES):
+        if name == "conservative":
+            continue
         yield pytest.param(name, (number + 2) % len(capture.HEADS), id=name,
                            # So many dimensions and keys take long to emit.
                            marks=pytest.mark.slow)

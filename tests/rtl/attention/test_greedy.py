@@ -513,6 +513,7 @@ class Adjusted:
         return run_sets(m, sets)[0]
 
 
+@pytest.mark.slow
 def test_limits_are_set_between_queries():
     config = engine(bits=6)
     rng = np.random.default_rng(9)
@@ -535,7 +536,7 @@ def test_limits_are_set_between_queries():
     pytest.param({"iterations_per_key": 0.5, "scan_lanes": 16}, 32, marks=pytest.mark.slow),
     pytest.param({"iterations_per_key": 0.25, "scan_lanes": 16}, 16, marks=pytest.mark.slow),
     # What a query is prepared in, or its scores are scanned in, takes longer than its iterations.
-    ({"iterations_per_key": 0.01, "scan_lanes": 16}, 9),
+    pytest.param({"iterations_per_key": 0.01, "scan_lanes": 16}, 9, marks=pytest.mark.slow),
     pytest.param({"iterations_per_key": 0.01, "start_lanes": 1, "scan_lanes": 16}, 13,
                  marks=pytest.mark.slow),
     pytest.param({"iterations_per_key": 0.01}, 18, marks=pytest.mark.slow)])
@@ -563,6 +564,7 @@ def test_candidates_set_the_pace_if_they_are_many():
     assert np.diff(times["o"][1::2])[4:].tolist() == [30] * 7
 
 
+@pytest.mark.slow
 def test_sets_are_sorted_while_others_are_searched():
     """Enough queries of a set hide what the next one takes to be loaded and sorted."""
     config = engine(dim=4, io_lanes=4, max_keys=16)
@@ -578,7 +580,8 @@ def test_sets_are_sorted_while_others_are_searched():
 # Faults in the hardware that the comparison with the model has to find --------------------------
 
 @pytest.mark.parametrize("fault", [
-    {"min_skip": False}, {"iterations": 3}, {"distance": 9}, {"empty": "first"}],
+    {"empty": "first"}, *(pytest.param(fault, marks=pytest.mark.slow) for fault in (
+        {"min_skip": False}, {"iterations": 3}, {"distance": 9}))],
     ids=lambda fault: next(iter(fault)))
 def test_fault_is_found(fault):
     config = engine(bits=6)

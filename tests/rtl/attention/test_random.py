@@ -30,7 +30,7 @@ def test_equals_the_model(seed):
 
 
 def test_every_kind_is_drawn():
-    configs = [random_config(Attention, np.random.default_rng([seed, 1])) for seed in range(150)]
+    configs = [random_config(Attention, np.random.default_rng([seed, 1])) for seed in range(250)]
     assert {config.rule for config in configs if config.select == "predict"} == {
         "mean", "threshold", "top-k"}
     assert {config.predictor for config in configs if config.select == "predict"} == {*PREDICTORS}
@@ -44,3 +44,13 @@ def test_every_kind_is_drawn():
     assert {(config.datapath, config.run_time, config.sink) for config in configs} == {
         *itertools.product(("two-pass", "online"), (False, True), (False, True))}
     assert {config.window > 0 for config in configs if config.store == "resident"} == {True, False}
+
+
+@pytest.mark.parametrize("store", ["sets", "resident"])
+def test_every_kind_of_bias_is_drawn(store):
+    only = {"store": Choice((store,)), "select": Choice(("none",)), "reuse": Choice((False,))}
+    configs = [random_config(Attention, np.random.default_rng([seed, 2]), **only)
+               for seed in range(150)]
+    assert {config.store for config in configs} == {store}
+    assert {(config.datapath, config.bias) for config in configs} == {
+        *itertools.product(("two-pass", "online"), ("none", "mask", "add"))}

@@ -36,9 +36,11 @@ ALL_SEEN = resident(dim=4, io_lanes=4, max_keys=16, lanes=4, sets=2)
 GROUPED = resident(dim=4, value_dim=2, io_lanes=2, max_keys=16, lanes=2, sets=2, heads=3,
                    causal=True, scales="run-time", sink=True, dsp_packing=True)
 
-QUICK = [(GROUPED, "core"), (PLAIN, "core"), (RING, "axis"), (WRAPS, "core"),
-         (ONLINE, "core")]
-SLOW = [(ALL_SEEN, "axis"),
+BIASED = resident(dim=2, io_lanes=2, max_keys=16, lanes=4, sets=2, causal=True, window=6, sinks=5,
+                  chunk=3, bias="add")
+
+QUICK = [(GROUPED, "core"), (WRAPS, "core")]
+SLOW = [(PLAIN, "core"), (RING, "axis"), (ONLINE, "core"), (ALL_SEEN, "axis"), (BIASED, "core"),
         (resident(dim=1, io_lanes=1, max_keys=1, sets=3), "core"),
         (resident(dim=4, io_lanes=2, max_keys=16, lanes=2, window=3, sinks=1, chunk=8), "core"),
         (resident(dim=16, io_lanes=8, max_keys=96, lanes=2, sets=2, causal=True, memory="block",
@@ -67,9 +69,9 @@ def test_decoding_for_ever():
     check_job(job, ["commands_back_to_back"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config, ports, simulator", [
-    (RING, "axis", "icarus"),
-    pytest.param(PLAIN, "core", "verilator", marks=pytest.mark.slow)])
+    (RING, "axis", "icarus"), (PLAIN, "core", "verilator")])
 def test_in_cocotb(config, ports, simulator, tmp_path, store, require_simulator):
     require_simulator(simulator)
     design = runner.Design.of(config, ports)

@@ -39,12 +39,13 @@ MODEL = Attention(dim=32, max_keys=181, logit_scale=1 / 16, scales="run-time")
 
 @pytest.mark.parametrize("config, ports", [
     (SMALL, "core"), (ONLINE, "core"),
-    (Attention(dim=4, io_lanes=4, max_keys=9, causal=True, scales="run-time"), "axis"),
-    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
-                      predictor="prefix", prefix_dims=3, scales="run-time", sink=True), "core"),
-    (Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
-                      scales="run-time"), "core"),
+    pytest.param(Attention(dim=4, io_lanes=4, max_keys=9, causal=True, scales="run-time"), "axis",
+                 marks=pytest.mark.slow),
     *(pytest.param(config, "core", marks=pytest.mark.slow) for config in (
+        Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4, rule="top-k",
+                         predictor="prefix", prefix_dims=3, scales="run-time", sink=True),
+        Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=4,
+                         scales="run-time"),
         Attention.preset("predict", dim=4, io_lanes=2, max_keys=21, predict_lanes=2,
                          rule="threshold", scales="run-time"),
         Attention.preset("predict", dim=4, io_lanes=1, max_keys=9, predict_lanes=2, causal=True,

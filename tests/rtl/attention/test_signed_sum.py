@@ -61,6 +61,7 @@ def test_scores_are_sums_of_the_terms():
     assert got == [sum(map(dut.rule.term, a, b)) for a, b in vectors]
 
 
+@pytest.mark.slow
 def test_signs_take_no_lut_of_their_own():
     """A term: a LUT for each bit of its magnitude, one for its sign, and its share of the tree."""
     found = synthesis.measure(verilog.of_components({"top": Lane(8)}), "top")

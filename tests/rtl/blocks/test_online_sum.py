@@ -5,6 +5,8 @@ import random
 import pytest
 
 from rtl.blocks.online_sum import OnlineSum
+from rtl.emit import verilog
+from rtl.emit.synthesis import measure
 from sim.testing.pysim import clocked
 
 WIDTH, SUM_BITS, RISE_BITS = 6, 12, 5
@@ -59,3 +61,10 @@ def test_online_sum(partial, density):
     results = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), len(slots) + lead + partial)
     seen = [results[n + lead + partial] for n, beat in enumerate(slots) if beat and beat[3]]
     assert seen == [expected(row, partial) for row in rows]
+
+
+@pytest.mark.slow
+def test_loop_is_short():
+    """Shift and addition of a sum of 320 terms of 8 bits take one cycle of 3.3 ns."""
+    loop = OnlineSum(8, 17, 6)
+    assert measure(verilog.of_components({"loop": loop}), "loop").delay_ps <= 3200

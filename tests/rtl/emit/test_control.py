@@ -11,7 +11,8 @@ from sim.testing.passthrough import PassthroughConfig, iverilog, verilator
 from sim.testing.small import PRESETS, small
 
 # All that a unit can have: several inputs, run-time parameters, a load, masks, wide elements.
-UNITS = [small("softmax-e2", "plus"), small("attention", "conservative", sort="host"),
+UNITS = [small("softmax-e2", "plus"),
+         pytest.param(small("attention", "conservative", sort="host"), marks=pytest.mark.slow),
          small("layernorm-ai", "paper", channel_parameters="loaded", out_bits=10)]
 
 

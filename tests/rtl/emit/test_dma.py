@@ -11,7 +11,8 @@ from sim.testing.passthrough import iverilog, verilator
 from sim.testing.small import PRESETS, small
 
 # Beats of any width, up and down; several inputs, loads, masks; with and without TKEEP.
-UNITS = [small("softmax-e2", "plus", lanes=3), small("attention", "dense"),
+UNITS = [small("softmax-e2", "plus", lanes=3),
+         pytest.param(small("attention", "dense"), marks=pytest.mark.slow),
          small("layernorm-ai", "paper", channel_parameters="loaded", out_bits=10)]
 
 

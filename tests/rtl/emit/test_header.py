@@ -18,6 +18,10 @@ UNITS = [small("softmax-e2", "plus"), small("softmax-rexp", "plus", accumulator_
          small("layernorm-exact", "rms", row_length="variable"),
          small("attention", "conservative", sort="host"), small("attention", "reuse")]
 
+# The first preset of each unit is quick.
+CASES = [pytest.param(unit, preset, marks=[] if preset == next(iter(rtl.unit(unit).PRESETS))
+                      else pytest.mark.slow) for unit, preset in PRESETS]
+
 
 def comment(text):
     """Lines of the comment at the head, without its slashes."""
@@ -51,7 +55,7 @@ def declared(text, module):
     return [(name, *kinds[name]) for name in re.findall(r"\w+", body[1])]
 
 
-@pytest.mark.parametrize("unit, preset", PRESETS)
+@pytest.mark.parametrize("unit, preset", CASES)
 def test_the_port_tables_are_the_modules_ports(unit, preset):
     config = small(unit, preset)
     text = emitted(config)

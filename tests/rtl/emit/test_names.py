@@ -4,12 +4,17 @@ import re
 
 import pytest
 
+import rtl
 from sim.emission import emitted
 from sim.testing.passthrough import iverilog, verilator
 from sim.testing.small import PRESETS, small
 
+# The first preset of each unit is quick.
+CASES = [pytest.param(unit, preset, marks=[] if preset == next(iter(rtl.unit(unit).PRESETS))
+                      else pytest.mark.slow) for unit, preset in PRESETS]
 
-@pytest.mark.parametrize("unit, preset", PRESETS)
+
+@pytest.mark.parametrize("unit, preset", CASES)
 def test_every_net_has_a_name(unit, preset):
     text = emitted(small(unit, preset))
     code = re.sub(r"/\*.*?\*/|//[^\n]*|\"[^\"\n]*\"", "", text, flags=re.DOTALL)
@@ -21,7 +26,7 @@ def test_every_net_has_a_name(unit, preset):
         assert not re.findall(r"\bsignal(?:_\d+)?\b", code)
 
 
-@pytest.mark.parametrize("unit, preset", PRESETS)
+@pytest.mark.parametrize("unit, preset", CASES)
 def test_tools_are_silent(unit, preset, tmp_path):
     config = small(unit, preset)
     text = emitted(config)

@@ -56,6 +56,7 @@ CONFIGS = [
     # Two lanes in the DSP blocks of one, and one alone; logits that take a multiplier.
     attention("dense", lanes=3, bits=8, dim=6, dsp_packing=True),
     attention("reuse", maps=2, value_scale=0.3, memory="block"),
+    attention("dense", dim=2, max_keys=5, io_lanes=1, datapath="online", scales="run-time"),
 ]
 
 # What in Yosys's models of cells Verilator warns about.

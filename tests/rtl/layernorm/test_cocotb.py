@@ -55,7 +55,7 @@ def test_equals_model(name, parameters, ports, simulator, simulate):
 
 
 @pytest.mark.parametrize("name, parameters, ports, simulator", [
-    case("layernorm-ai", LOADED, "core", "icarus", slow=False),
+    case("layernorm-ai", LOADED, "core", "icarus"),
     case("layernorm-exact", LOADED, "core", "icarus"),
     case("layernorm-ai", LOADED, "core", "verilator")])
 def test_reload_under_load(name, parameters, ports, simulator, simulate):

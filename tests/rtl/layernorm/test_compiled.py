@@ -72,7 +72,7 @@ def cases():
                           ("random", random_configs(4))):
         for number, (config, ports) in enumerate(configs):
             # Many lanes and tables take long to emit.
-            slow = kind != "directed"
+            slow = kind != "directed" or config.lanes > 3
             yield pytest.param(config, ports, id=f"{kind}-{number}-{config.UNIT}-{ports}",
                                marks=[pytest.mark.slow] if slow else [])
 
