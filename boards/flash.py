@@ -98,8 +98,8 @@ def _only(folder: pathlib.Path) -> pathlib.Path:
     """The only design in a folder."""
     found = sorted(path.parent for path in folder.glob("*/manifest.json"))
     if len(found) != 1:
-        raise ConfigError(f"Folder of the design must be given: {str(folder)!r} has {len(found)}" +
-                          (f", {', '.join(path.name for path in found)}" if found else ""))
+        raise ConfigError(f"Folder of the design must be given: {str(folder)!r} has "
+                          f"{', '.join(path.name for path in found) or 'none'}")
     return found[0]
 
 

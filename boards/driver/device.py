@@ -10,11 +10,17 @@ import numpy as np
 
 from .errors import DeviceError, TransferError
 from .link import Link
-from .packing import checked_mask, loaded_parameters, packed_users, scale_words
+from .packing import (
+    checked_mask,
+    loaded_parameters,
+    packed_rows,
+    packed_users,
+    scale_words,
+)
 from .resident import ResidentSets
 from .row_parameters import RowParameters
 from .svd import SvdHead, SvdOutput
-from .transport import StreamTransport, Transport
+from .transport import MemoryTransport, StreamTransport, Transport
 from .verification import ModelledSets, compared, model_of, set_parameters
 
 __all__ = ["Device"]
@@ -154,7 +160,8 @@ class Device(Link):
 
     def attention(self, q: np.ndarray, k: np.ndarray, v: np.ndarray,
                   mask: np.ndarray | None = None, columns: np.ndarray | None = None, *,
-                  parameters: Any = None, verify: bool = False) -> np.ndarray:
+                  parameters: Any = None, bias: np.ndarray | None = None,
+                  verify: bool = False) -> np.ndarray:
         """Attention of queries to the keys and values of their set.
 
         Parameters
@@ -170,6 +177,9 @@ class Device(Link):
         parameters : SetParameters, sequence of int, or a sequence of these
             For a unit with ``scales="run-time"``: the scales of all sets, or of each in the order
             of the leading axes, as :class:`rtl.attention.parameters.SetParameters` or its words.
+        bias : array of integers, broadcastable to (..., m, n)
+            For a unit with a ``bias``, without ``causal`` and with DMA: the elements of the stream
+            ``b`` for each query and key; None: 0 for all.
         verify : bool
             As in :meth:`softmax`.
 
@@ -202,6 +212,11 @@ class Device(Link):
             # Behind the keys, and before the queries, which wait for them.
             inputs["c"] = self.streams["c"].rows(np.asarray(columns), 2)
         inputs["q"] = self.streams["q"].rows(q, 2)
+        if "b" in self.streams:
+            bias = options["bias"] = self._biases(bias, (*q.shape[:-1], k.shape[-2]))
+            inputs["b"] = packed_rows(bias, self.streams["b"])
+        elif bias is not None:
+            raise ValueError('Biases must be given for a unit with bias "mask" or "add" only')
         users = {}
         if mask is not None:
             self._require_user("k")
@@ -231,6 +246,20 @@ class Device(Link):
         self._sets = ResidentSets(self.manifest["parameters"], self.streams, masks, self._steps,
                                   ModelledSets(self.manifest) if verify else None)
         return self._sets
+
+    def _biases(self, bias: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+        """Biases for each query and key of sets."""
+        if not isinstance(self.transport, MemoryTransport):
+            raise DeviceError("Biases must come from memory: generate the unit with --control "
+                              "axi-dma")
+        if self.manifest["parameters"]["causal"]:
+            raise DeviceError("Parameter causal must be false for biases, not true: their rows "
+                              "would differ in length")
+        bias = np.zeros(1, np.int64) if bias is None else np.asarray(bias)
+        try:
+            return np.broadcast_to(bias, shape)
+        except ValueError:
+            raise ValueError(f"Biases must fit the shape {shape}, not {bias.shape}") from None
 
     def load_image(self, image: bytes | str | os.PathLike[str]) -> None:
         """Load the image of an output matrix, for a unit of SVD-softmax.
@@ -318,6 +347,9 @@ class Device(Link):
         if not 1 <= k.shape[-2] <= parameters["max_keys"]:
             raise ValueError(f"Keys of a set must be 1..{parameters['max_keys']}, "
                              f"not {k.shape[-2]}")
+        most = parameters["max_queries"] or q.shape[-2]
+        if q.shape[-2] > most:
+            raise ValueError(f"Queries of a set must be 1..{most}, not {q.shape[-2]}")
 
     # Transfers ---------------------------------------------------------------------------------
 

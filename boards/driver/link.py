@@ -116,11 +116,15 @@ class Link:
 
     def _transfer(self, inputs: Mapping[str, np.ndarray], users: Mapping[str, np.ndarray],
                   size: int | None) -> np.ndarray | None:
-        """Send rows of bytes, and receive rows of ``size`` bytes, one for each of any input."""
+        """Send rows of bytes, and receive rows of ``size`` bytes, one for each of the first input.
+
+        Of every input there are as many rows, or a multiple.
+        """
+        sets = len(next(iter(inputs.values())))
         run = dma if isinstance(self.transport, MemoryTransport) else exchange
         try:
             return run(self.transport, self.registers,
-                       [Rows(name, rows, self._words(name, rows, users))
+                       [Rows(name, rows, self._words(name, rows, users), len(rows) // sets)
                         for name, rows in inputs.items()], size, self.timeout)
         except (TransferError, TransferTimeout):
             self.reset()
@@ -146,13 +150,12 @@ class Link:
         return found
 
     def _batched(self, steps: Sequence[Step], rows: Sequence[Sequence[Rows]]) -> np.ndarray | None:
-        """Run steps in one transfer, where all of them have room in the memory."""
+        """Run steps in one transfer, where all of them have room and rows of as many bytes."""
         sizes = [step.size for step in steps if step.size]
         if isinstance(self.transport, MemoryTransport):
-            inputs = _joined(rows)
             output = (len(sizes), sizes[0]) if sizes else None
-            needed, room = batch_bytes(inputs, output), len(self.transport.memory.data)
-            if needed <= room:
+            room = len(self.transport.memory.data)
+            if _alike(rows) and batch_bytes(inputs := _joined(rows), output) <= room:
                 found = batch(self.transport, self.registers, inputs, output, self.timeout,
                               leave=self._marks)
                 return None if found is None else found.copy()
@@ -177,6 +180,12 @@ class Link:
         stream = self.streams[name]
         beats = -(-rows.shape[1] // (stream.lanes * stream.size))
         return np.zeros((len(rows), beats * self._users[name]), np.uint8)
+
+
+def _alike(rows: Sequence[Sequence[Rows]]) -> bool:
+    """Whether the rows of several steps for a stream have as many bytes each."""
+    sizes = {(each.stream, each.rows.shape[1]) for step in rows for each in step}
+    return len(sizes) == len({stream for stream, _ in sizes})
 
 
 def _joined(rows: Sequence[Sequence[Rows]]) -> list[Rows]:

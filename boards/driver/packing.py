@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_users", "scale_words"]
+__all__ = ["Stream", "checked_mask", "loaded_parameters", "packed_rows", "packed_users",
+           "scale_words", "within"]
 
 # Bits that word 3 of the parameters at run time may have: two shifts.
 SHIFTS = 0x3F3F
@@ -92,6 +94,23 @@ class Stream:
                                                 else np.int64)
 
 
+def within(what: str, value: Any, low: int, high: int) -> int:
+    """Return a number that an argument gives.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, or out of ``low..high``.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {value!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{what} must be in {low}..{high}, not {number}")
+    return number
+
+
 def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A mask of booleans, broadcast to a shape."""
     mask = np.asarray(mask)
@@ -101,6 +120,15 @@ def checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
         return np.broadcast_to(mask, shape)
     except ValueError:
         raise ValueError(f"Mask must fit the shape {shape}, not {mask.shape}") from None
+
+
+def packed_rows(x: np.ndarray, stream: Stream) -> np.ndarray:
+    """Bytes of packets, shape (packets, bytes): rows on the last axis, filled up with zeros.
+
+    For a stream whose rows are of whole beats.
+    """
+    padding = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % stream.lanes)]
+    return stream.rows(np.pad(x.astype(np.int64) if x.dtype == bool else x, padding))
 
 
 def packed_users(mask: np.ndarray, lanes: int, bits: int = 0,

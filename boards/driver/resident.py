@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .bias_rows import bias_row
 from .errors import AnswerError, DeviceError
-from .packing import Stream, checked_mask, scale_words
+from .packing import Stream, checked_mask, scale_words, within
 from .verification import ModelledSets, compared
 
 __all__ = ["ResidentSets", "Step"]
@@ -79,7 +80,7 @@ class ResidentSets:
 
     def keys(self, number: int) -> int:
         """Number of keys that a set has taken, less those that were truncated."""
-        return self._keys[self._checked("Set", number, len(self._keys))]
+        return self._keys[within("Set", number, 0, len(self._keys) - 1)]
 
     # Commands ----------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class ResidentSets:
         if "p" not in self._streams:
             raise DeviceError('Parameter scales must be "run-time" to take those of a head, not '
                               f'"{self._parameters["scales"]}"')
-        head = self._checked("Head", head, self._parameters["heads"])
+        head = within("Head", head, 0, self._parameters["heads"] - 1)
         words = scale_words(parameters, 1, self._streams["p"])
         step = Step({"c": self._command(HEAD, head=head), "p": self._streams["p"].rows(words)})
         self._run([step])
@@ -158,7 +159,7 @@ class ResidentSets:
             self._model.truncate(number, keys % most, abort)
 
     def query(self, number: int, q: np.ndarray, *, offset: int | None = None,
-              head: int | Sequence[int] = 0) -> np.ndarray:
+              head: int | Sequence[int] = 0, bias: np.ndarray | None = None) -> np.ndarray:
         """Attention of queries to a set.
 
         Parameters
@@ -172,6 +173,10 @@ class ResidentSets:
             the last one.
         head : int, or sequence of int
             Number of the head; for several of all of them.
+        bias : array of integers, broadcastable to (m, n), or (heads, m, n)
+            For a unit with a ``bias``: the elements of the stream ``b`` for each query and the keys
+            at the positions 0 to n - 1, all that :meth:`keys` counts; None: 0 for all. Queries then
+            go one by one.
 
         Returns
         -------
@@ -183,17 +188,18 @@ class ResidentSets:
             If the set could not answer one of them: it has no keys, or no longer those that the
             query sees.
         """
-        return self._asked([], number, self.keys(number), q, offset, head)
+        return self._asked([], number, self.keys(number), q, offset, head, bias)
 
     def decode(self, number: int, k: np.ndarray, v: np.ndarray, q: np.ndarray,
-               mask: np.ndarray | None = None, *, head: int | Sequence[int] = 0) -> np.ndarray:
+               mask: np.ndarray | None = None, *, head: int | Sequence[int] = 0,
+               bias: np.ndarray | None = None) -> np.ndarray:
         """Append the keys and values of a token, or of several, and answer their queries.
 
         As :meth:`append` and :meth:`query` one behind the other, in one transfer.
         """
         k, v, mask, step = self._appended(number, k, v, mask)
         # Queries are checked before anything is sent.
-        return self._asked([step], number, self._keys[number] + len(k), q, None, head,
+        return self._asked([step], number, self._keys[number] + len(k), q, None, head, bias,
                            sent=lambda: self._note(number, k, v, mask))
 
     # Steps -------------------------------------------------------------------------------------
@@ -231,45 +237,70 @@ class ResidentSets:
         if self._model:
             self._model.append(number, k, v, mask)
 
-    def _asked(self, before, number, there, q, offset, head, sent=lambda: None):
+    def _asked(self, before, number, there, q, offset, head, bias, sent=lambda: None):
         """Answers to queries, once there are so many keys, behind other steps."""
         several, q = np.ndim(head) > 0, np.asarray(q)
-        numbers = [int(each) for each in head] if several else [head]
+        numbers = [*head] if several else [head]
+        if not numbers:
+            raise ValueError("Heads of queries must be one at least, not none")
         if several and (q.ndim != 3 or len(q) != len(numbers)):
             raise ValueError(f"Queries must have the shape ({len(numbers)}, m, "
                              f"{self._streams['q'].least}), not {q.shape}")
         packets = [self._vectors("q", x) for x in (q if several else [q])]
         for each in numbers:
-            self._checked("Head", each, self._parameters["heads"])
+            within("Head", each, 0, self._parameters["heads"] - 1)
             if each not in self._scaled:
                 raise DeviceError(f"Head {each} must have scales first: head({each}, parameters)")
         m, most = len(packets[0]), 1 << self._parameters["position_bits"]
         if m > MOST:
             raise ValueError(f"Queries of a call must be at most {MOST}, not {m}")
         offset = max(there - m, 0) if offset is None else offset
-        low, high = max(there - most // 2, 0), there + most // 2 - 1
-        if not low <= offset <= high:
-            raise ValueError(f"Offset of queries to set {number} must be {low}..{high}, not "
-                             f"{offset}")
+        offset = within(f"Offset of queries to set {number}", offset, max(there - most // 2, 0),
+                        there + most // 2 - 1)
         output = self._streams["o"]
-        size = m * output.least
-        steps = [Step({"c": self._command(QUERY, number, count=m, offset=offset % most, head=each),
-                       "q": self._streams["q"].rows(x, 2)}, size=size * output.size)
-                 for each, x in zip(numbers, packets, strict=True)]
+        asked = [(number, x, offset, each) for each, x in zip(numbers, packets, strict=True)]
+        if bias is not None or "b" in self._streams:
+            asked = self._biased(asked, bias, (*(len(numbers),) * several, m, there))
+        size = len(asked[0][1]) * output.least
+        steps = [self._question(size * output.size, *each) for each in asked]
         rows, failed = None, None
         try:
             rows = self._run([*before, *steps])
         except AnswerError as error:
             failed = error
         sent()
-        asked = [(number, x, offset, each) for each, x in zip(numbers, packets, strict=True)]
         expected, marked = self._expected(asked)
         if marked is not None and marked != (failed is not None):
             raise DeviceError(f"Answers must {'' if marked else 'not '}fail, as those of the model")
         if failed:
             raise failed
-        y = compared(output.elements(rows, size).reshape(len(numbers), m, output.least), expected)
+        shape = len(numbers), m, output.least
+        y = compared(output.elements(rows, size).reshape(shape),
+                     None if expected is None else expected.reshape(shape))
         return y if several else y[0]
+
+    def _biased(self, asked, bias, shape):
+        """The same queries one by one, each with the elements of its row of biases."""
+        if "b" not in self._streams:
+            raise ValueError('Biases must be given for a unit with bias "mask" or "add" only')
+        bias = np.zeros(1, np.int64) if bias is None else np.asarray(bias)
+        try:
+            bias = np.broadcast_to(bias, shape).reshape(len(asked), *shape[-2:])
+        except ValueError:
+            raise ValueError(f"Biases must fit the shape {shape}, not {bias.shape}") from None
+        return [(number, x[n:n + 1], offset + n, head,
+                 bias_row(self._parameters, own[n], offset + n))
+                for (number, x, offset, head), own in zip(asked, bias, strict=True)
+                for n in range(len(x))]
+
+    def _question(self, size, number, q, offset, head, bias=None):
+        """Step of queries; ``size`` is the bytes of their answers."""
+        offset %= 1 << self._parameters["position_bits"]
+        inputs = {"c": self._command(QUERY, number, count=len(q), offset=offset, head=head),
+                  "q": self._streams["q"].rows(q, 2)}
+        if bias is not None:
+            inputs["b"] = self._streams["b"].rows(bias)
+        return Step(inputs, size=size)
 
     def _expected(self, asked):
         """What the model answers, and whether an answer fails; None without a model."""
@@ -288,9 +319,3 @@ class ResidentSets:
         """Bytes of the two words of a command."""
         words = np.array([operation | head << 8 | number << 16, count | offset << 16])
         return self._streams["c"].rows(words)
-
-    @staticmethod
-    def _checked(what, number, count):
-        if not 0 <= number < count:
-            raise ValueError(f"{what} must be in 0..{count - 1}, not {number}")
-        return number

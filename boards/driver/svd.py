@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import TransferError, TransferTimeout
-from .packing import Stream
+from .packing import Stream, within
 from .registers import Registers
 from .transfer import ALIGNMENT, MOST_BYTES, MOST_ROWS, Rows, batch
 from .transport import MemoryTransport, StreamTransport, Transport, TransportError
@@ -184,9 +184,11 @@ class SvdHead:
         if x.ndim == 0 or x.shape[-1] != dim:
             raise ValueError(f"Hidden vectors must have the shape (..., {dim}), not {x.shape}")
         rows = self._streams["h"].rows(x)
-        vocabulary = _within("vocabulary", vocabulary, image.vocabulary, image.vocabulary)
+        vocabulary = image.vocabulary if vocabulary is None else \
+            within("Number vocabulary", vocabulary, 1, image.vocabulary)
         most = min(vocabulary, self._parameters["max_count"])
-        count = _within("count", count, min(image.count, most), most)
+        count = min(image.count, most) if count is None else \
+            within("Number count", count, 1, most)
         words = vocabulary if self._parameters["whole"] else count
         setup = vocabulary, image.columns, count
         run = self._by_dma if isinstance(self._transport, MemoryTransport) else self._by_streams
@@ -283,10 +285,3 @@ class SvdHead:
                 raise TransportError(f"Unit asked for nothing and gave nothing in {timeout:g} s, "
                                      f"with {answered} bytes read")
         return None
-
-
-def _within(name: str, value: int | None, default: int, most: int) -> int:
-    value = default if value is None else value
-    if not 1 <= value <= most:
-        raise ValueError(f"Number {name} must be in 1..{most}, not {value}")
-    return int(value)

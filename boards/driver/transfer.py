@@ -33,15 +33,18 @@ class Rows:
         Bytes.
     user : array of uint8, shape (packets, bytes), or None
         Words of TUSER; None: 0.
+    share : int
+        Packets that belong to one packet of the output.
     """
 
     stream: str
     rows: np.ndarray
     user: np.ndarray | None = None
+    share: int = 1
 
     def part(self, start: int, count: int) -> Self:
-        """Return some of the packets."""
-        some = slice(start, start + count)
+        """Return the packets of some packets of the output."""
+        some = slice(start * self.share, (start + count) * self.share)
         return dataclasses.replace(self, rows=self.rows[some],
                                    user=None if self.user is None else self.user[some])
 
@@ -101,7 +104,8 @@ def dma(transport: MemoryTransport, registers: Registers, inputs: Sequence[Rows]
     """Rows through DMA channels; as many at a time as the memory holds."""
     total = len(inputs[0].rows)
     share = batch_bytes([each.part(0, 1) for each in inputs], size and (1, size))
-    count = min(total, len(transport.memory.data) // share, MOST_ROWS)
+    count = min(total, len(transport.memory.data) // share,
+                MOST_ROWS // max(each.share for each in inputs))
     if not count:
         raise ValueError(f"DMA memory must have at least {share} bytes for a row, not "
                          f"{len(transport.memory.data)}")

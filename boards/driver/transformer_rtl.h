@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Driver of a unit with registers and DMA (python -m rtl.generate UNIT --control axi-dma), in a
- * header. C89 but for <stdint.h>, no library: it runs on bare metal and on Linux.
+ * header. C89 but for <stdint.h>, no library, no division: it runs on bare metal and on Linux.
  *
  *     #include "transformer_rtl.h"
  *     #include "<name>.h"
@@ -264,12 +264,11 @@ TRTL_API int trtl_finish(trtl *device, const trtl_area *areas, unsigned count,
  * in it, or it ends beyond 4 GiB. */
 TRTL_API uint32_t trtl_area_bytes(const trtl_area *area)
 {
-    uint32_t room = 0xFFFFFFFFu - area->address;
+    uint64_t whole = (uint64_t)(area->rows - 1) * area->stride + area->bytes;
     if (area->bytes == 0 || area->bytes > TRTL_MOST_BYTES || area->rows == 0 ||
-        area->rows > TRTL_MOST_ROWS || area->bytes > room ||
-        (area->stride && area->rows - 1 > (room - area->bytes) / area->stride))
+        area->rows > TRTL_MOST_ROWS || (area->address + whole) >> 32)
         return 0;
-    return (area->rows - 1) * area->stride + area->bytes;
+    return (uint32_t)whole;
 }
 
 /* Rows of all areas through the unit; what is written comes last. The unit is ready for the next

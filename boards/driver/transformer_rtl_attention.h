@@ -37,9 +37,8 @@ typedef struct {
 /* Bytes of vectors of dim elements; more than a descriptor holds, if it would overflow. */
 TRTL_API uint32_t trtl_vectors(uint32_t count, uint32_t dim, uint32_t size)
 {
-    if (dim && count > TRTL_MOST_BYTES / size / dim)
-        return TRTL_MOST_BYTES + 1u;
-    return count * dim * size;
+    uint64_t elements = (uint64_t)count * dim;
+    return elements > TRTL_MOST_BYTES ? TRTL_MOST_BYTES + 1u : (uint32_t)elements * size;
 }
 
 /* Sets of queries q, keys k and values v to sets of outputs o: sets of queries and of keys vectors

@@ -119,7 +119,7 @@ TRTL_API int trtl_svd_run(trtl *device, const trtl_svd_unit *unit, const trtl_sv
     if (image->vocabulary - 1u >= unit->vocabulary || image->count - 1u >= unit->count ||
         image->count > image->vocabulary || vectors == 0)
         return TRTL_SVD_BAD_NUMBER;
-    if (vectors > TRTL_MOST_BYTES / vector)
+    if ((uint64_t)vectors * vector > TRTL_MOST_BYTES)
         return TRTL_BAD_SIZE;
     fields[0] = image->address;
     fields[1] = image->vocabulary;

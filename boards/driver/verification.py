@@ -92,9 +92,14 @@ class ModelledSets:
         """Keep the first keys of a set, modulo ``2**position_bits``."""
         self._sets.execute(self._model.Truncate(number, keys, abort))
 
-    def query(self, number: int, q: np.ndarray, offset: int,
-              head: int) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs of queries, shape (n, dim), and which of them failed, shape (n,)."""
-        self._sets.execute(self._model.Query(number, q, offset, head))
+    def query(self, number: int, q: np.ndarray, offset: int, head: int,
+              bias: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs of queries, shape (n, dim), and which of them failed, shape (n,).
+
+        ``bias`` has the elements of the row of biases of a query, if there are some.
+        """
+        if bias is not None:
+            bias = np.pad(bias, (0, self._config.regions.row_keys - len(bias)))
+        self._sets.execute(self._model.Query(number, q, offset, head, bias))
         answer = self._sets.answers.pop()
         return answer.y, answer.marked

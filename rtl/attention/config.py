@@ -102,8 +102,9 @@ class AttentionConfig(UnitConfig):
     (:class:`~rtl.attention.online.numbers.OnlineNumbers`). With scales "run-time" that ratio is the
     set's; ``logit_scale``, and with it the logit steps of an octave, is the engine's.
 
-    With ``bias`` each query brings biases or masks of its keys, as a stream: ``x_i = sat(sat(round(
-    s_i R) + o) + b_i)``, or key ``i`` takes no part (:class:`~rtl.attention.logit_bias.LogitBias`).
+    With ``bias`` each query brings biases or masks of its keys, as a stream: ``sat(x_i + b_i)``
+    takes the place of ``x_i``, or key ``i`` takes no part
+    (:class:`~rtl.attention.logit_bias.LogitBias`).
 
     With ``store="resident"`` sets stay and grow, as decoding needs: commands append to them,
     truncate them and query them, and what a query sees follows from its position
@@ -309,6 +310,10 @@ class AttentionConfig(UnitConfig):
         self._require("reuse", not self.reuse, "false for datapath \"online\"", "true")
         # A step of more octaves would need references wider than any real logit.
         self._require("logit_scale", self.logit_scale <= 16.0, "at most 16 for datapath \"online\"")
+        most = self.online.most_ratio
+        self._require("output_scale", self._division_ratio < most,
+                      f"above {float(Fraction(self.value_scale) / most):g} for datapath \"online\" "
+                      f"and value_scale {self.value_scale:g}")
 
     def _check_resident(self):
         regions = self.regions

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..blocks.memory import ram
 from .layouts import PlaceLayout
+from .vector_beats import VectorBeats
 
 __all__ = ["VectorStore"]
 
@@ -127,7 +128,12 @@ class VectorStore(wiring.Component):
         m = Module()
         writing, reading = Signal(), self.reading
         transfer, whole, finished = Signal(), Signal(), self.finished
-        vector = self._gather(m, transfer, whole)
+        m.submodules.beats = beats = VectorBeats(self.layout, self.vector_beats)
+        vector = Signal(self.vector)
+        m.d.comb += [beats.beat.eq(self.i.payload), beats.transfer.eq(transfer),
+                     whole.eq(beats.whole), Cat(self.unstored, vector.data).eq(beats.elements)]
+        if "mask" in self.layout.members:
+            m.d.comb += vector.mask.eq(self.i.payload.mask)
         place = Signal(self.place_layout)
         cutting, cut = Signal(), Signal()
         final = ((place.word == self.words - 1)
@@ -193,25 +199,3 @@ class VectorStore(wiring.Component):
                 m.d.comb += [second.addr.eq(Cat(self.preview_word, self.preview_bank)),
                              self.preview[lane].eq(second.data)]
         return m
-
-    def _gather(self, m, transfer, whole):
-        """Vector that is complete with the beat at hand, if ``whole``."""
-        beat = self.i.payload
-        gathered = Signal(self.vector)
-        elements = Cat(self.unstored, gathered.data)
-        if self.vector_beats == 1:
-            m.d.comb += [elements.eq(beat.data), whole.eq(transfer)]
-        else:
-            width = len(beat.data.as_value())
-            held = Signal((self.vector_beats - 1) * width)
-            shifted = Cat(held, beat.data)
-            count = Signal(range(self.vector_beats))
-            m.d.comb += [elements.eq(shifted),
-                         whole.eq(transfer & (count == self.vector_beats - 1))]
-            with m.If(transfer):
-                m.d.sync += [held.eq(shifted[width:]), count.eq(count + 1)]
-                with m.If(whole | beat.last):
-                    m.d.sync += count.eq(0)
-        if "mask" in self.layout.members:
-            m.d.comb += gathered.mask.eq(beat.mask)
-        return gathered

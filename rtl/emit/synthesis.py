@@ -28,6 +28,7 @@ import re
 from collections.abc import Mapping
 
 from . import yosys
+from .cleared import first_cleared
 
 __all__ = ["FAMILIES", "Family", "Figures", "SynthesisError", "measure", "netlist"]
 
@@ -120,7 +121,7 @@ def measure(verilog: str, top: str, *, family: str = "xc7") -> Figures:
     written = yosys.run(["read_verilog design.v", flow.synthesis.format(top=top),
                          "tee -q -o stat.json stat -json", *expose,
                          f"read_verilog -lib -specify {flow.library}",
-                         "tee -q -o sta.txt sta"], {"design.v": verilog})
+                         "tee -q -o sta.txt sta"], {"design.v": first_cleared(verilog)})
     cells = json.loads(written["stat.json"])["design"]["num_cells_by_type"]
     soft = {cell: count for cell, count in cells.items() if cell not in flow.hard}
     return Figures(**_area(soft, flow.cells), **_delay(written["sta.txt"]))

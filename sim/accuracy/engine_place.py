@@ -159,6 +159,10 @@ class EnginePlace:
                                 f"{config.value_dim} and at most {config.max_keys} keys, the "
                                 f"engine's max_keys, not of {query.shape[-1]}, {value.shape[-1]} "
                                 f"and {keys}")
+        if config.max_queries and query.shape[-2] > config.max_queries:
+            raise AccuracyError(f"Attention at {self.name} must be of at most "
+                                f"{config.max_queries} queries, the engine's max_queries, not of "
+                                f"{query.shape[-2]}")
         if found.causal is not None and found.causal != config.causal:
             kind = {True: "causal", False: "not causal"}
             raise AccuracyError(f"Attention at {self.name} must be {kind[config.causal]}, as when "

@@ -97,7 +97,11 @@ def _update_all(names: Sequence[str], check: bool, only: Sequence[str],
                 stale.append(name)
             elif after != before:
                 path.write_text(after, encoding="utf-8")
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            print(f"error: File {name!r} can not be read or written: {error.strerror}",
+                  file=sys.stderr)
+            return 1
+        except ValueError as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
     missing = [name for name in only if name not in made]

@@ -100,6 +100,10 @@ def one_by_one(numbers: OnlineNumbers, x: np.ndarray, hidden: np.ndarray, v: np.
     scale, place = numbers.scale, total.bit_length() - 1
     mantissa = ((total << 10) >> place) & 1023
     factor = (scale.reciprocals[mantissa] * scale.multiplier + (1 << 15)) >> 16
-    cut = numbers.cut
-    return total, sums, [clip(round_shift((each >> cut) * factor, scale.shift + 1 + place - cut),
+    # In fixed point: 34 bits, whose fraction is what ratios below 2**(7 + bits - value_bits) leave.
+    cut, least = numbers.cut, numbers.least_sum.bit_length() - 1
+    fraction = max(27 + numbers.value_bits - scale.bits + least, 18 + cut)
+    down = scale.shift + 18 + place - fraction
+    placed = (1 << 34) - 1 if down < 0 else (factor << 17) >> down
+    return total, sums, [clip(round_shift((each >> cut) * placed, fraction - cut),
                               *signed_range(scale.bits)) for each in sums]

@@ -9,29 +9,32 @@ import functools
 import math
 from fractions import Fraction
 
-from ...fixed import Requantiser, half_up, round_shift, signed_range, signed_width
+from ...fixed import Requantiser, round_shift, signed_range, signed_width
 from ...softmax.grid import InputGrid
 from ...tables import exp2_words, reciprocal_words
 
-__all__ = ["OnlineNumbers", "RowScale"]
+__all__ = ["PLACED_BITS", "OnlineNumbers", "RowScale"]
 
 # ``2**(f - 5)`` is at most an eighth of the least sum of a row, which is above ``0.25 * 2**f``.
 CUT = 5
 # Octaves between two moves of the sums, and blocks that a sum moves at most, by the most fraction
 # bits of a term: what a rise beyond drops is further below the reference than the least term.
 BLOCKS = {12: (4, 3), 16: (8, 2)}
+# Width of a factor at its place: two of the narrow ports of a DSP block, less their signs.
+PLACED_BITS = 34
+# Bits of it above that of the ratio that makes a value's range an output's.
+RATIO_BITS = 7
 
 
 @dataclasses.dataclass(frozen=True)
 class RowScale:
-    """``y = saturate(round(A * T / S))``, rounded half up; ``y = 0`` for ``S = 0``.
+    """Scale ``T = multiplier / 2**shift`` of a row's outputs, and what a row's sum makes of it.
 
-    With ``S = 2**p (1 + m)``, the word ``c`` of the ten bits of ``m`` below the leading one is
-    ``2**17 / (1 + m)`` (mean over the interval that these bits leave, 17 bits), and ``T`` is
-    ``multiplier / 2**shift``::
+    With ``S = 2**p (1 + m)``, the word ``w`` of the ten bits of ``m`` below the leading one is
+    ``2**17 / (1 + m)`` (mean over the interval that these bits leave, 17 bits)::
 
-        F = round(multiplier * c / 2**16)                 17 bits, once a row
-        y = saturate(round(A * F / 2**e)),  e = shift + 1 + p
+        F = round(multiplier * w / 2**16)                 17 bits, once a row
+        T / S = F / 2**(shift + 1 + p)
 
     The relative error of ``F`` is at most ``2**-11 + 2**-16``.
 
@@ -79,10 +82,6 @@ class RowScale:
         """Factor of a row whose sum has the reciprocal ``word``. Works on arrays."""
         return round_shift(word * self.multiplier, self.MULTIPLIER_BITS)
 
-    def exponent(self, place):
-        """``e`` for a leading one of ``S`` at ``place``. Works on arrays."""
-        return self.shift + 1 + place
-
 
 @dataclasses.dataclass(frozen=True)
 class OnlineNumbers:
@@ -101,9 +100,18 @@ class OnlineNumbers:
     Shifts truncate towards minus infinity. ``c`` is :attr:`cut`, ``f - 5``: a move takes no more
     than an eighth of a value's step from ``A / S``, and so does reading. Up to 12 fraction bits
     ``B = 4`` and ``R = 3``, above ``B = 8`` and ``R = 2``: keys before a rise by more blocks are at
-    least 13, or 17, octaves below the reference, where later ones have the term 0 as
-    well. A key that takes no part has the position 0 and the term 0. The
-    outputs are ``y_j = saturate(round((A_j >> c << c) T / S))`` by :class:`RowScale`.
+    least 13, or 17, octaves below the reference, where later ones have the term 0 as well. A key
+    that takes no part has the position 0 and the term 0.
+
+    The outputs are ``y_j = saturate(round((A_j >> c << c) T / S))``, with ``T / S`` in fixed point,
+    ``F`` as of :class:`RowScale` and ``p`` the place of the leading one of ``S``::
+
+        P = min(floor(F 2**(L + c - e)), 2**34 - 1),   e = shift + 1 + p
+        y_j = saturate(floor((A_j >> c) P / 2**L + 1/2));   0 for S = 0
+
+    ``L`` is :attr:`point`: as many bits as leave room for ``T < 2**(out_bits - value_bits + 7)``,
+    from which on a 128th of the values' range has outputs that saturate. What ``P`` cuts off is at
+    most ``2**-12`` of the outputs' range, for sums below ``2**15`` times the least one.
 
     Attributes
     ----------
@@ -208,18 +216,33 @@ class OnlineNumbers:
         """Low bits of a weighted sum that moves and reading take from it."""
         return self.fraction_bits - CUT
 
-    @functools.cached_property
-    def result_range(self):
-        """Bounds of a result before it saturates.
+    # Scale of a row ----------------------------------------------------------------------------
 
-        What is read of ``A`` is within ``V (S + 2) + 3 2**cut`` for values of at most ``V``: a move
-        takes less than one from ``S`` and adds less than ``2**cut`` to ``-A``, the next one divides
-        both, and reading adds ``2**cut`` again.
+    @property
+    def point(self):
+        """Fraction bits ``L`` of a factor at its place, less ``c``."""
+        least = self.places[0] - self.cut
+        return max(PLACED_BITS - RATIO_BITS + least + self.value_bits - self.scale.bits,
+                   RowScale.FACTOR_BITS + 1)
+
+    @property
+    def most_ratio(self):
+        """Ratios ``T`` below this one never make a factor saturate."""
+        # The places above the point: those of ``T``, less those of the least sum.
+        return Fraction(2) ** min(RATIO_BITS + self.scale.bits - self.value_bits,
+                                  PLACED_BITS - RowScale.FACTOR_BITS - 1 + CUT - 2)
+
+    @property
+    def down_of_place(self):
+        """What :meth:`down` adds to the shift of a scale and the place of a leading one."""
+        return RowScale.FACTOR_BITS + 1 - self.cut - self.point
+
+    def down(self, shift, place):
+        """Places that the factor goes down from the top of its 34 bits; saturates if negative.
+
+        For a scale's ``shift`` and the ``place`` of the leading one of ``S``. Works on arrays.
         """
-        largest = 1 << (self.value_bits - 1)
-        over = largest + Fraction(2 * largest + (3 << self.cut), self.least_sum)
-        bound = half_up(over * self.scale.ratio * (1 + Fraction(1, 1 << 10))) + 1
-        return -bound, bound
+        return shift + place + self.down_of_place
 
     # Hardware ----------------------------------------------------------------------------------
 

@@ -1,31 +1,25 @@
-"""Hardware of a :class:`~rtl.attention.online.numbers.RowScale`: once a row, and per output."""
+"""Hardware of a row's scale (:mod:`rtl.attention.online.numbers`): once a row, and per output."""
 
 import dataclasses
 
-from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.block_table import BlockTable
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
-from ...blocks.rounding_shift import RoundingShift
-from ...fixed import SHIFT_BITS, half, saturated, signed_width
-from .numbers import OnlineNumbers, RowScale
+from ...fixed import SHIFT_BITS, half, signed_width
+from .numbers import PLACED_BITS, OnlineNumbers, RowScale
 
 __all__ = ["OnlineDivision", "RowFactor", "ScalePipeline"]
 
-# Bits of a sum that the lower one of two DSP blocks multiplies.
-LOW_BITS = 17
-# Width of the wide port of a DSP block.
+# Unsigned bits of the narrow port of a DSP block, and places from one block to the next one.
+LIMB = 17
+# Width of the wide port.
 PORT_BITS = 25
-
-
-def _factor_layout(numbers):
-    low, high = numbers.places
-    places = range(high + numbers.block - low)
-    exponent = {"shift": SHIFT_BITS} if numbers.run_time else {"place": places}
-    return data.StructLayout({"word": RowScale.FACTOR_BITS, **exponent})
+# Amount from which on a factor saturates; below, the largest ones leave nothing of it.
+ALL = 48
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +32,13 @@ class OnlineDivision:
 
     @property
     def factor_layout(self):
-        """Factor of a row: ``word``, and ``place`` of its sum's leading one above the least.
-
-        With scales at run time the ``shift`` of a result instead, saturated.
-        """
-        return _factor_layout(self.numbers)
+        """Shape of the factor of a row, at its place."""
+        return unsigned(PLACED_BITS)
 
     @property
     def stages(self):
         """Cycles from a weighted sum to its output."""
-        return ScalePipeline.LATENCY
+        return ScalePipeline.stages(self.numbers)
 
     def pipeline(self, low, high):
         """Hardware for sums as they are read, of ``low..high``."""
@@ -55,7 +46,7 @@ class OnlineDivision:
 
 
 class RowFactor(wiring.Component):
-    """Factor and place of a row's sum.
+    """Factor of a row's sum, at its place: ``P`` of the numbers.
 
     Latency :attr:`LATENCY` cycles, throughput one row per cycle; never stalls.
 
@@ -69,21 +60,21 @@ class RowFactor(wiring.Component):
     total : In(held_sum.bit_length())
         Sum of a row's terms as it is held; without a key, 0, the factor is undefined.
     multiplier : In(16)
-        Multiplier of the outputs' scale, three cycles after ``total``.
+        Multiplier of the outputs' scale, two cycles after ``total``.
     shift : In(6)
         Shift of that scale, with its multiplier. Only with scales at run time.
-    o : Out(OnlineDivision(numbers).factor_layout)
+    o : Out(34)
         Factor of the row.
     """
 
-    LATENCY = 2 + BlockTable.latency + 3
+    LATENCY = 1 + BlockTable.latency + 4
 
     def __init__(self, numbers):
         self.numbers = numbers
         super().__init__({"total": In(numbers.held_sum.bit_length()),
                           "multiplier": In(RowScale.MULTIPLIER_BITS),
                           **({"shift": In(SHIFT_BITS)} if numbers.run_time else {}),
-                          "o": Out(_factor_layout(numbers))})
+                          "o": Out(PLACED_BITS)})
 
     def elaborate(self, platform):
         m = Module()
@@ -91,7 +82,7 @@ class RowFactor(wiring.Component):
         place, mantissa = normalised(m, self.total, numbers.places[0], RowScale.MANTISSA_BITS,
                                      rests=(3,))
         m.submodules.reciprocals = table = BlockTable(numbers.scale.reciprocals, bits, 1)
-        m.d.comb += table.index[0].eq(delays(m, mantissa, 1, "mantissa")[-1])
+        m.d.comb += table.index[0].eq(mantissa)
         # The registers next to the multiplier are those of a DSP block.
         word, multiplier = Signal(bits, reset_less=True), Signal.like(self.multiplier,
                                                                       reset_less=True)
@@ -101,24 +92,46 @@ class RowFactor(wiring.Component):
             word.eq(table.o[0]), multiplier.eq(delays(m, self.multiplier, 1, "multiplier")[-1]),
             product.eq(word * multiplier),
             rounded.eq((product + half(RowScale.MULTIPLIER_BITS)) >> RowScale.MULTIPLIER_BITS)]
-        m.d.comb += self.o.word.eq(rounded)
-        if not numbers.run_time:
-            m.d.comb += self.o.place.eq(delays(m, place, self.LATENCY - 1, "place")[-1])
-            return m
-        exponent = Signal(SHIFT_BITS + 1)
-        # Any shift from here on leaves nothing of a result.
-        limited = Mux(exponent[-1], (1 << SHIFT_BITS) - 1, exponent)[:SHIFT_BITS]
-        m.d.sync += exponent.eq(delays(m, place, 2, "place")[-1] + self.shift + 1)
-        m.d.comb += self.o.shift.eq(delays(m, limited, self.LATENCY - 4, "exponent")[-1])
+        placed = Signal(PLACED_BITS, reset_less=True)
+        m.d.sync += placed.eq(self._placed(m, rounded, self._down(m, place)))
+        m.d.comb += self.o.eq(placed)
         return m
+
+    def _down(self, m, place):
+        """Places that the factor goes down, with the factor, as :meth:`_placed` has it."""
+        numbers = self.numbers
+        shift = self.shift if numbers.run_time else numbers.scale.shift
+        # Above the least place, so that the constant is a small one.
+        value = (delays(m, place, 1, "place")[-1]
+                 + (shift + (numbers.places[0] + numbers.down_of_place)))
+        down = Signal(signed(len(value) + 1), reset_less=True)
+        amount = Signal(SHIFT_BITS, reset_less=True)
+        m.d.sync += [down.eq(value),
+                     amount.eq(Mux(down < 0, ALL, Mux(down >= ALL, ALL - 1, down)))]
+        return delays(m, amount, 2, "amount")[-1]
+
+    @staticmethod
+    def _placed(m, factor, amount):
+        """``factor``, from the top of the bits downwards by ``amount`` places; all ones from
+        :data:`ALL` on.
+        """
+        value = Cat(Const(0, PLACED_BITS - len(factor)), factor)
+        for low in range(0, SHIFT_BITS, 2):
+            chosen = Signal(PLACED_BITS, name=f"placed_{low}")
+            with m.Switch(amount[low:low + 2]):
+                for number in range(4):
+                    with m.Case(number):
+                        m.d.comb += chosen.eq(~0 if number << low == ALL
+                                              else value >> (number << low))
+            value = chosen
+        return value
 
 
 class ScalePipeline(wiring.Component):
-    """From a weighted sum to an output: ``saturate(round(i * word / 2**(e - cut)))``.
+    """From a weighted sum to an output: ``saturate(floor(i * factor / 2**point + 1/2))``.
 
-    ``e`` is that of the place of the factor; at run time its shift is what ``e`` is above the least
-    place. Of the product only those bits go through the barrel shifter that a result can have
-    before it saturates. Latency :attr:`LATENCY` cycles, throughput one result per cycle; never
+    A chain of DSP blocks, one for each 17 bits of the factor and each part of the sum, which has
+    two from 26 bits on. Latency :meth:`stages` cycles, throughput one result per cycle; never
     stalls.
 
     Parameters
@@ -130,65 +143,75 @@ class ScalePipeline(wiring.Component):
     -------
     i : In(signed(read_width))
         Weighted sum as it is read.
-    factor : In(OnlineDivision(numbers).factor_layout)
+    factor : In(34)
         Factor of its row, with ``i``.
     o : Out(signed(scale.bits))
         Result, rounded half up, saturated.
     """
 
-    LATENCY = 7
-
     def __init__(self, numbers):
         self.numbers = numbers
-        super().__init__({"i": In(signed(numbers.read_width)),
-                          "factor": In(_factor_layout(numbers)),
+        super().__init__({"i": In(signed(numbers.read_width)), "factor": In(PLACED_BITS),
                           "o": Out(signed(numbers.scale.bits))})
+
+    @staticmethod
+    def _parts(numbers):
+        """Parts of a sum."""
+        return 1 if numbers.read_width <= PORT_BITS else 2
+
+    @classmethod
+    def stages(cls, numbers):
+        """Latency, in cycles."""
+        return 2 + 2 * cls._parts(numbers) + 1
 
     def elaborate(self, platform):
         m = Module()
-        numbers, scale = self.numbers, self.numbers.scale
-        product = self._product(m)
-        if numbers.run_time:
-            # What the least place cuts off is below the rounding bit of any shift.
-            product = product >> (numbers.places[0] - numbers.cut)
-            m.submodules.rounding = rounding = RoundingShift(len(product), scale.bits)
-            m.d.comb += [rounding.i.eq(product), self.o.eq(rounding.o),
-                         rounding.shift.eq(delays(m, self.factor.shift, 4, "shift")[-1])]
-            return m
-        places = delays(m, self.factor.place, 5, "place")
-        width = signed_width(*numbers.result_range) + 1
-        # Of the fraction the bit below the result counts.
-        least = scale.exponent(numbers.places[0]) - numbers.cut - 1
-        cut = len(places[0]) // 2
-        wide = width + (1 << cut) - 1
-        coarse, fine = (Signal(signed(bits), name=name, reset_less=True) for name, bits in
-                        (("coarse", wide), ("fine", width)))
-        rounded = Signal(signed(width), reset_less=True)
-        m.d.sync += [
-            coarse.eq(_window(m, product >> least, places[4][cut:], cut, wide, "coarse")),
-            fine.eq(_window(m, coarse, places[5][:cut], 0, width, "fine")),
-            rounded.eq((fine + 1) >> 1)]
-        m.d.comb += self.o.eq(saturated(rounded, scale.bits))
+        numbers, bits = self.numbers, self.numbers.scale.bits
+        parts = [self.i] if self._parts(numbers) == 1 else [self.i[:LIMB],
+                                                            self.i[LIMB:].as_signed()]
+        ranges = self._ranges(parts)
+        total, weight = Const(half(numbers.point)), 0
+        # By rising weight, each a cycle after the one before, whose sum it adds to.
+        for number, (upper, k) in enumerate(_order(parts)):
+            limb = self.factor[upper * LIMB:][:LIMB]
+            product = self._multiply(m, delays(m, parts[k], number, f"sum_{number}")[-1],
+                                     delays(m, limb, number, f"limb_{number}")[-1],
+                                     f"product_{number}")
+            rest = Const(0, 0)
+            if upper + k > weight:
+                total, rest, weight = total >> LIMB, total[:LIMB], upper + k
+            link = Signal(signed(signed_width(*ranges[number])), name=f"link_{number}",
+                          reset_less=True)
+            m.d.sync += link.eq(product + total)
+            total = link
+        # Of the part below, what the result may reach.
+        below = delays(m, rest, 1, "rest")[-1]
+        value = Cat(below, total).as_signed() >> (numbers.point - LIMB * weight + len(below))
+        result = Signal(signed(bits), reset_less=True)
+        # LUTs compare five bits with the sign each.
+        top, sign = value[bits - 1:-1], value[-1]
+        over = (top ^ sign.replicate(len(top))).any()
+        end = Cat((~sign).replicate(bits - 1), sign)
+        m.d.sync += result.eq(Mux(over, end, value[:bits]))
+        m.d.comb += self.o.eq(result)
         return m
 
-    def _product(self, m):
-        """Sum times factor, four cycles later, in one or two DSP blocks and their registers."""
-        width = self.numbers.read_width
-        low_bits = LOW_BITS if width > PORT_BITS else 0
-        word, later = delays(m, self.factor.word, 1, "word")
-        total = 0
-        if low_bits:
-            low = self._multiply(m, self.i[:low_bits], word, "low")
-            partial = Signal.like(low, name="partial", reset_less=True)
-            m.d.sync += partial.eq(low)
-            total = partial >> low_bits
-        upper = delays(m, self.i[low_bits:].as_signed(), 1, "upper")[-1]
-        high = self._multiply(m, upper, later, "high")
-        product = Signal(signed(len(high) + 1), reset_less=True)
-        m.d.sync += product.eq(high + total)
-        if not low_bits:
-            return product
-        return Cat(delays(m, partial[:low_bits], 1, "rest")[-1], product).as_signed()
+    def _ranges(self, parts):
+        """Least and largest sum of each link of the chain.
+
+        Exact: Yosys loses a register's copy of the sign when it packs the block.
+        """
+        numbers = self.numbers
+        ends = [numbers.read_range] if len(parts) == 1 else [
+            (0, (1 << LIMB) - 1), tuple(bound >> LIMB for bound in numbers.read_range)]
+        ranges, low, high, weight = [], half(numbers.point), half(numbers.point), 0
+        for upper, k in _order(parts):
+            if upper + k > weight:
+                low, high, weight = low >> LIMB, high >> LIMB, upper + k
+            low, high = (total + bound * ((1 << LIMB) - 1)
+                         for total, bound in zip((low, high), ends[k], strict=True))
+            ranges.append((low, high))
+        return ranges
 
     @staticmethod
     def _multiply(m, a, b, name):
@@ -200,17 +223,6 @@ class ScalePipeline(wiring.Component):
         return product
 
 
-def _window(m, value, amount, low, width, name):
-    """``(value >> (amount << low))``, its low ``width`` bits, signed. Combinational.
-
-    The largest steps come first, so that each leaves what the smaller ones can still shift.
-    """
-    for first in reversed(range(0, len(amount), 2)):
-        step = amount[first:first + 2]
-        chosen = Signal(signed(width + (((1 << first) - 1) << low)), name=f"{name}_{first}")
-        with m.Switch(step):
-            for number in range(1 << len(step)):
-                with m.Case(number):
-                    m.d.comb += chosen.eq(value >> (number << (first + low)))
-        value = chosen
-    return value
+def _order(parts):
+    """Products of the halves of a factor and the parts of a sum, by their weight."""
+    return [(upper, k) for upper in range(2) for k in range(len(parts))]

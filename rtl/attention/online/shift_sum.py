@@ -10,16 +10,16 @@ __all__ = ["Move", "ShiftSum", "move_of"]
 class Move(enum.Enum, shape=unsigned(3)):
     """What becomes of a sum before a beat is added."""
 
+    #: It stays. The top bit of the others selects the port of a DSP block that is added to.
+    STAY = 0
     #: It starts at 0.
-    CLEAR = 0
+    CLEAR = 4
     #: It goes down by a block of octaves.
-    ONE = 1
+    ONE = 5
     #: By two.
-    TWO = 2
+    TWO = 6
     #: By three.
-    THREE = 3
-    #: It stays. A bit of its own: that selects the port of a DSP block which is added to.
-    STAY = 4
+    THREE = 7
 
 
 def move_of(first, rise, reach):
@@ -29,7 +29,7 @@ def move_of(first, rise, reach):
     """
     # No comparison that the widths decide already.
     beyond = rise > reach if reach < (1 << len(rise)) - 1 else Const(0, 1)
-    return Cat(Mux(first | beyond, 0, Cat(rise, Const(0, 1))[:2]), ~first & (rise == 0))
+    return Cat(Mux(first | beyond, 0, Cat(rise, Const(0, 1))[:2]), first | rise.any())
 
 
 class ShiftSum(wiring.Component):
@@ -77,11 +77,12 @@ class ShiftSum(wiring.Component):
         m = Module()
         total = Signal(signed(self.width), reset_less=True)
         one, two, three = (total >> (n * self.block) for n in (1, 2, 3))
-        low, high, stay = self.move.as_value()
+        low, high, moves = self.move.as_value()
         moved = Signal(signed(max(self.width - self.block, 1)))
         m.d.comb += [moved.eq(Mux(high, Mux(low, three, two), Mux(low, one, 0))),
                      self.o.eq(total)]
         moved = Cat(Const(0, self.cut), moved[self.cut:]).as_signed()
+        # The sum has to be the choice of 0: Yosys packs the other order as if it were this one.
         with m.If(self.valid):
-            m.d.sync += total.eq(self.i + Mux(stay, total, moved))
+            m.d.sync += total.eq(self.i + Mux(moves, moved, total))
         return m

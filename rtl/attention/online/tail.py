@@ -83,7 +83,7 @@ class OnlineTail(wiring.Component):
     @staticmethod
     def _total_cycles(numbers):
         """From a beat to the sum of the terms up to it."""
-        return RowTerms.stages(numbers) + max(AdderTree.stages(numbers.summands), 1) + 1
+        return RowTerms.stages(numbers) + AdderTree.stages(numbers.summands) + 1
 
     @classmethod
     def _wait(cls, numbers):
@@ -129,7 +129,7 @@ class OnlineTail(wiring.Component):
         m.d.comb += [terms.i.eq(logits), terms.live.eq(live)]
         wait, spare = self._wait(numbers)
         self._values(m, accept, ends, set_ends, wait)
-        known = self._total_cycles(numbers) + 2
+        known = self._total_cycles(numbers) + 1
         factor = self._factor(m, terms, self._scale(m, ends[known], set_ends[known]))
         m.d.comb += [
             rows.sums.eq(self._sums(m, terms, wait)), rows.end.eq(ends[0]),
@@ -170,13 +170,10 @@ class OnlineTail(wiring.Component):
             numbers.term_bits, numbers.summands,
             largest=numbers.largest_term << (numbers.block - 1))
         m.d.comb += [port.eq(term) for port, term in zip(tree.i, terms.o, strict=True)]
-        # A sum of one lane takes a cycle, too.
-        wait = max(tree.latency, 1)
-        beat_sum = delays(m, tree.o, wait - tree.latency, "beat_sum")[-1]
         width = numbers.held_sum.bit_length() + 1
-        guarded = Cat(Const(0, numbers.guard_bits), beat_sum, Const(0, 1))
+        guarded = Cat(Const(0, numbers.guard_bits), tree.o, Const(0, 1))
         m.submodules.total = total = ShiftSum(width, len(guarded), numbers.block)
-        self._follow(m, terms, total, wait, "total")
+        self._follow(m, terms, total, tree.latency, "total")
         m.submodules.factor = factor = RowFactor(numbers)
         m.d.comb += [total.i.eq(guarded.as_signed()), factor.total.eq(total.o[:-1])]
         if scale is None:

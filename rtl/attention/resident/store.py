@@ -4,8 +4,9 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...blocks.memory import ram
+from ...blocks.memory import SlicedMemory, ram
 from ...stream.fifo import Fifo
+from ..vector_beats import VectorBeats
 from .layouts import LoadLayout
 from .positions import advanced, before, position_shape, reached
 
@@ -117,7 +118,12 @@ class ResidentStore(wiring.Component):
         ]
         m.d.sync += [pending.eq(pending + loads.push - start), closing.eq(Cat(short, closing))]
 
-        vector = self._gather(m, transfer, whole)
+        m.submodules.beats = beats = VectorBeats(self.layout, self.vector_beats)
+        vector = Signal(self.vector)
+        m.d.comb += [beats.beat.eq(self.i.payload), beats.transfer.eq(transfer),
+                     whole.eq(beats.whole), vector.data.eq(beats.elements)]
+        if "mask" in self.layout.members:
+            m.d.comb += vector.mask.eq(self.i.payload.mask)
         # Position behind the current one, in a register of its own.
         behind = Signal(position_shape(regions))
         # A vector is due while the count is not 0.
@@ -181,35 +187,13 @@ class ResidentStore(wiring.Component):
         regions = self.regions
         lane = current.position[:_lane_bits(regions)]
         for number in range(regions.lanes):
-            m.submodules[f"lane_{number}"] = vectors = ram(
+            m.submodules[f"lane_{number}"] = vectors = SlicedMemory(
                 self.vector, regions.sets * regions.words, self.memory)
-            port, read = vectors.write_port(), vectors.read_port()
             m.d.comb += [
-                port.addr.eq(current.base + current.word), port.data.eq(vector),
-                port.en.eq(write & (lane == number)),
-                read.addr.eq(self.word), self.o[number].eq(read.data),
+                vectors.address.eq(current.base + current.word), vectors.data.eq(vector),
+                vectors.write.eq(write & (lane == number)),
+                vectors.read.eq(self.word), self.o[number].eq(vectors.o),
             ]
-
-    def _gather(self, m, transfer, whole):
-        """Vector that is complete with the beat at hand, if ``whole``."""
-        beat = self.i.payload
-        gathered = Signal(self.vector)
-        if self.vector_beats == 1:
-            m.d.comb += [gathered.data.eq(beat.data), whole.eq(transfer)]
-        else:
-            width = len(beat.data.as_value())
-            held = Signal((self.vector_beats - 1) * width)
-            shifted = Cat(held, beat.data)
-            count = Signal(range(self.vector_beats))
-            m.d.comb += [gathered.data.eq(shifted),
-                         whole.eq(transfer & (count == self.vector_beats - 1))]
-            with m.If(transfer):
-                m.d.sync += [held.eq(shifted[width:]), count.eq(count + 1)]
-                with m.If(whole | beat.last):
-                    m.d.sync += count.eq(0)
-        if "mask" in self.layout.members:
-            m.d.comb += gathered.mask.eq(beat.mask)
-        return gathered
 
 
 def _lane_bits(regions):

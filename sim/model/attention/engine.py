@@ -43,7 +43,8 @@ def run(config: UnitConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray,
         Configuration. Of an engine with resident sets these are the outputs for sets large enough
         to hold all keys; :mod:`sim.model.attention.resident` has the commands.
     q : array of integers, shape (..., queries, dim)
-        Queries; a set's are in the order in which they come, which counts if ``config.causal``.
+        Queries, ``config.max_queries`` at most, unless that is 0; a set's are in the order in which
+        they come, which counts if ``config.causal``.
     k, v : arrays of integers, shapes (..., keys, dim) and (..., keys, value_dim)
         Keys and values, ``1 <= keys <= config.max_keys``; leading axes as those of ``q``.
     mask : array of booleans, broadcastable to (..., keys)
@@ -301,6 +302,8 @@ def _check(config, q, k, v, mask):
     ring = config.store == "resident" and config.window
     if not 1 <= k.shape[-2] <= (k.shape[-2] if ring else config.max_keys):
         raise ValueError(f"Keys must be 1..{config.max_keys}, not {k.shape[-2]}")
+    if config.max_queries and q.shape[-2] > config.max_queries:
+        raise ValueError(f"Queries must be at most {config.max_queries}, not {q.shape[-2]}")
     if q.shape[:-2] != k.shape[:-2]:
         raise ValueError(f"Leading axes of the queries must be those of the keys {k.shape[:-2]}, "
                          f"not {q.shape[:-2]}")

@@ -6,14 +6,16 @@ import dataclasses
 
 import numpy as np
 
-from rtl.fixed import clip, signed_range
+from rtl.fixed import clip, round_shift, signed_range
 
 from .products import products
 
-__all__ = ["RowSums", "outputs", "row_sums", "scaled"]
+__all__ = ["RowSums", "outputs", "placed", "row_sums", "scaled"]
 
 # A shift that leaves one bit of 64 and the sign.
 LAST = 62
+# Half of the bits of a factor.
+LIMB = 17
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,16 +144,22 @@ def _terms(numbers, x, hidden, sink, places):
     return np.diff(block, axis=-1, prepend=block[..., :1]), terms, of_sink
 
 
-def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
-    """Return the outputs (sets, queries, value_dim) of sums: ``saturate(round(A T / S))``."""
+def placed(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
+    """Return the factors ``P`` (sets, queries, 1) of rows; without a key undefined."""
     bits, total = scale.MANTISSA_BITS, sums.total[..., None]
     # A sum has less bits than a float holds exactly.
     place = np.maximum(np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1,
                        numbers.places[0])
     mantissa = ((total << bits) >> place) & ((1 << bits) - 1)
     factor = scale.factor(np.array(scale.reciprocals, np.int64)[mantissa])
-    # A product has up to 64 bits, so the rounding bit takes the place of half a step. What is
-    # shifted further is below half a step.
-    shift = scale.exponent(place) - numbers.cut
-    rounded = (((sums.weighted >> numbers.cut) * factor >> np.minimum(shift - 1, LAST)) + 1) >> 1
-    return np.where((total > 0) & (shift <= LAST + 1), clip(rounded, *signed_range(scale.bits)), 0)
+    down = numbers.down(scale.shift, place)
+    return np.where(down < 0, (1 << 2 * LIMB) - 1, (factor << LIMB) >> np.clip(down, 0, LAST))
+
+
+def scaled(numbers: object, sums: RowSums, scale: object) -> np.ndarray:
+    """Return the outputs (sets, queries, value_dim) of sums: ``saturate(round(A T / S))``."""
+    factor, read = placed(numbers, sums, scale), sums.weighted >> numbers.cut
+    # The whole product may have more than 64 bits.
+    product = read * (factor >> LIMB) + (read * (factor & ((1 << LIMB) - 1)) >> LIMB)
+    rounded = round_shift(product, numbers.point - LIMB)
+    return np.where(sums.total[..., None] > 0, clip(rounded, *signed_range(scale.bits)), 0)

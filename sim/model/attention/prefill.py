@@ -14,7 +14,8 @@ from .. import run as run_unit
 from . import online
 from .biases import biased
 from .products import products
-from .resident import Head, scaled, seen
+from .resident import Head
+from .resident_set import scaled, seen
 from .sinks import Sinks
 
 __all__ = ["prefill"]

@@ -102,7 +102,7 @@ def test_layernorm():
 
 
 def test_attention():
-    config = rtl.unit("attention")(max_keys=6, dim=4, value_dim=6, io_lanes=2)
+    config = rtl.unit("attention")(max_keys=6, dim=4, value_dim=6, io_lanes=2, max_queries=3)
     simulation = Simulation(config, user="memory")
     device = Device(simulation, simulation.manifest, timeout=0.2)
     random = np.random.default_rng(1)
@@ -117,6 +117,8 @@ def test_attention():
         device.attention(q, k, v[:, :3])
     with pytest.raises(ValueError, match="^Keys of a set must be 1..6, not 7$"):
         device.attention(q[0], np.zeros((7, 4), int), np.zeros((7, 6), int))
+    with pytest.raises(ValueError, match="^Queries of a set must be 1..3, not 6$"):
+        device.attention(k, k, v)
     # A set of keys that is not as long as that of the values: only the engine sees it.
     rows = [boards.driver.transfer.Rows(name, device.streams[name].rows(each, 2),
                                         device._words(name, device.streams[name].rows(each, 2), {}))
@@ -125,6 +127,22 @@ def test_attention():
         boards.driver.transfer.dma(simulation, device.registers, rows, 18, 0.1)
     device.reset()
     device.attention(q, k, v, verify=True)
+
+
+def test_biases():
+    """Rows of biases by DMA, a packet each; the keys of a set do not fill its last beat."""
+    config = rtl.unit("attention")(max_keys=5, dim=2, io_lanes=2, lanes=3, bias="add", bias_bits=10)
+    simulation = Simulation(config, interrupts=False)
+    device = Device(simulation, simulation.manifest, timeout=0.2)
+    random = np.random.default_rng(2)
+    q, k, v = (random.integers(-128, 128, (2, number, 2)) for number in (3, 5, 5))
+    bias = random.integers(-512, 512, (3, 5))
+    y = device.attention(q, k, v, bias=bias, verify=True)
+    assert np.array_equal(y, model.run(config, q, k, v, bias=bias))
+    for wrong, message in ((bias[:, :4], r"Biases must fit the shape \(2, 3, 5\), not \(3, 4\)"),
+                           (bias + 512, "Elements of b must be in -512..511, not 0..")):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            device.attention(q, k, v, bias=wrong)
 
 
 # Arrays that do not suit ------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The Python driver on attention with scales at run time and on sets that stay."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -177,6 +178,30 @@ def test_ring(ring):
     assert (sets.keys(0), sets.keys(1)) == (1, 2)
 
 
+def test_masks_of_heads():
+    """Two heads on one ring, each with a mask of its own: as two sets with these masks."""
+    config = rtl.unit("attention")(**{**RING, "dim": 2, "value_dim": 2, "max_keys": 8, "window": 4,
+                                      "sinks": 1, "chunk": 2, "sets": 1, "sink": False},
+                                   bias="mask")
+    simulation = Simulation(config, interrupts=False)
+    sets = Device(simulation, simulation.manifest, timeout=0.5).resident(verify=True)
+    masks = np.random.default_rng(1).random((2, 6)) < 0.4
+    heads = [scales(config, n) for n in range(2)]
+    apart = ResidentSets(config, dataclasses.replace(config.regions, sets=2),
+                         [Head(own.logit, own.output) for own in heads])
+    for number, own in enumerate(heads):
+        sets.head(number, own)
+    for there, n in (2, 2), (3, 1), (5, 2), (6, 1):
+        k, v, q = vectors(there, n, 2), vectors(there + 10, n, 2), vectors(9, 2, n, 2)
+        y = sets.decode(0, k, v, q, head=range(2), bias=masks[:, None, :there])
+        for number, mask in enumerate(masks):
+            apart.execute(Append(number, k, v, mask[there - n:there]))
+            apart.execute(Query(number, q[number], there - n, number))
+            assert np.array_equal(y[number], apart.answers.pop().y)
+    with pytest.raises(ValueError, match=r"^Biases must fit the shape \(1, 6\), not \(5,\)$"):
+        sets.query(0, q[0], bias=masks[0, :5])
+
+
 def test_answers_that_fail(ring):
     """Sets without keys, or without those that a query sees; they go on afterwards."""
     sets, unit = ring
@@ -222,7 +247,12 @@ def test_transfer_that_does_not_end(ring):
     (lambda s: s.query(0, vectors(1, 1, 4), head=[0, 1]), ValueError,
      r"Queries must have the shape \(2, m, 4\), not \(1, 4\)"),
     (lambda s: s.query(0, vectors(1, 1, 4), offset=64), ValueError,
-     "Offset of queries to set 0 must be 0..63, not 64"),
+     "Offset of queries to set 0 must be in 0..63, not 64"),
+    (lambda s: s.query(0, vectors(0, 1, 4)[:0], head=[]), ValueError,
+     "Heads of queries must be one at least, not none"),
+    (lambda s: s.query(0.0, vectors(1, 1, 4)), TypeError, "Set must be an integer, not 0.0"),
+    (lambda s: s.query(0, vectors(1, 1, 4), head=0.5), TypeError,
+     "Head must be an integer, not 0.5"),
     (lambda s: s.truncate(0, 3), ValueError, "Keys that stay in set 0 must be 0, not 3"),
     (lambda s: s.head(0, [1, 2, 3]), ValueError, "Parameters must be 8 words, or as many for "),
 ])
@@ -242,7 +272,7 @@ def test_positions_that_wrap(ring):
                           (60, "^Keys that stay in set 0 must be 0 or 67..130, not 60$")):
         with pytest.raises(ValueError, match=message):
             sets.truncate(0, stay)
-    with pytest.raises(ValueError, match="^Offset of queries to set 0 must be 66..193, not 65$"):
+    with pytest.raises(ValueError, match="^Offset of queries to set 0 must be in 66..193, not 65$"):
         sets.query(0, vectors(1, 1, 4), offset=65)
 
 

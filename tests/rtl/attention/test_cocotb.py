@@ -14,7 +14,7 @@ from sim.stimuli.attention import random_sets
 Attention = rtl.unit("attention")
 
 DENSE = Attention(dim=6, value_dim=4, io_lanes=2, max_keys=13, lanes=3, bits=5, query_scale=0.3,
-                  causal=True)
+                  causal=True, bias="add")
 PREDICT = Attention.preset("predict", dim=4, io_lanes=2, max_keys=13, predict_lanes=4,
                            rule="top-k", top_k=5)
 GREEDY = Attention.preset("conservative", dim=4, io_lanes=2, max_keys=13, bits=4, scan_lanes=4)

@@ -32,6 +32,9 @@ Attention = rtl.unit("attention")
     ({"top_k": 0}, "Parameter top_k must be an integer in 1..4096, not 0"),
     ({"datapath": "online", "reuse": True},
      'Parameter reuse must be false for datapath "online", not true'),
+    ({"datapath": "online", "value_scale": 32.0, "output_scale": 0.25},
+     'Parameter output_scale must be above 0.25 for datapath "online" and value_scale 32, not '
+     '0.25'),
     ({"datapath": "online", "logit_scale": 32.0},
      'Parameter logit_scale must be at most 16 for datapath "online", not 32.0'),
     ({"dsp_packing": True}, "Parameter dsp_packing must be false for lanes 1, not true"),
@@ -127,6 +130,8 @@ def test_cycles():
         config = Attention(datapath="online", lanes=lanes)
         assert config.query_cycles(320) == 320 // lanes
         assert config.query_latency(320) == config.latency + 320 // lanes - 1 <= most
+        heads = dataclasses.replace(config, scales="run-time", sink=True)
+        assert heads.query_latency(320) <= most
         decode = dataclasses.replace(config, store="resident", causal=True)
         assert decode.query_latency(320) <= 320 // lanes + 60
 

@@ -50,7 +50,7 @@ def test_every_kind_is_drawn():
 def test_every_kind_of_bias_is_drawn(store):
     only = {"store": Choice((store,)), "select": Choice(("none",)), "reuse": Choice((False,))}
     configs = [random_config(Attention, np.random.default_rng([seed, 2]), **only)
-               for seed in range(40)]
+               for seed in range(150)]
     assert {config.store for config in configs} == {store}
     assert {(config.datapath, config.bias) for config in configs} == {
         *itertools.product(("two-pass", "online"), ("none", "mask", "add"))}

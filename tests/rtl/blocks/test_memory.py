@@ -6,7 +6,9 @@ import pytest
 from amaranth import unsigned
 from amaranth.lib import data
 
-from rtl.blocks.memory import BankedMemory, memory_style, ram
+from rtl.blocks.memory import BankedMemory, SlicedMemory, memory_style, ram
+from rtl.emit import verilog
+from rtl.emit.synthesis import measure
 from sim.testing.pysim import clocked
 
 
@@ -39,3 +41,30 @@ def test_banked_memory(width, depth, style, banks):
         ctx.set(dut.read, places[n % 20])
     got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 42)
     assert got[22:42] == [words[place] for place in places]
+
+
+@pytest.mark.parametrize("width, depth, style, slice_bits", [
+    (40, 20, "block", 40), (40, 1025, "distributed", 40), (40, 1025, "block", 18),
+    (21, 2560, "block", 9), (3, 40000, "block", 1)])
+def test_sliced_memory(width, depth, style, slice_bits):
+    dut = SlicedMemory(unsigned(width), depth, style)
+    assert dut.slice_bits == slice_bits
+    rng = random.Random(width)
+    places = rng.sample(range(depth), 20)
+    words = {place: rng.randrange(1 << width) for place in places}
+
+    def drive(ctx, n):
+        ctx.set(dut.write, n < 20)
+        ctx.set(dut.address, places[n % 20])
+        ctx.set(dut.data, words[places[n % 20]])
+        ctx.set(dut.read, places[n % 20])
+    got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 41)
+    assert got[21:41] == [words[place] for place in places]
+
+
+@pytest.mark.slow
+def test_nothing_follows_the_slices():
+    """No LUT chooses a word of a deep memory, and its path ends behind the block RAM."""
+    memory = SlicedMemory(unsigned(27), 2560)
+    figures = measure(verilog.of_components({"memory": memory}), "memory")
+    assert (figures.lut, figures.bram, figures.delay_ps) == (0, 3, 2454)

@@ -54,6 +54,7 @@ CONFIGS = [
     attention("predict", predict_lanes=2, query_scale=0.3),
     attention("aggressive", dim=2, max_keys=5, scan_lanes=2, sort="host", empty="first"),
     attention("reuse", maps=2, value_scale=0.3, memory="block"),
+    attention("dense", dim=2, max_keys=5, io_lanes=1, datapath="online", scales="run-time"),
 ]
 
 # What in Yosys's models of cells Verilator warns about.

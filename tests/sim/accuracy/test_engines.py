@@ -348,9 +348,11 @@ def test_what_no_engine_computes():
                           (torch.ones(6, 6).triu(-2).bool(), "must have masks of keys")):
         with pytest.raises(accuracy.AccuracyError, match=message):
             accuracy.approximate(built, attention=ENGINES["dense"], calibrate=[(q, q, q, mask)])
-    hw = accuracy.approximate(built, attention=ENGINES["dense"], calibrate=[(q, q, q)])
+    hw = accuracy.approximate(built, attention=f"{ENGINES['dense']},max_queries=6",
+                              calibrate=[(q, q, q)])
     for inputs, message in (((q, q, q, torch.ones(6, 6).tril().bool()), "must be not causal, as"),
                             ((q[..., :4], q[..., :4], q[..., :4]), "must be of dim 8"),
+                            ((torch.cat((q, q), 2), q, q), "must be of at most 6 queries, the"),
                             ((q * math.nan, q, q), "must be numbers, not NaN"),
                             ((q, q, q[..., :4]), "must be of dim 8, value_dim 8 ")):
         with pytest.raises(accuracy.AccuracyError, match=message):

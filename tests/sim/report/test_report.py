@@ -54,3 +54,10 @@ def test_unknown_table(tables, tmp_path, capsys):
     path.write_text("<!-- begin three -->\n<!-- end three -->\n")
     assert report.main([str(path)]) == 1
     assert capsys.readouterr().err.endswith("Table must be one of one, two, not 'three'\n")
+
+
+def test_no_such_file(tables, tmp_path, capsys):
+    assert report.main([str(tmp_path / "none.md")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("error: File ") and lines[-1].endswith(
+        "none.md' can not be read or written: No such file or directory")

@@ -12,10 +12,12 @@ from sim.emission import emitted
 from sim.testbench import __main__ as command
 from sim.testing.small import small
 
-# All shapes of streams: masks, loads, several inputs, sorted columns, maps, run-time parameters.
+# All shapes of streams: masks, loads, several inputs, biases, sorted columns, maps, run-time
+# parameters.
 UNITS = [small("softmax-rexp", "plus", lanes=3, out_bits=12),
          small("layernorm-ai", "paper", channel_parameters="loaded"),
-         small("attention", "dense"), small("attention", "conservative", sort="host"),
+         small("attention", "dense", lanes=3, bias="add"),
+         small("attention", "conservative", sort="host"),
          small("attention", "reuse")]
 
 BEATS = 120

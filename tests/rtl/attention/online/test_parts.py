@@ -11,7 +11,7 @@ from rtl.attention.online.row_terms import RowTerms
 from rtl.attention.online.shift_sum import ShiftSum
 from rtl.attention.online.value_shift_sums import ValueShiftSums
 from rtl.emit import synthesis, verilog
-from rtl.fixed import clip, round_shift, signed_range
+from rtl.fixed import signed_range
 from sim.model.attention import online
 from sim.testing.online import NUMBERS, directed_rows, numbers
 from sim.testing.pysim import clocked, pipelined
@@ -102,44 +102,43 @@ def test_sums(name):
         assert got[place + latency] == (sums.total.item(), sums.weighted.item()), case
 
 
+def results(own, total, sums):
+    """Factor of a row's sum, and outputs of its sums of values."""
+    found = online.RowSums(np.array([[total]]), np.array([[sums]]))
+    return online.placed(own, found, own.scale).item(), online.scaled(own, found, own.scale)
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_scale(name):
     """Least, largest and any sums, with values at both ends and beyond what truncation leaves."""
     own, random = NUMBERS[name], np.random.default_rng(2)
-    scale = own.scale
     totals = [own.least_sum, own.held_sum, *(int(x) for x in np.exp(random.uniform(
         np.log(own.least_sum), np.log(own.held_sum), 60)))]
+    low, high = signed_range(own.value_bits)
+    sums = [[max(a, own.held_range[0]) for a in (
+        low * total + low - 1, low * total, high * total, total // 3, -1, 0,
+        int(random.uniform(low, high) * total))] for total in totals]
+    wanted = [results(own, total, row) for total, row in zip(totals, sums, strict=True)]
     factor = RowFactor(own)
     factor.latency = factor.LATENCY
 
     def drive(ctx, total):
         ctx.set(factor.total, total)
-        ctx.set(factor.multiplier, scale.multiplier)
+        ctx.set(factor.multiplier, own.scale.multiplier)
 
-    factors = pipelined(factor, totals, drive,
-                        lambda ctx: {name: ctx.get(getattr(factor.o, name))
-                                     for name in ("word", "place")})
-    places = [total.bit_length() - 1 for total in totals]
-    words = [scale.factor(scale.reciprocals[((total << 10) >> place) & 1023])
-             for total, place in zip(totals, places, strict=True)]
-    assert factors == [{"word": word, "place": place - own.places[0]}
-                       for word, place in zip(words, places, strict=True)]
+    factors = pipelined(factor, totals, drive, lambda ctx: ctx.get(factor.o))
+    assert factors == [word for word, _ in wanted]
 
-    low, high = signed_range(own.value_bits)
-    cases = [(max(a, own.held_range[0]), number) for number, total in enumerate(totals)
-             for a in (low * total + low - 1, low * total, high * total, total // 3, -1, 0,
-                       int(random.uniform(low, high) * total))]
+    cases = [(a, number) for number, row in enumerate(sums) for a in row]
     pipeline = ScalePipeline(own)
-    pipeline.latency = pipeline.LATENCY
+    pipeline.latency = pipeline.stages(own)
 
     def drive_sum(ctx, case):
         ctx.set(pipeline.i, case[0] >> own.cut)
         ctx.set(pipeline.factor, factors[case[1]])
 
     got = pipelined(pipeline, cases, drive_sum, lambda ctx: ctx.get(pipeline.o))
-    assert got == [clip(round_shift((a >> own.cut) * words[number],
-                                    scale.exponent(places[number]) - own.cut),
-                        *signed_range(scale.bits)) for a, number in cases]
+    assert got == [y for _, row in wanted for y in row.ravel().tolist()]
 
 
 @pytest.mark.slow
@@ -148,4 +147,13 @@ def test_sums_stay_in_the_multipliers():
     sums = ValueShiftSums(numbers(max_keys=320), 2)
     figures = synthesis.measure(verilog.of_components({"sums": sums}), "sums")
     assert (figures.dsp, figures.carry4) == (2, 0) and figures.lut <= 2 * 21 + 2
+    assert figures.delay_ps < 3300
+
+
+def test_outputs_stay_in_the_multipliers():
+    """Behind the blocks there is but the saturation: the factor is at its place."""
+    own = numbers(max_keys=320)
+    assert own.read_width == 25
+    figures = synthesis.measure(verilog.of_components({"scale": ScalePipeline(own)}), "scale")
+    assert (figures.dsp, figures.carry4) == (2, 0) and 8 < figures.lut <= 20
     assert figures.delay_ps < 3300

@@ -314,13 +314,14 @@ def test_prediction_keeps_what_counts(name, beta, part, relative):
      r"^Values must have the shape \(..., 4\), not \(3, 5\)$"),
     ({"k": np.zeros((10, 4), int), "v": np.zeros((10, 4), int)}, ValueError,
      r"^Keys must be 1\.\.9, not 10$"),
+    ({"q": np.zeros((7, 4), int)}, ValueError, r"^Queries must be at most 6, not 7$"),
     ({"q": np.zeros((1, 2, 4), int)}, ValueError,
      r"^Leading axes of the queries must be those of the keys \(\), not \(1,\)$"),
     ({"mask": np.zeros(3, int)}, TypeError, r"^Mask must be boolean, not int64$"),
     ({"mask": np.zeros(4, bool)}, ValueError, r"^Mask must fit the shape \(3,\), not \(4,\)$"),
 ])
 def test_wrong_argument(change, error, message):
-    config = Attention(dim=4, io_lanes=4, max_keys=9)
+    config = Attention(dim=4, io_lanes=4, max_keys=9, max_queries=6)
     arguments = {"q": np.zeros((2, 4), int), "k": np.zeros((3, 4), int),
                  "v": np.zeros((3, 4), int), "mask": None, **change}
     with pytest.raises(error, match=message):

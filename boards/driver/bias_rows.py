@@ -1,0 +1,36 @@
+"""Rows of biases of queries to resident sets: elements in the order in which a query meets keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["bias_row"]
+
+
+def bias_row(parameters: Mapping[str, Any], bias: np.ndarray, place: int) -> np.ndarray:
+    """Return the elements of the row of a query at position ``place``: whole words of ``lanes``.
+
+    The words of the first positions that stay visible, then those from the oldest key of the window
+    to the last key that the query sees; one word, if it sees none. Elements that are no key's are
+    0.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the configuration: ``lanes``, ``causal``, ``window``, ``sinks``.
+    bias : array of integers, shape (keys,)
+        Biases of the keys of the set, by their positions.
+    place : int
+        Position of the query.
+    """
+    lanes, window = parameters["lanes"], parameters["window"]
+    last = min(place, len(bias) - 1) if parameters["causal"] else len(bias) - 1
+    first = max(place - window + 1, 0) if window else 0
+    sinks = -(-parameters["sinks"] // lanes)
+    words = [*(range(sinks) if last >= 0 else ()),
+             *range(max(first // lanes, sinks), last // lanes + 1)] or [0]
+    position = (np.array(words)[:, None] * lanes + np.arange(lanes)).ravel()
+    return np.append(bias, 0)[np.minimum(position, len(bias))]
