@@ -38,6 +38,7 @@ def wrapped(unit):
             + "\n".join(constants) + "\nendmodule\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [False, True], ids=["right", "fault"])
 def test_rows(fault, tmp_path, monkeypatch, icarus):
     if not (importlib.util.find_spec("cocotbext") and importlib.util.find_spec("cocotbext.axi")):

@@ -202,6 +202,7 @@ def test_nothing_half_written(run, out, monkeypatch):
     assert folders(out) == []
 
 
+@pytest.mark.slow
 def test_synth(run):
     status, printed, _ = run("passthrough", "--synth", "--bits", 4)
     header, row = (re.split("  +", line) for line in printed.splitlines()[:2])

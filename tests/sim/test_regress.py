@@ -130,6 +130,7 @@ def test_command_repeats_the_task(name, kind, tmp_path):
         assert again.rows == task.rows
 
 
+@pytest.mark.slow
 def test_failure_is_told_with_its_command(tmp_path, capsys, monkeypatch, icarus):
     """Hardware that differs from its model."""
     config = rtl.unit("softmax-e2")(lanes=2, max_length=9)

@@ -45,6 +45,7 @@ def vectors(seed, *shape):
     return np.random.default_rng(seed).integers(-128, 128, shape)
 
 
+@pytest.mark.slow
 def test_scales_of_sets():
     """Sets one behind the other, each with scales of its own; one for all of them."""
     config = rtl.unit("attention")(max_keys=6, dim=4, io_lanes=2, scales="run-time")

@@ -21,6 +21,7 @@ def accumulators():
     return np.random.default_rng(1).integers(-2048, 2048, (3, 2, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["memory", pytest.param("constant", marks=pytest.mark.slow)])
 def test_rows(user):
     """Values of their own, beside the rows or set by set through registers; values that they share.

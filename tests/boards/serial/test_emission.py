@@ -109,6 +109,7 @@ def packets(form, digits):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit, preset", [("softmax-e2", "plus"), ("attention", "dense")])
 def test_lint(unit, preset, tmp_path):
     """Verilator and Icarus have nothing to say of the text."""

@@ -117,6 +117,7 @@ def test_rows_equal_the_model(transport):
                                       model.run(CONFIG, row, mask))
 
 
+@pytest.mark.slow
 def test_driver(transport):
     """The driver on top: it checks the unit, computes, and works after a row that never came."""
     device = Device(transport, manifest(), timeout=0.01)

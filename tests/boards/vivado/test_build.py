@@ -59,6 +59,7 @@ def test_linter(plan, tmp_path):
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_large_devices_have_no_open_route(tmp_path, capsys):
     """The command writes the plan; without Vivado it says how to get it, and writes nothing."""
     out = tmp_path / "build"
@@ -73,6 +74,7 @@ def test_large_devices_have_no_open_route(tmp_path, capsys):
     assert capsys.readouterr().out == f"{len(names)} files written to {folder}\n"
 
 
+@pytest.mark.slow
 def test_vivado(tmp_path, monkeypatch, capsys):
     """It runs on the whole plan, in its folder; its failure is told with its last error."""
     program = tmp_path / "vivado"

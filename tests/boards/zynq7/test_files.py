@@ -32,6 +32,7 @@ def check(texts, top):
                "proc", "tee -o widths.txt check -assert"], files)
 
 
+@pytest.mark.slow
 def test_hierarchy(found):
     texts = [found[name] for name in sources(CONFIG)]
     check(texts, top(CONFIG))

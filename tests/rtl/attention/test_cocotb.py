@@ -24,20 +24,18 @@ ONLINE = Attention(datapath="online", dim=6, io_lanes=2, max_keys=13, lanes=3, l
                    scales="run-time")
 REUSE = Attention(reuse=True, dim=6, io_lanes=3, max_keys=13, maps=2)
 
-QUICK = [(DENSE, "axis", "icarus")]
-SLOW = [(PREDICT, "core", "icarus"), (GREEDY, "core", "icarus"), (HOST, "axis", "icarus"),
-        (REUSE, "core", "icarus"), (ONLINE, "core", "icarus"),
-        (DENSE, "core", "verilator"), (ONLINE, "axis", "verilator"),
-        (REUSE, "axis", "verilator")]
+CASES = [(DENSE, "axis", "icarus"), (PREDICT, "core", "icarus"), (GREEDY, "core", "icarus"),
+         (HOST, "axis", "icarus"), (REUSE, "core", "icarus"), (ONLINE, "core", "icarus"),
+         (DENSE, "core", "verilator"), (ONLINE, "axis", "verilator"),
+         (REUSE, "axis", "verilator")]
 
 
 def cases():
-    for runs, marks in (QUICK, []), (SLOW, [pytest.mark.slow]):
-        for config, ports, simulator in runs:
-            yield pytest.param(config, ports, simulator, marks=marks,
-                               id=f"{simulator}-{config.name}-{ports}")
+    for config, ports, simulator in CASES:
+        yield pytest.param(config, ports, simulator, id=f"{simulator}-{config.name}-{ports}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config, ports, simulator", [*cases()])
 def test_equals_model(config, ports, simulator, tmp_path, store, require_simulator):
     require_simulator(simulator)

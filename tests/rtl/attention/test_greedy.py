@@ -480,6 +480,7 @@ def test_all_iterations_are_exact():
         assert (found == np.where(positive.any(axis=1, keepdims=True), positive, True)).all()
 
 
+@pytest.mark.slow
 def test_without_selection_it_is_dense():
     config = engine(min_skip=False, iterations_per_key=4.0, percent=1e-9)
     dense = Attention(dim=4, io_lanes=2, max_keys=13, bits=4)
@@ -621,6 +622,7 @@ def test_wrong_parameter(parameters, message):
         engine(**parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2])
 def test_one_key_compares_with_no_constant(tmp_path, require_simulator, dim):
     """A count of one bit, of keys or of iterations, is not asked whether it is above 1.

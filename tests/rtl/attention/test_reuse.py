@@ -139,6 +139,7 @@ def test_new_map_takes_the_place_of_the_old_one():
 
 # Cycles
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", [
     {"dim": 4, "io_lanes": 4}, {"dim": 8, "io_lanes": 2}, {"dim": 6, "io_lanes": 1}])
 def test_two_queries_at_a_time(parameters):

@@ -85,6 +85,7 @@ def test_extremes_alternate():
     assert set(np.unique(outputs[::2])) <= {-128, 0, 127} and not np.any(outputs[1::2])
 
 
+@pytest.mark.slow
 def test_set_waits_for_its_parameters(verilator):
     """Queries, keys and values that come long before the scales wait, and use these."""
     random = np.random.default_rng(6)
@@ -99,6 +100,7 @@ def test_set_waits_for_its_parameters(verilator):
         comparison.exchange(job.sets[1:])
 
 
+@pytest.mark.slow
 def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
     """A set whose first outputs are out goes on by its own limits, however many others wait."""
     random = np.random.default_rng(7)
@@ -113,6 +115,7 @@ def test_limits_of_a_long_set_while_parameters_are_taken_ahead():
     assert outputs == [one.expected(config) for one in sets]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [
     *(Attention.preset("predict", dim=4, io_lanes=2, max_keys=9, predict_lanes=2, rule=rule,
                        scales="run-time") for rule in ("mean", "top-k")),

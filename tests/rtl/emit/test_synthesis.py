@@ -117,6 +117,7 @@ def test_logic():
     assert figures.path.splitlines()[-1].endswith("(<primary input>)")
 
 
+@pytest.mark.slow
 def test_block_ram():
     figures = measure(DESIGN, "rom_")
     assert (figures.bram, figures.ff) == (0.5, 1)
@@ -124,6 +125,7 @@ def test_block_ram():
     assert figures.delay_ps > 2454
 
 
+@pytest.mark.slow
 def test_dsp():
     figures = measure(DESIGN, "product")
     assert (figures.dsp, figures.ff) == (1, 1)

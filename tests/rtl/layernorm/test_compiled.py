@@ -90,6 +90,7 @@ def calibrated(name, norm, lanes):
                                   for k, row in enumerate(result.quantise(norm.inputs)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNITS)
 def test_real_activations(name):
     config, rows = calibrated(name, captured.load_norms(SAMPLE)[0], 16)

@@ -516,6 +516,7 @@ def test_capture_no_short_sentence(encoder):
         capture.capture(encoder, texts.SENTENCES, rows=1, lengths=(4,))
 
 
+@pytest.mark.slow
 def test_sample_is_reproduced(encoder, stsb, sample):
     rows = capture.capture(encoder, texts.read_sentences(stsb), rows=len(sample))
     assert as_tuples(rows) == as_tuples(sample)

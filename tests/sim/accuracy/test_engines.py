@@ -124,6 +124,7 @@ def test_every_engine_is_bit_exact(name, per_head):
                              "aggressive": "greedy"}.get(name, "predict")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ("left", "right"))
 def test_pace(padding):
     """Texts of 12, 9 and 5 tokens, 26 queries a head; padding is no key, and no query."""
@@ -278,6 +279,7 @@ def test_settings_are_saved_and_loaded(tmp_path, suffix):
         assert torch.equal(first(other(**batch)), wanted)
 
 
+@pytest.mark.slow
 def test_emitted_is_what_was_evaluated(tmp_path):
     built, batch = made(bert), text()
     hw = accuracy.approximate(built, attention="attention:dense,max_keys=16", calibrate=[batch])

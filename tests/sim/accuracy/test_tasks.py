@@ -257,6 +257,7 @@ def test_attention_engines(folder, data, monkeypatch):
     assert np.mean(coarse.places.places[0].heads) == pytest.approx(coarse.attention, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_plot(folder, data, monkeypatch, capsys, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
     monkeypatch.setenv("TRANSFORMER_RTL_DATA", str(data))

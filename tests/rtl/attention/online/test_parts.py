@@ -141,6 +141,7 @@ def test_scale(name):
     assert got == [y for _, row in wanted for y in row.ravel().tolist()]
 
 
+@pytest.mark.slow
 def test_sums_stay_in_the_multipliers():
     """One lane: what a DSP block adds to is its own sum, or what 21 LUTs move."""
     sums = ValueShiftSums(numbers(max_keys=320), 2)
