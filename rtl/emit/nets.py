@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
+import amaranth
 from amaranth.back import rtlil
 from amaranth.hdl import _nir
 
-__all__ = ["quick_nets"]
+__all__ = ["RELEASES", "quick_nets"]
 
 _Net, _Value = _nir.Net, _nir.Value
 _CONSTANTS = _Net(0), _Net(1)
@@ -157,14 +158,16 @@ _QUICK = [(_Value, "__new__", staticmethod(_new)), (_Value, "__getitem__", _item
           (_nir.Netlist, "resolve_value", _resolve_value),
           (_nir.Netlist, "check_comb_cycles", _check_cells),
           (rtlil.ModuleEmitter, "sigspec", _sigspec)]
-# A release of Amaranth without one of them is left as it is.
 _SLOW = [(cls, name, vars(cls).get(name)) for cls, name, _ in _QUICK]
+
+#: Releases of Amaranth whose insides these are; others are left as they are.
+RELEASES = frozenset({"0.5.10"})
 
 
 @contextlib.contextmanager
 def quick_nets() -> Iterator[None]:
-    """Netlists that Amaranth makes meanwhile are the same, in half the time."""
-    if any(method is None for _, _, method in _SLOW):
+    """Netlists that Amaranth makes meanwhile are the same, a fifth of an emission sooner."""
+    if amaranth.__version__ not in RELEASES:
         yield
         return
     try:

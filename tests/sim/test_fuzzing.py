@@ -25,7 +25,7 @@ SMALL = {"lanes": Integer(1, 6), "max_length": Integer(1, 200), "channels": Inte
 
 # Of a unit; fewer of one that takes seconds to emit.
 SIMULATED = {"svd-softmax": 2}
-OTHERS = 6
+OTHERS = 10
 
 
 @pytest.mark.parametrize("name", rtl.units())
@@ -42,7 +42,7 @@ def test_sets(name, first, count):
 @pytest.mark.parametrize("part", range(2))
 @pytest.mark.slow
 def test_accepted_sets_are_simulated(verilator, name, part):
-    """Six of a unit, small enough, against the model, compiled; ``sim.regress`` runs more."""
+    """Ten of a unit, small enough, against the model, compiled; ``sim.regress`` runs more."""
     cls = rtl.unit(name)
     bounds = {key: kind for key, kind in SMALL.items()
               if key in cls.parameters() and isinstance(kind_of(cls.parameters()[key]), Integer)}

@@ -75,9 +75,10 @@ def slow():
         yield list(directed("icarus", "slow", preset))[1]
     for name in rtl.units():
         yield from cases("compiled", "slow", [name], kinds=["random"], count=CONFIGS, seed=5)
-        # ``tests/rtl/test_throughput.py`` has the other presets of those that read each row once.
+        # ``tests/rtl/test_throughput.py`` has the other presets of softmax.
         throughput = cases("compiled", "slow", [name], kinds=["throughput"], rows=FEW_ROWS)
-        yield from throughput if name in ENGINES else of_preset(throughput, default_of(name))
+        softmax = name.startswith("softmax-")
+        yield from of_preset(throughput, default_of(name)) if softmax else throughput
         presets = list(directed("compiled", "slow", *(
             f"{name}:{preset}" for preset in rtl.unit(name).PRESETS)))
         presets = presets[DIRECTED.get(name, slice(None))]

@@ -156,10 +156,8 @@ def simulate(config, sets, tests):
 
 
 def engines():
-    """Engines and heads; ``test_compiled`` has the other greedy preset at structured data."""
+    """Engines and heads."""
     for number, name in enumerate(ENGINES):
-        if name == "conservative":
-            continue
         yield pytest.param(name, (number + 2) % len(capture.HEADS), id=name,
                            # So many dimensions and keys take long to emit.
                            marks=pytest.mark.slow)
