@@ -226,10 +226,11 @@ def _inputs(config: UnitConfig) -> Iterator[tuple[tuple[np.ndarray, ...], np.nda
 
 def _sets(config: UnitConfig, random: np.random.Generator):
     low, high = config.element_range
+    queries = min(3, config.max_queries or 3)
     for keys in {1, min(config.max_keys, KEYS)}:
         for draw in (lambda shape: random.integers(low, high, shape, endpoint=True),
                      lambda shape: random.choice([low, high], shape)):
-            q, k, v = (draw(size) for size in ((3, config.dim), (keys, config.dim),
+            q, k, v = (draw(size) for size in ((queries, config.dim), (keys, config.dim),
                                                (keys, config.value_dim)))
             yield (q, k, v), random.random(keys) < 0.2
 

@@ -1,63 +1,42 @@
-"""Configuration of the attention engine: parameters, numbers and what follows from them.
+"""Configuration of the attention engine: its parameters, what is refused, and its cycles.
 
 Notation: ``q``, ``k``, ``v`` elements, ``d`` their number in a vector (``dim``), ``n`` keys of a
 set, ``s`` dot product, ``x`` logit, ``w`` weight.
 """
 
 import dataclasses
-import functools
 import inspect
-import math
 from fractions import Fraction
 
-from amaranth import signed, unsigned
-from amaranth.lib import data
-
 from ..config import UnitConfig, register
-from ..fixed import MULTIPLIER_BITS, Requantiser, signed_range, signed_width
+from ..fixed import MULTIPLIER_BITS, signed_range
 from ..parameter import Choice, Derived, Flag, Integer, PositiveReal, parameter
 from ..softmax.choice import SoftmaxChoice
-from ..softmax.exponentials import ExponentialsConfig
-from .causes import causes_of
 from .engine import Attention, tail_of
 from .greedy.column_load import ColumnLoad
 from .greedy.column_sort import ColumnSort
-from .logit_bias import BIASES, bias_layout
-from .online.numbers import OnlineNumbers, RowScale
-from .parameters import ParameterIntake, SetParameters
-from .predict.predictors import PREDICTORS, predictor
+from .logit_bias import BIASES
+from .numbers import EngineNumbers
+from .predict.predictors import PREDICTORS
 from .resident.engine import ResidentAttention
-from .resident.layouts import CommandLayout
-from .resident.regions import Regions
 from .resident.sheet import sheet_of as resident_sheet
 from .resident.store import LOADS
-from .reuse.map_store import MapUse
-from .reuse.row_division import RowDivision
 from .reuse.tail import ReuseTail
 from .selections import SELECTIONS
 from .sheet import sheet_of
-from .sink import Sink
-from .vector_beat import VectorLayout
+from .streams import EngineStreams
 
-__all__ = ["OWN", "AttentionConfig"]
-
-# Parameters of the softmax that the engine sets, and its own that they are.
-OWN = {"bits": "logit_bits", "input_scale": "logit_scale", "out_bits": "weight_bits",
-       "lanes": "lanes", "max_length": "max_keys"}
+__all__ = ["AttentionConfig"]
 
 # Where the selections, the exponentials and the reuse of maps come from.
 SOURCES = ("greedy search, A3 (Ham et al., HPCA 2020); selection by predicted scores, AICAS 2022, "
            "with a predictor and rules of this project's own; reuse of maps, Shim, Choi and Sung, "
            "ICLR 2022")
 
-# Rows inside the unit of a reused map's exponentials: it has one lane, so that a set of a few keys
-# has few beats, but a query takes far longer.
-REUSE_ROWS = 32
-
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AttentionConfig(UnitConfig):
+class AttentionConfig(EngineNumbers, EngineStreams, UnitConfig):
     """Self-attention of one head: integers in, integers out, one query behind the other.
 
     With the keys ``k`` and the values ``v`` of a set loaded, a query ``q`` gives
@@ -337,295 +316,7 @@ class AttentionConfig(UnitConfig):
         self._require(name, Fraction(1, 1 << 80) <= square <= 1 << 32,
                       "2^-16 to 2^40 times the step of what is requantised")
 
-    # Numbers -----------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def softmax_config(self):
-        """Configuration of the softmax unit; for reuse, of its exponentials."""
-        if self.reuse:
-            return ExponentialsConfig(
-                bits=self.logit_bits, input_scale=self.logit_scale, out_bits=self.code_bits,
-                lanes=1, max_length=self.max_keys, max_rows=REUSE_ROWS)
-        return SoftmaxChoice.config(
-            self.softmax, OWN, bits=self.logit_bits, input_scale=self.logit_scale,
-            out_bits=self.weight_bits, lanes=self.lanes, sink=self.sink,
-            max_length=self.regions.row_keys if self.store == "resident" else self.max_keys)
-
-    @functools.cached_property
-    def regions(self):
-        """Regions of the resident sets, and what their queries see."""
-        return Regions(sets=self.sets, capacity=self.max_keys, lanes=self.lanes,
-                       causal=self.causal, window=self.window, sinks=self.sinks, chunk=self.chunk,
-                       position_bits=self.position_bits)
-
-    @property
-    def element_range(self):
-        """Least and largest element."""
-        return signed_range(self.bits)
-
-    @property
-    def dot_range(self):
-        """Least and largest dot product."""
-        low, high = self.element_range
-        return self.dim * low * high, self.dim * low * low
-
-    @property
-    def dot_bits(self):
-        """Width of a dot product, signed."""
-        return signed_width(*self.dot_range)
-
-    @functools.cached_property
-    def logit(self):
-        """Requantiser of dot products to logits."""
-        return Requantiser.of_square(self._logit_square, self.logit_bits)
-
-    @property
-    def _logit_square(self):
-        """Square of what a step of the dot product is worth, in logit steps."""
-        scale = Fraction(self.query_scale) * Fraction(self.key_scale) / Fraction(self.logit_scale)
-        return scale ** 2 / self.dim
-
-    @property
-    def weight_width(self):
-        """Width of what the values are multiplied by, unsigned."""
-        return self.code_bits if self.reuse else self.weight_bits
-
-    @functools.cached_property
-    def online(self):
-        """Numbers of the datapath in one pass."""
-        return OnlineNumbers(
-            bits=self.logit_bits, input_scale=self.logit_scale, octave_bits=self.octave_bits,
-            fraction_bits=self.term_bits, guard_bits=self.guard_bits, value_bits=self.bits,
-            lanes=self.lanes, max_keys=self.max_keys, scale=RowScale.of(self.output),
-            run_time=self.run_time, sink=self.sink)
-
-    @property
-    def fixed_sink(self):
-        """Sink of the rows that bring none of their own; None without ``sink``."""
-        return Sink(self.sink_logit) if self.sink else None
-
-    @property
-    def sum_range(self):
-        """Least and largest weighted sum; for the datapath in one pass, as it is read."""
-        if self.datapath == "online":
-            return self.online.read_range
-        low, high = self.element_range
-        most = self.max_keys * ((1 << self.weight_width) - 1)
-        return most * low, most * high
-
-    @property
-    def sum_bits(self):
-        """Width of a weighted sum, signed."""
-        return signed_width(*self.sum_range)
-
-    @property
-    def run_time(self):
-        """Whether the scales of logits and outputs come with every set."""
-        return self.scales == "run-time"
-
-    @property
-    def limits(self):
-        """What the selection goes by, by name; with scales at run time a set brings its own."""
-        if self.select == "predict":
-            return ({"mean": "mean_shift", "threshold": "threshold", "top-k": "top_k"}[self.rule],)
-        return ("iterations", "distance") if self.select == "greedy" else ()
-
-    @functools.cached_property
-    def set_parameters(self):
-        """Parameters of a set, with scales at run time, that the scales of the steps above give."""
-        return SetParameters.of(self)
-
-    @property
-    def sum_window(self):
-        """Width that a weighted sum saturates to before it is scaled, signed; not in one pass.
-
-        With fixed scales that of the sum. With scales at run time a row's weights may be worth 16
-        in all, far above the 1 that they are worth, so that a DSP block takes a sum.
-        """
-        if not self.run_time:
-            return self.sum_bits
-        return min(self.sum_bits, self.weight_bits + self.bits + 4)
-
-    @functools.cached_property
-    def output(self):
-        """Requantiser of weighted sums to outputs; in one pass, of sums over the row's weight."""
-        rule = Requantiser.of_square(self._output_square, self.out_bits)
-        # The factor of a row is rounded to the bits that the multiplier has.
-        return rule.normalised if self.datapath == "online" else rule
-
-    @property
-    def _output_square(self):
-        """Square of what a step of the weighted sum is worth, in output steps."""
-        weight = 1 if self.datapath == "online" else Fraction(self.softmax_config.output_scale)
-        return (weight * self._division_ratio) ** 2
-
-    @property
-    def _division_ratio(self):
-        return Fraction(self.value_scale) / Fraction(self.output_scale)
-
-    @functools.cached_property
-    def division(self):
-        """Division of weighted sums by the sum of a row's codes, to outputs, for reuse."""
-        most = (1 << self.code_bits) - 1
-        return RowDivision(self._division_ratio, most, self.max_keys * most, self.out_bits)
-
-    @functools.cached_property
-    def predictor_config(self):
-        """Codes and terms of the predictor."""
-        return predictor(self.predictor, self.bits,
-                         self.prefix_dims if self.predictor == "prefix" else self.dim)
-
-    @property
-    def known_dims(self):
-        """Dimensions whose part of the exact dot product the prediction has made."""
-        rule = self.predictor_config
-        return rule.dims if self.select == "predict" and rule.partial else 0
-
-    @property
-    def known_bits(self):
-        """Width of that part, unsigned."""
-        return self.predictor_config.score_bits if self.known_dims else 0
-
-    @property
-    def known_offset(self):
-        """Constant that it carries on top."""
-        return self.predictor_config.offset if self.known_dims else 0
-
-    @property
-    def unstored_layout(self):
-        """Layout of the elements of a key that only the prediction needs."""
-        return data.ArrayLayout(signed(self.bits), self.known_dims)
-
-    @property
-    def iterations(self):
-        """Iterations of the greedy search, until the input ``iterations`` says otherwise."""
-        return math.floor(self.iterations_per_key * self.max_keys + 0.5)
-
-    @property
-    def iteration_bits(self):
-        """Width of the input ``iterations``: there are ``max_keys * dim`` products."""
-        return (self.max_keys * self.dim).bit_length()
-
-    @property
-    def distance(self):
-        """Logit steps that a candidate may be below the best one, ``ln(100 / percent)``.
-
-        Until the input ``distance`` says otherwise.
-        """
-        steps = math.floor(math.log(100.0 / self.percent) / self.logit_scale + 0.5)
-        return min(steps, (1 << self.logit_bits) - 1)
-
     # Hardware ----------------------------------------------------------------------------------
-
-    @property
-    def predict_words(self):
-        """Words of predicted keys in the longest set."""
-        return -(-self.max_keys // self.predict_lanes)
-
-    @property
-    def column_words(self):
-        """Elements of a lane of sorted columns in the longest set, for a greedy search."""
-        return self.vector_beats * self.max_keys
-
-    @property
-    def max_beats(self):
-        """Cycles that the longest set takes per query."""
-        return -(-self.max_keys // self.lanes)
-
-    @property
-    def vector_beats(self):
-        """Beats of a query or key on its stream."""
-        return self.dim // self.io_lanes
-
-    @property
-    def value_beats(self):
-        """Beats of a value or output on its stream."""
-        return self.value_dim // self.io_lanes
-
-    @property
-    def stream_beats(self):
-        """Beats of a vector on the stream that has most of them."""
-        return max(self.vector_beats, self.value_beats)
-
-    @property
-    def array_size(self):
-        """Products of a lane of the array of dot products, which reuse adds up values with."""
-        return max(self.dim, self.value_dim) if self.reuse else self.dim - self.known_dims
-
-    def beats_of(self, stream):
-        """Beats of a vector on a stream, by the stream's name."""
-        return self.value_beats if stream in ("v", "o") else self.vector_beats
-
-    @property
-    def vector_layout(self):
-        """Layout of a beat of Q: ``data`` and ``last``."""
-        return VectorLayout(signed(self.bits), self.io_lanes)
-
-    @property
-    def value_layout(self):
-        """Layout of a beat of V: ``data``, ``last`` and, for reuse, ``use``."""
-        return VectorLayout(signed(self.bits), self.io_lanes,
-                            use=MapUse(self.maps) if self.reuse else None)
-
-    @property
-    def key_layout(self):
-        """Layout of a beat of K: ``data``, ``mask`` and ``last``."""
-        return VectorLayout(signed(self.bits), self.io_lanes, mask=True)
-
-    @property
-    def column_layout(self):
-        """Layout of a beat of sorted columns: ``data`` and ``last``.
-
-        An element has the value in bits 0 to 7, and its key's number from bit 8 on.
-        """
-        return ColumnLoad.layout(self)
-
-    @property
-    def output_layout(self):
-        """Layout of an output beat: ``data``, ``use`` (1 for a failed answer) and ``last``."""
-        return VectorLayout(signed(self.out_bits), self.io_lanes, use=unsigned(1))
-
-    @property
-    def streams(self):
-        """Layout of the beats of each stream, by its name; the output comes last."""
-        host = self.select == "greedy" and self.sort == "host"
-        given = {"q": self.vector_layout, "k": self.key_layout, "v": self.value_layout,
-                 **({"p": ParameterIntake.layout(self)} if self.run_time else {}),
-                 **({"b": bias_layout(self)} if self.bias != "none" else {})}
-        if self.store == "resident":
-            return {"c": CommandLayout(), **given, "o": self.output_layout}
-        return {**given, **({"c": self.column_layout} if host else {}), "o": self.output_layout}
-
-    @property
-    def limit_ports(self):
-        """Names of the inputs that set what the selection goes by."""
-        ports = self.select == "greedy" and not self.run_time
-        return ("adjust", "iterations", "distance") if ports else ()
-
-    @property
-    def controls(self):
-        """Names of the inputs that are no streams."""
-        return (*self.limit_ports, "clear")
-
-    @property
-    def strobes(self):
-        """Controls that are pulses."""
-        return (*self.limit_ports[:1], "clear")
-
-    @property
-    def flags(self):
-        """Names of the outputs beside the streams and ``error``."""
-        return ("causes",)
-
-    @property
-    def causes(self):
-        """What each bit of the output ``causes`` stands for, by its name, lowest bit first."""
-        return causes_of(self)
-
-    @property
-    def source(self):
-        """Input whose sets each become one of the output: values, or queries to resident sets."""
-        return "q" if self.store == "resident" else "v"
 
     @property
     def latency(self):

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtl import ConfigError, unit
 from rtl.attention import AttentionConfig
-from rtl.attention.config import OWN
+from rtl.attention.numbers import OWN
 from rtl.attention.parameters import SetParameters
 from rtl.fixed import Scaling, signed_range
 from rtl.parameter import Choice, Integer, kind_of

@@ -301,7 +301,7 @@ def test_yosys_syntax_error():
 def test_yosys_broken(monkeypatch, tmp_path):
     """The last line of what the child prints, where it is no error of Yosys."""
     (tmp_path / "pyosys.py").write_text("")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(yosys, "_package", lambda: tmp_path / "pyosys")
     with pytest.raises(yosys.YosysError, match="cannot import name 'libyosys'"):
         yosys.run([], {})
 
