@@ -289,12 +289,12 @@ class UnitConfig:
     @property
     def controls(self) -> tuple[str, ...]:
         """Names of the unit's inputs beside the streams; all are inactive at 0."""
-        return ()
+        return ("clear",) if self.causes else ()
 
     @property
     def strobes(self) -> tuple[str, ...]:
         """Those of the :attr:`controls` that are pulses of one cycle; the others hold a value."""
-        return ()
+        return ("clear",) if self.causes else ()
 
     @property
     def source(self) -> str:
@@ -323,7 +323,7 @@ class UnitConfig:
     @property
     def flags(self) -> tuple[str, ...]:
         """Names of the unit's outputs beside the streams and ``error``."""
-        return ()
+        return ("causes",) if self.causes else ()
 
     @property
     def causes(self) -> dict[str, str]:

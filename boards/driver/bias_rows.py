@@ -1,4 +1,4 @@
-"""Rows of biases of queries to resident sets: elements in the order in which a query meets keys."""
+"""Biases of queries: their elements for each key, and their order in rows for resident sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bias_row"]
+__all__ = ["bias_row", "checked_bias"]
+
+
+def checked_bias(bias: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return biases in the shape (..., queries, keys) of their logits; zeros for None.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the shape.
+    """
+    bias = np.zeros(1, np.int64) if bias is None else np.asarray(bias)
+    try:
+        return np.broadcast_to(bias, shape)
+    except ValueError:
+        raise ValueError(f"Biases must fit the shape {shape}, not {bias.shape}") from None
 
 
 def bias_row(parameters: Mapping[str, Any], bias: np.ndarray, place: int) -> np.ndarray:

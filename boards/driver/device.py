@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .bias_rows import checked_bias
 from .errors import DeviceError, TransferError
 from .link import Link
 from .packing import (
@@ -255,11 +256,7 @@ class Device(Link):
         if self.manifest["parameters"]["causal"]:
             raise DeviceError("Parameter causal must be false for biases, not true: their rows "
                               "would differ in length")
-        bias = np.zeros(1, np.int64) if bias is None else np.asarray(bias)
-        try:
-            return np.broadcast_to(bias, shape)
-        except ValueError:
-            raise ValueError(f"Biases must fit the shape {shape}, not {bias.shape}") from None
+        return checked_bias(bias, shape)
 
     def load_image(self, image: bytes | str | os.PathLike[str]) -> None:
         """Load the image of an output matrix, for a unit of SVD-softmax.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .bias_rows import bias_row
+from .bias_rows import bias_row, checked_bias
 from .errors import AnswerError, DeviceError
 from .packing import Stream, checked_mask, scale_words, within
 from .verification import ModelledSets, compared
@@ -283,11 +283,7 @@ class ResidentSets:
         """The same queries one by one, each with the elements of its row of biases."""
         if "b" not in self._streams:
             raise ValueError('Biases must be given for a unit with bias "mask" or "add" only')
-        bias = np.zeros(1, np.int64) if bias is None else np.asarray(bias)
-        try:
-            bias = np.broadcast_to(bias, shape).reshape(len(asked), *shape[-2:])
-        except ValueError:
-            raise ValueError(f"Biases must fit the shape {shape}, not {bias.shape}") from None
+        bias = checked_bias(bias, shape).reshape(len(asked), *shape[-2:])
         return [(number, x[n:n + 1], offset + n, head,
                  bias_row(self._parameters, own[n], offset + n))
                 for (number, x, offset, head), own in zip(asked, bias, strict=True)

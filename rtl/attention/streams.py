@@ -110,17 +110,12 @@ class EngineStreams:
     @property
     def controls(self):
         """Names of the inputs that are no streams."""
-        return (*self.limit_ports, "clear")
+        return (*self.limit_ports, *super().controls)
 
     @property
     def strobes(self):
         """Controls that are pulses."""
-        return (*self.limit_ports[:1], "clear")
-
-    @property
-    def flags(self):
-        """Names of the outputs beside the streams and ``error``."""
-        return ("causes",)
+        return (*self.limit_ports[:1], *super().strobes)
 
     @property
     def causes(self):

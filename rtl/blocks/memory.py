@@ -31,6 +31,12 @@ def ram(shape, depth, style="auto"):
         "ram_style": memory_style(style, depth * Shape.cast(shape).width)})
 
 
+def _ports(shape, depth):
+    """Members of a memory with a write port and a read port."""
+    return {"address": In(range(depth)), "data": In(shape), "write": In(1),
+            "read": In(range(depth)), "o": Out(shape)}
+
+
 class BankedMemory(wiring.Component):
     """Memory with a write port and a read port, for any depth.
 
@@ -68,9 +74,7 @@ class BankedMemory(wiring.Component):
         self.style = memory_style(style, depth * width)
         self.bank = depth if self.style != "block" else next(
             (words for bits, words in BLOCK_RAM.items() if bits >= width), 1024)
-        super().__init__({
-            "address": In(range(depth)), "data": In(shape), "write": In(1),
-            "read": In(range(depth)), "o": Out(shape)})
+        super().__init__(_ports(shape, depth))
 
     def elaborate(self, platform):
         m = Module()
@@ -132,9 +136,7 @@ class SlicedMemory(wiring.Component):
         #: Bits of a slice.
         self.slice_bits = width if whole else max(
             (bits for bits, words in BLOCK_RAM.items() if words >= depth), default=1)
-        super().__init__({
-            "address": In(range(depth)), "data": In(shape), "write": In(1),
-            "read": In(range(depth)), "o": Out(shape)})
+        super().__init__(_ports(shape, depth))
 
     def elaborate(self, platform):
         m = Module()

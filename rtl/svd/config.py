@@ -345,21 +345,6 @@ class SvdSoftmaxConfig(UnitConfig):
         return ("request", "o")
 
     @property
-    def controls(self):
-        """Names of the inputs that are no streams."""
-        return ("clear",)
-
-    @property
-    def strobes(self):
-        """Controls that are pulses."""
-        return ("clear",)
-
-    @property
-    def flags(self):
-        """Names of the outputs beside the streams and ``error``."""
-        return ("causes",)
-
-    @property
     def causes(self):
         """What each bit of the output ``causes`` stands for, by its name, lowest bit first."""
         return {"SETUP": "V, W or N of a setup was out of range",

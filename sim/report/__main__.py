@@ -97,7 +97,9 @@ def _update_all(names: Sequence[str], check: bool, only: Sequence[str],
             if check and after != before:
                 stale.append(name)
             elif after != before:
-                path.write_text(after, encoding="utf-8")
+                # Tables may have taken an hour, and others have written to the page meanwhile.
+                now = path.read_text(encoding="utf-8")
+                path.write_text(update(now, made, only=only), encoding="utf-8")
         except OSError as error:
             print(f"error: File {name!r} can not be read or written: {error.strerror}",
                   file=sys.stderr)

@@ -106,11 +106,10 @@ class ResidentAttention(wiring.Component):
         m.submodules.intake = intake = QueryIntake(config)
         m.submodules.words = words = VisibleWords(config, regions)
         m.submodules.dots = dots = DotArray(config, words.layout, hand_on=True)
-        causes = Causes(config.causes)
+        m.submodules.causes = causes = Causes(config.causes)
         logits = biased(m, self, dots.o, causes)
         m.submodules.tail = tail = tail_of(config)(config, logits.payload.shape(),
                                                    dots.word.shape())
-        m.submodules.causes = causes
         connect, flipped = wiring.connect, wiring.flipped
         for inner, port in ((commands.i, self.c), (keys.i, self.k), (values.i, self.v),
                             (intake.i, self.q), (tail.o, self.o)):

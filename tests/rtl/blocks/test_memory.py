@@ -25,11 +25,8 @@ def test_size_is_that_of_all_words():
     assert styles == ["distributed", "block"]
 
 
-@pytest.mark.parametrize("width, depth, style, banks", [
-    (3, 20, "distributed", 1), (30, 1500, "block", 2), (40, 1025, "block", 2)])
-def test_banked_memory(width, depth, style, banks):
-    dut = BankedMemory(unsigned(width), depth, style)
-    assert -(-depth // dut.bank) == banks
+def check_words(dut, width, depth, latency):
+    """Words that are written to random places are read, so many cycles later."""
     rng = random.Random(width)
     places = rng.sample(range(depth), 20)
     words = {place: rng.randrange(1 << width) for place in places}
@@ -39,8 +36,16 @@ def test_banked_memory(width, depth, style, banks):
         ctx.set(dut.address, places[n % 20])
         ctx.set(dut.data, words[places[n % 20]])
         ctx.set(dut.read, places[n % 20])
-    got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 42)
-    assert got[22:42] == [words[place] for place in places]
+    got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 40 + latency)
+    assert got[20 + latency:] == [words[place] for place in places]
+
+
+@pytest.mark.parametrize("width, depth, style, banks", [
+    (3, 20, "distributed", 1), (30, 1500, "block", 2), (40, 1025, "block", 2)])
+def test_banked_memory(width, depth, style, banks):
+    dut = BankedMemory(unsigned(width), depth, style)
+    assert -(-depth // dut.bank) == banks
+    check_words(dut, width, depth, latency=2)
 
 
 @pytest.mark.parametrize("width, depth, style, slice_bits", [
@@ -49,17 +54,7 @@ def test_banked_memory(width, depth, style, banks):
 def test_sliced_memory(width, depth, style, slice_bits):
     dut = SlicedMemory(unsigned(width), depth, style)
     assert dut.slice_bits == slice_bits
-    rng = random.Random(width)
-    places = rng.sample(range(depth), 20)
-    words = {place: rng.randrange(1 << width) for place in places}
-
-    def drive(ctx, n):
-        ctx.set(dut.write, n < 20)
-        ctx.set(dut.address, places[n % 20])
-        ctx.set(dut.data, words[places[n % 20]])
-        ctx.set(dut.read, places[n % 20])
-    got = clocked(dut, drive, lambda ctx, n: ctx.get(dut.o), 41)
-    assert got[21:41] == [words[place] for place in places]
+    check_words(dut, width, depth, latency=1)
 
 
 @pytest.mark.slow

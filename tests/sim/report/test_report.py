@@ -42,6 +42,16 @@ def test_one_table(tables, page, tmp_path, capsys):
     assert capsys.readouterr().err.endswith(f"--only must be a table of {other}, not one\n")
 
 
+def test_what_others_write_meanwhile_stays(tables, page, monkeypatch):
+    def meanwhile():
+        page.write_text("new text\n" + page.read_text().replace("two -->\nold", "two -->\nnew"))
+        return "| 1 |"
+    monkeypatch.setitem(report.TABLES, "one", meanwhile)
+    assert report.main([str(page), "--only", "one"]) == 0
+    assert page.read_text() == ("new text\n<!-- begin two -->\nnew\n<!-- end two -->\n"
+                                "<!-- begin one -->\n| 1 |\n<!-- end one -->\n")
+
+
 def test_stale_tables(tables, page, capsys):
     before = page.read_text()
     assert report.main([str(page), "--check"]) == 1
