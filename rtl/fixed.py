@@ -53,6 +53,13 @@ def round_shift(value: Number, shift: int, rounding: str = "round") -> Number:
 
 # Ranges -----------------------------------------------------------------------------------------
 
+def product_ends(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """Least and largest product of values of two ranges."""
+    corners = [x * y for x in a for y in b]
+    return min(corners), max(corners)
+
+
+
 def signed_range(bits: int) -> tuple[int, int]:
     """Least and largest signed integer of ``bits`` bits."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1

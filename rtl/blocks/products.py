@@ -4,11 +4,12 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..fixed import signed_width
+from ..fixed import product_ends, signed_width
 from .adder_tree import AdderTree
 from .pipeline import delays
 
-__all__ = ["CHAIN", "DotProduct", "MultiplyAccumulate", "operand", "product_range"]
+__all__ = ["CHAIN", "DotProduct", "MultiplyAccumulate", "operand", "product_range",
+           "registered_product"]
 
 # Products of a chain. A longer chain saves adders behind it and costs registers before it, that
 # delay the operands of each link by a cycle more than those of the one before.
@@ -23,8 +24,7 @@ def _range(shape):
 
 def product_range(a, b):
     """Least and largest product of values of two shapes."""
-    corners = [x * y for x in _range(a) for y in _range(b)]
-    return min(corners), max(corners)
+    return product_ends(_range(a), _range(b))
 
 
 def _partial_bits(a, b, count):
@@ -39,7 +39,7 @@ def operand(m, value, delay, name):
     return register
 
 
-def _product(m, a, b, delay, name):
+def registered_product(m, a, b, delay, name):
     """Product of two values, ``delay + 2`` cycles later, in the registers of a DSP block."""
     operands = [operand(m, value, delay, f"{name}_{port}") for value, port in ((a, "a"), (b, "b"))]
     product = Signal(signed(signed_width(*product_range(*(o.shape() for o in operands)))),
@@ -146,7 +146,7 @@ class DotProduct(wiring.Component):
         start = self.chain - len(pairs)
         total = None
         for k, (a, b) in enumerate(pairs):
-            product = _product(m, a, b, start + k, f"{name}_{k}")
+            product = registered_product(m, a, b, start + k, f"{name}_{k}")
             total = self._link(m, product, total, k, start + k, controls, name)
         return total
 
@@ -207,7 +207,7 @@ class MultiplyAccumulate(wiring.Component):
         first = Signal(reset_less=True)
         m.d.sync += first.eq(delays(m, self.first, self.latency - 2, "first")[-1])
         if self.lanes == 1:
-            term = _product(m, self.a[0], self.b[0], 0, "product")
+            term = registered_product(m, self.a[0], self.b[0], 0, "product")
         else:
             m.submodules.dot = dot = DotProduct(self.a_shape, self.b_shape, self.lanes)
             m.d.comb += [dot.a[k].eq(a) for k, a in enumerate(self.a)]

@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from amaranth import Signal
 
+from ..blocks.chained_product import ChainedProduct
 from ..blocks.lookup import lookup
 from ..fixed import half, round_shift
 from ..tables import exp_words
@@ -79,6 +80,11 @@ class ExponentProduct:
                 words[i] = ((2 * limit + 1) << (self.table_bits - self.fraction_bits - 1)) - 1
         return tuple(words)
 
+    @property
+    def ranges(self):
+        """Ranges of the words of the upper and of the lower bits."""
+        return ((0, 1 << self.table_bits),) * 2
+
     def product(self, high, low):
         """Exponential of two table words, rounded half up. Works on arrays."""
         return round_shift(high * low, self.shift)
@@ -100,7 +106,8 @@ class ExponentProduct:
 class ProductTerms:
     """Stage: exponentials of the distances of a beat, which are terms and codes in one.
 
-    Latency 3 cycles (two tables, product, rounding), or 1 where one table holds the exponentials.
+    Latency 3 cycles (two tables, product, rounding), one more for each further DSP block that a
+    product takes, or 1 where one table holds the exponentials.
 
     Parameters
     ----------
@@ -116,7 +123,7 @@ class ProductTerms:
         self.code_shape = exponent.fraction_bits + 1
         #: Whether one table holds the exponentials.
         self.whole = exponent.whole_bits <= WHOLE_BITS
-        self.latency = 1 if self.whole else 3
+        self.latency = 1 if self.whole else ChainedProduct.stages(*exponent.ranges)
 
     def __call__(self, m, distances, live):
         """Exponential of each lane, twice; 0 where ``live`` is 0."""
@@ -136,16 +143,11 @@ class ProductTerms:
 
     def _multiplied(self, m, distance, live, lane):
         exponent = self.exponent
-        width, cut = exponent.table_bits + 1, exponent.low_bits
-        low = Signal(width, name=f"low_{lane}", reset_less=True)
-        high = Signal(width, name=f"high_{lane}", reset_less=True)
-        product = Signal(2 * width, name=f"exponent_product_{lane}", reset_less=True)
-        term = Signal(2 * width + 1, name=f"term_{lane}", reset_less=True)
-        m.d.sync += low.eq(lookup(m, distance[:cut], exponent.low, name=f"low_word_{lane}"))
+        cut = exponent.low_bits
+        m.submodules[f"exponent_product_{lane}"] = product = ChainedProduct(
+            *exponent.ranges, addend=half(exponent.shift), dropped=exponent.shift)
+        m.d.comb += product.b.eq(lookup(m, distance[:cut], exponent.low, name=f"low_word_{lane}"))
         with m.If(live):
-            m.d.sync += high.eq(lookup(m, distance[cut:], exponent.high,
-                                       name=f"high_word_{lane}"))
-        with m.Else():
-            m.d.sync += high.eq(0)
-        m.d.sync += [product.eq(high * low), term.eq(product + half(exponent.shift))]
-        return term[exponent.shift:][:self.code_shape]
+            m.d.comb += product.a.eq(lookup(m, distance[cut:], exponent.high,
+                                            name=f"high_word_{lane}"))
+        return product.o

@@ -18,6 +18,7 @@ from amaranth import Cat, Const, Signal
 
 from ..blocks.barrel_shift import shift_right
 from ..blocks.block_table import BlockTable
+from ..blocks.chained_product import ChainedProduct
 from ..blocks.divider import Divider, SerialDivider
 from ..blocks.leading_one import normalised
 from ..blocks.pipeline import delays
@@ -224,26 +225,24 @@ class _Quotients:
 class _Products:
     """Stage: exponentials times the reciprocal, rounded half up."""
 
-    latency = 4
-
     def __init__(self, config):
         self.config = config
+        bits = config.reciprocal_bits
+        #: Places that a reciprocal goes up at most.
+        self._highest = config.sum_bits - 1 - config.fraction_bits
+        self._ranges = (0, 1 << config.fraction_bits), (0, 1 << (bits + self._highest))
+        self.latency = ChainedProduct.stages(*self._ranges) + 1
 
     def __call__(self, m, codes, result):
         config = self.config
         width = config.reciprocal_bits + 1
-        highest = config.sum_bits - 1 - config.fraction_bits
-        factor = Signal(width + highest)
-        m.d.sync += factor.eq(shift_right(m, Cat(Const(0, highest), result[:width]),
-                                          result[width:]))
+        factor = shift_right(m, Cat(Const(0, self._highest), result[:width]), result[width:])
         outputs = []
         for k, code in enumerate(codes):
-            code = delays(m, code, 1, f"code_{k}")[-1]
-            product = Signal(len(code) + len(factor), name=f"product_{k}", reset_less=True)
-            scaled = Signal(len(product) + 1, name=f"scaled_{k}", reset_less=True)
-            m.d.sync += [product.eq(code * factor),
-                         scaled.eq(product + half(config.output_shift))]
-            outputs.append(_saturated(m, scaled >> config.output_shift, config.out_bits, k))
+            m.submodules[f"product_{k}"] = product = ChainedProduct(
+                *self._ranges, addend=half(config.output_shift), dropped=config.output_shift)
+            m.d.comb += [product.a.eq(code), product.b.eq(factor)]
+            outputs.append(_saturated(m, product.o, config.out_bits, k))
         return outputs
 
 

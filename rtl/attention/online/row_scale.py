@@ -7,17 +7,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...blocks.block_table import BlockTable
+from ...blocks.chained_product import ChainedProduct
 from ...blocks.leading_one import normalised
 from ...blocks.pipeline import delays
-from ...fixed import SHIFT_BITS, half, signed_width
+from ...fixed import SHIFT_BITS, half
 from .numbers import PLACED_BITS, OnlineNumbers, RowScale
 
 __all__ = ["OnlineDivision", "RowFactor", "ScalePipeline"]
 
-# Unsigned bits of the narrow port of a DSP block, and places from one block to the next one.
-LIMB = 17
-# Width of the wide port.
-PORT_BITS = 25
 # Amount from which on a factor saturates; below, the largest ones leave nothing of it.
 ALL = 48
 
@@ -130,9 +127,7 @@ class RowFactor(wiring.Component):
 class ScalePipeline(wiring.Component):
     """From a weighted sum to an output: ``saturate(floor(i * factor / 2**point + 1/2))``.
 
-    A chain of DSP blocks, one for each 17 bits of the factor and each part of the sum, which has
-    two from 26 bits on. Latency :meth:`stages` cycles, throughput one result per cycle; never
-    stalls.
+    Latency :meth:`stages` cycles, throughput one result per cycle; never stalls.
 
     Parameters
     ----------
@@ -155,39 +150,22 @@ class ScalePipeline(wiring.Component):
                           "o": Out(signed(numbers.scale.bits))})
 
     @staticmethod
-    def _parts(numbers):
-        """Parts of a sum."""
-        return 1 if numbers.read_width <= PORT_BITS else 2
+    def _ranges(numbers):
+        """Ranges of a weighted sum as it is read, and of a factor."""
+        return numbers.read_range, (0, (1 << PLACED_BITS) - 1)
 
     @classmethod
     def stages(cls, numbers):
         """Latency, in cycles."""
-        return 2 + 2 * cls._parts(numbers) + 1
+        return ChainedProduct.stages(*cls._ranges(numbers)) + 1
 
     def elaborate(self, platform):
         m = Module()
         numbers, bits = self.numbers, self.numbers.scale.bits
-        parts = [self.i] if self._parts(numbers) == 1 else [self.i[:LIMB],
-                                                            self.i[LIMB:].as_signed()]
-        ranges = self._ranges(parts)
-        total, weight = Const(half(numbers.point)), 0
-        # By rising weight, each a cycle after the one before, whose sum it adds to.
-        for number, (upper, k) in enumerate(_order(parts)):
-            limb = self.factor[upper * LIMB:][:LIMB]
-            product = self._multiply(m, delays(m, parts[k], number, f"sum_{number}")[-1],
-                                     delays(m, limb, number, f"limb_{number}")[-1],
-                                     f"product_{number}")
-            rest = Const(0, 0)
-            if upper + k > weight:
-                total, rest, weight = total >> LIMB, total[:LIMB], upper + k
-            link = Signal(signed(signed_width(*ranges[number])), name=f"link_{number}",
-                          reset_less=True)
-            m.d.sync += link.eq(product + total)
-            total = link
-        # Of the part below, what the result may reach.
-        below = delays(m, rest, 1, "rest")[-1]
-        value = Cat(below, total).as_signed() >> (numbers.point - LIMB * weight + len(below))
-        result = Signal(signed(bits), reset_less=True)
+        m.submodules.product = product = ChainedProduct(
+            *self._ranges(numbers), addend=half(numbers.point), dropped=numbers.point)
+        m.d.comb += [product.a.eq(self.i), product.b.eq(self.factor)]
+        value, result = product.o, Signal(signed(bits), reset_less=True)
         # LUTs compare five bits with the sign each.
         top, sign = value[bits - 1:-1], value[-1]
         over = (top ^ sign.replicate(len(top))).any()
@@ -195,34 +173,3 @@ class ScalePipeline(wiring.Component):
         m.d.sync += result.eq(Mux(over, end, value[:bits]))
         m.d.comb += self.o.eq(result)
         return m
-
-    def _ranges(self, parts):
-        """Least and largest sum of each link of the chain.
-
-        Exact: Yosys loses a register's copy of the sign when it packs the block.
-        """
-        numbers = self.numbers
-        ends = [numbers.read_range] if len(parts) == 1 else [
-            (0, (1 << LIMB) - 1), tuple(bound >> LIMB for bound in numbers.read_range)]
-        ranges, low, high, weight = [], half(numbers.point), half(numbers.point), 0
-        for upper, k in _order(parts):
-            if upper + k > weight:
-                low, high, weight = low >> LIMB, high >> LIMB, upper + k
-            low, high = (total + bound * ((1 << LIMB) - 1)
-                         for total, bound in zip((low, high), ends[k], strict=True))
-            ranges.append((low, high))
-        return ranges
-
-    @staticmethod
-    def _multiply(m, a, b, name):
-        """Product, two cycles later: the registers are those of a DSP block."""
-        one, other = (Signal.like(value, name=f"{name}_{port}", reset_less=True)
-                      for value, port in ((a, "a"), (b, "b")))
-        product = Signal((one * other).shape(), name=f"{name}_m", reset_less=True)
-        m.d.sync += [one.eq(a), other.eq(b), product.eq(one * other)]
-        return product
-
-
-def _order(parts):
-    """Products of the halves of a factor and the parts of a sum, by their weight."""
-    return [(upper, k) for upper in range(2) for k in range(len(parts))]

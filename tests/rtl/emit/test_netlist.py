@@ -46,6 +46,10 @@ CONFIGS = [
     softmax("softmax-rexp", "online", lanes=3, max_length=32),
     softmax("softmax-lut2d", "plus", lanes=3, max_length=40),
     softmax("softmax-split", "plus", lanes=2, max_length=24),
+    # Products of two limbs, and of four.
+    softmax("softmax-split", "plus", lanes=1, max_length=24, bits=12, out_bits=12,
+            reciprocal="divider"),
+    softmax("softmax-split", "plus", lanes=1, max_length=24, bits=12, out_bits=16, guard_bits=6),
     softmax("softmax-softermax", "plus", lanes=2, max_length=24),
     layernorm("layernorm-ai", lanes=3, channels=13),
     layernorm("layernorm-exact", lanes=2, channels=9),
