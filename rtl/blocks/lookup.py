@@ -2,7 +2,11 @@
 
 from amaranth import Cat, Const, Signal, signed
 
-__all__ = ["constant_multiple", "lookup"]
+__all__ = ["constant_multiple", "lookup", "tabled_multiple"]
+
+
+# Bits of the index of a table of multiples: a truth table of two LUT6s.
+MULTIPLE_BITS = 7
 
 
 def lookup(m, index, words, *, name="lookup"):
@@ -54,3 +58,31 @@ def constant_multiple(value, factor):
         factor >>= 1
         position += 1
     return Const(0, signed(1)) if total is None else total
+
+
+def tabled_multiple(m, value, factor, addend, name):
+    """``value * factor + addend`` as tables of multiples, which are added a cycle later.
+
+    Seven bits of ``value`` index each table, and its word is registered. The sum is two levels of
+    logic for 14 bits, where :func:`constant_multiple` has one for each nonzero digit.
+
+    Parameters
+    ----------
+    value : Value
+        Unsigned.
+    factor, addend : int
+        Constants, non-negative.
+
+    Returns
+    -------
+    Value
+        The sum, a cycle after ``value``; combinational behind the registers.
+    """
+    total = 0
+    for low in range(0, len(value), MULTIPLE_BITS):
+        part = value[low:low + MULTIPLE_BITS]
+        words = [i * factor + (0 if low else addend) for i in range(1 << len(part))]
+        word = Signal(max(max(words).bit_length(), 1), name=f"{name}_{low}")
+        m.d.sync += word.eq(lookup(m, part, words, name=f"{name}_word_{low}"))
+        total = Cat(Const(0, low), word) + total
+    return total

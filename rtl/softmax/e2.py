@@ -271,6 +271,8 @@ class _OctaveCodes:
     :class:`~rtl.softmax.online.OnlineDatapath` says what the members are.
     """
 
+    reference_latency = 1
+
     def __init__(self, config):
         self.config = config
         grid = config.grid

@@ -35,6 +35,8 @@ class InputCodes:
         self.position = Positions(config, int(grid.factors[1] > 0))
         self.search = MaximumSearch(grid.bucket_bits, config.summands, radix=True,
                                     relaxed=config.pipeline == "deep")
+        self._references = OctaveReferences(grid)
+        self.reference_latency = self._references.latency
         self.distance = Distances(config, 0)
         self.sum = _TermSum(config)
         self.bits = config.code_bits
@@ -46,13 +48,7 @@ class InputCodes:
 
     def reference(self, m, maximum):
         """Reference of the maximum, looked up or computed from its bucket, registered."""
-        grid = self.config.grid
-        references = OctaveReferences(grid)
-        octave = Signal(grid.octave_bits)
-        reference = Signal(grid.reference_bits)
-        with m.If(maximum.update):
-            m.d.sync += [octave.eq(references.octave(m, maximum.candidate)),
-                         reference.eq(references.position(m, maximum.candidate))]
+        octave, reference = self._references(m, maximum)
         return Reference(position=reference, level=octave, stored=reference)
 
     @staticmethod

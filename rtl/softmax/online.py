@@ -39,7 +39,8 @@ class OnlineMethod(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Reference of the row so far, a cycle after the candidate for the maximum.
+    """Reference of the row so far, ``codes.reference_latency`` cycles after the candidate for the
+    maximum.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ class Schedule:
         codes, partial_sums = method.codes, config.partial_sums
         self.position = codes.position.latency
         self.candidates = self.position + codes.search.latency
-        self.reference = self.candidates + 1
+        self.reference = self.candidates + codes.reference_latency
         self.distance = self.reference + codes.distance.latency
         self.code = self.distance + 1
         self.tree = self.code + codes.sum.latency
@@ -147,6 +148,7 @@ class OnlineDatapath(RowDatapath):
     ``flagged`` : bool                  elements that take no part need a flag beside their code
     ``searched(positions)``             words to take the maximum of
     ``reference(m, maximum)``           :class:`Reference` for the running maximum
+    ``reference_latency`` : int         cycles from the candidate for the maximum to its reference
     ``rise(m, risen)``                  shift of the sum for a rise of ``level``, combinational
     ``encode(m, beat)``                 code of each summand, a cycle after the distances
     ``sum(m, beat, codes)``             stage: what a :class:`CodedBeat` adds to the sum; its

@@ -3,9 +3,9 @@
 from amaranth import Cat, Const, Signal
 from amaranth.lib import data
 
-from ..blocks.lookup import constant_multiple, lookup
+from ..blocks.lookup import constant_multiple, lookup, tabled_multiple
 from ..blocks.pipeline import delays
-from ..fixed import round_shift, signed_range
+from ..fixed import half, round_shift, signed_range
 
 __all__ = ["TABLE_BITS", "Distances", "OctaveReferences", "Positions"]
 
@@ -93,29 +93,39 @@ class Distances:
 
 
 class OctaveReferences:
-    """Octave and position of the reference above a maximum's bucket, for an ``InputGrid``.
+    """Stage: octave and position of the reference above a maximum, for an ``InputGrid``.
 
-    Looked up, or computed from a wide bucket. Combinational.
+    Parameters
+    ----------
+    grid : InputGrid
+        Grid of the positions.
     """
 
     def __init__(self, grid):
         self.grid = grid
+        self._tabled = grid.bucket_bits <= TABLE_BITS
+        #: Cycles from a candidate for the maximum: 1 with tables of its bucket. A wider one is
+        #: multiplied, and its octave.
+        self.latency = 1 if self._tabled else 4
 
-    def octave(self, m, bucket):
-        """Octave of a maximum's bucket, a Value of ``grid.octave_bits`` bits or more."""
+    def __call__(self, m, maximum):
+        """Octave and position, both registered, for a
+        :class:`~rtl.blocks.maximum.RunningMax` of buckets.
+        """
         grid = self.grid
-        if grid.bucket_bits <= TABLE_BITS:
-            words = [grid.octave(b) for b in range(1 << grid.bucket_bits)]
-            return lookup(m, bucket, words, name="octave_word")
-        a, p, _, _ = grid.octave_factors
-        top = Cat(Const((1 << grid.bucket_shift) - 1, grid.bucket_shift), bucket)
-        return (constant_multiple(top, a) >> p) + 1
-
-    def position(self, m, bucket):
-        """Position of the reference for a maximum's bucket."""
-        grid = self.grid
-        if grid.bucket_bits <= TABLE_BITS:
-            words = [grid.reference(b) for b in range(1 << grid.bucket_bits)]
-            return lookup(m, bucket, words, name="reference_word")
-        _, _, g, q = grid.octave_factors
-        return round_shift(constant_multiple(self.octave(m, bucket), g), q)
+        octave = Signal(grid.octave_bits, name="octave")
+        reference = Signal(grid.reference_bits, name="reference")
+        if self._tabled:
+            buckets = range(1 << grid.bucket_bits)
+            with m.If(maximum.update):
+                m.d.sync += [word.eq(lookup(m, maximum.candidate, [of(b) for b in buckets],
+                                            name=f"{word.name}_word"))
+                             for word, of in ((octave, grid.octave), (reference, grid.reference))]
+            return octave, reference
+        a, p, g, q = grid.octave_factors
+        with m.If(maximum.update):
+            multiple = tabled_multiple(m, maximum.candidate, a << grid.bucket_shift,
+                                       (1 << p) + ((1 << grid.bucket_shift) - 1) * a, "octaves")
+        m.d.sync += octave.eq(multiple >> p)
+        m.d.sync += reference.eq(tabled_multiple(m, octave, g, half(q), "references") >> q)
+        return delays(m, octave, 2, "octave")[-1], reference

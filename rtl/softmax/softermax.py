@@ -193,6 +193,7 @@ class _Exponentials:
     """
 
     flagged = False
+    reference_latency = 1
 
     def __init__(self, config):
         self.config = config

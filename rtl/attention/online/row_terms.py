@@ -67,7 +67,8 @@ class RowTerms(wiring.Component):
     def stages(numbers):
         """Latency, in cycles."""
         maximum = RunningMax.stages(numbers.grid.bucket_bits, numbers.summands)
-        return POSITION_CYCLES + maximum + 1 + 1 + _table_cycles(numbers) + 1
+        reference = OctaveReferences(numbers.grid).latency
+        return POSITION_CYCLES + maximum + reference + 1 + _table_cycles(numbers) + 1
 
     @property
     def latency(self):
@@ -78,27 +79,24 @@ class RowTerms(wiring.Component):
         m = Module()
         numbers, grid = self.numbers, self.numbers.grid
         found = POSITION_CYCLES + RunningMax.stages(grid.bucket_bits, numbers.summands)
-        # The reference is registered behind the maximum, then the distance, the term, its shift.
-        looked_up = found + 2 + _table_cycles(numbers)
+        references = OctaveReferences(grid)
+        referred = found + references.latency
+        # Behind the reference the distance is registered, then the term, its shift.
+        looked_up = referred + 1 + _table_cycles(numbers)
         valids = delays(m, self.valid, looked_up + 1, "valid")
-        firsts = delays(m, self.first, found + 1, "first")
-        lives = delays(m, self.live, found + 1, "live")
+        firsts = delays(m, self.first, referred, "first")
+        lives = delays(m, self.live, referred, "live")
 
         position = Positions(numbers, POSITION_CYCLES)
-        positions, waiting = position(m, self.i, found + 1 - position.latency)
+        positions, waiting = position(m, self.i, referred - position.latency)
         m.submodules.maximum = maximum = RunningMax(grid.bucket_bits, numbers.summands)
         m.d.comb += [
             *(word.eq(x[grid.bucket_shift:]) for word, x in
               zip(maximum.data, positions, strict=True)),
             maximum.live.eq(lives[position.latency]), maximum.valid.eq(valids[found]),
             maximum.first.eq(firsts[found])]
-        references = OctaveReferences(grid)
-        reference, octave = Signal(grid.reference_bits), Signal(grid.octave_bits)
-        with m.If(maximum.update):
-            m.d.sync += [reference.eq(references.position(m, maximum.candidate)),
-                         octave.eq(references.octave(m, maximum.candidate))]
-
-        words = self._words(m, reference, waiting, lives[found + 1])
+        octave, reference = references(m, maximum)
+        words = self._words(m, reference, waiting, lives[referred])
         places = Signal(range(min(numbers.largest_octave + 1, numbers.block)))
         m.d.comb += places.eq(octave)
         place = delays(m, places, 1 + _table_cycles(numbers), "place")[-1]
@@ -109,7 +107,7 @@ class RowTerms(wiring.Component):
 
         block = octave[numbers.block.bit_length() - 1:]
         before = Signal(max((numbers.largest_octave // numbers.block).bit_length(), 1))
-        with m.If(valids[found + 1]):
+        with m.If(valids[referred]):
             m.d.sync += before.eq(block)
         rise = Signal.like(before, name="rise")
         m.d.comb += [
