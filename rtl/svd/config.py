@@ -284,9 +284,9 @@ class SvdSoftmaxConfig(UnitConfig):
     def job_bits(self):
         """Width of a number of words of the longest section that is read at once."""
         layout = self.image
-        words = max(layout.preview_words(self.max_vocab, columns)
-                    for columns in (1, self.max_preview))
-        return max(words, self.dim * layout.basis_row_words).bit_length()
+        return max(layout.header_words, self.dim * layout.basis_row_words,
+                   *(layout.preview_words(self.max_vocab, columns)
+                     for columns in (1, self.max_preview))).bit_length()
 
     @property
     def wide_lanes(self):

@@ -83,8 +83,10 @@ def test_sections_follow_each_other():
 
 def test_requests_hold_what_comes_at_once():
     """The words of a job have room in its register."""
-    for config in (Config(), Config(max_vocab=1, dim=1024), Config(max_vocab=1 << 20)):
+    for config in (Config(), Config(max_vocab=1, dim=1024), Config(max_vocab=1 << 20),
+                   Config(max_vocab=1, dim=1, lanes=1, port_bits=64)):
         layout = config.image
-        for words in (layout.preview_words(config.max_vocab, config.max_preview),
-                      layout.tail_words(1), config.dim * layout.basis_row_words):
+        for words in (layout.header_words, layout.tail_words(1),
+                      layout.preview_words(config.max_vocab, config.max_preview),
+                      config.dim * layout.basis_row_words):
             assert words < 1 << config.job_bits

@@ -65,6 +65,19 @@ def test_supplied_vectors_on_one_lane():
     assert ran.taken[begins] < ran.ends[0]
 
 
+@pytest.mark.parametrize("dim, words, parameters", [
+    (1, 1, {"whole": True}), (1, 3, {"transform": "supplied"}), (2, 1, {"full_bits": 12})])
+def test_least_layers(dim, words, parameters):
+    """The header is longer than all that comes behind it."""
+    config = Config(dim=dim, max_vocab=words, port_bits=64, lanes=1, queue=16, **parameters)
+    batch = Batch(random_vectors(config, np.random.default_rng(5), 2),
+                  image_of(config, words, 1), count=1)
+    memory = PortMemory({0: batch.image.pack(config)})
+    outputs = 2 * (words if config.whole else 1)
+    ran = run(config.create(), [batch], memory, outputs=outputs)
+    assert ran.rows == expected(config, batch) and ran.causes == []
+
+
 def test_setups_that_are_refused():
     """No words, and an image with another hash: their vectors go, the setup behind is as good."""
     config = Config(dim=3, max_vocab=8, port_bits=64, lanes=2, burst=2, queue=16)
