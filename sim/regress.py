@@ -33,7 +33,7 @@ from rtl.progress import Progress
 
 from . import fuzzing, soaking
 from .runner import SimulatorError, check_simulator
-from .shrinking import SECONDS, shrink_config
+from .shrinking import SECONDS, in_time, shrink_config
 from .stimuli.provider import KINDS
 from .tasks import DRIVERS, ROWS, Outcome, Task, prepare_worker, run_task, tasks
 
@@ -248,8 +248,9 @@ def shrink_first(outcomes: Sequence[Outcome], console: Console, seconds: float) 
             return run_task(dataclasses.replace(task, config=config, folder=folder,
                                                 simulators=(outcome.simulator,)))[0]
 
-        config = shrink_config(outcome.task.config, lambda config, again=again: any(
+        fails = in_time(lambda config, again=again: any(
             result.failure for result in again(config).results), seconds)
+        config = shrink_config(outcome.task.config, fails, seconds)
         if config != outcome.task.config:
             console.print("Shrunk to a smaller configuration:", highlight=False)
             tell(again(config), console)

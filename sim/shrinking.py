@@ -7,16 +7,22 @@ failed, and replaces as many values as it can.
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from rtl import ConfigError, UnitConfig
 from rtl.parameter import kind_of
 
 from .stimuli.draw import simpler
 
-__all__ = ["SECONDS", "difference", "shrink", "shrink_config"]
+__all__ = ["SECONDS", "difference", "in_time", "shrink", "shrink_config"]
+
+Tried = TypeVar("Tried")
 
 # Time to shrink one failure.
 SECONDS = 60.0
@@ -97,6 +103,47 @@ def shrink_config(config: UnitConfig, fails: Callable[[UnitConfig], bool],
 
     values = {name: getattr(config, name) for name in config.parameters()}
     return type(config)(**shrink(type(config), values, built, seconds))
+
+
+def in_time(fails: Callable[[Tried], bool], seconds: float = SECONDS) -> Callable[[Tried], bool]:
+    """Return ``fails`` as a function that says false of what it has no answer for in the time.
+
+    A simulation can not be interrupted, so each call has a process of its own.
+
+    Parameters
+    ----------
+    fails : callable
+        Whether something fails.
+    seconds : float
+        Time from now on, for all calls.
+    """
+    until, context = time.monotonic() + seconds, multiprocessing.get_context("fork")
+
+    def tried(what: Tried) -> bool:
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        receiver, sender = context.Pipe(duplex=False)
+
+        def answer() -> None:
+            os.setsid()
+            sender.send(bool(fails(what)))
+
+        process = context.Process(target=answer)
+        process.start()
+        sender.close()
+        try:
+            return receiver.poll(left) and receiver.recv()
+        except EOFError:
+            return False
+        finally:
+            # And what it has started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.join()
+
+    return tried
 
 
 def difference(cls: type[UnitConfig], values: Mapping[str, Any]) -> str:

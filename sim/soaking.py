@@ -21,7 +21,7 @@ from rtl import UnitConfig, unit, units
 from rtl.progress import Progress
 
 from .compiled.soak import Soak, soak
-from .shrinking import SECONDS, shrink_config
+from .shrinking import SECONDS, in_time, shrink_config
 from .stimuli.provider import random_config
 from .tasks import AXIS_PART, prepare_worker, told
 
@@ -146,8 +146,8 @@ def _shrink(found: list[tuple[SoakTask, Soak]], console: Console, seconds: float
                   ) -> tuple[SoakTask, Soak]:
             return _soak(dataclasses.replace(task, config=config, beats=1, piece=piece), None)
 
-        config = shrink_config(task.config, lambda config, again=again: bool(
-            again(config)[1].mismatches), seconds)
+        fails = in_time(lambda config, again=again: bool(again(config)[1].mismatches), seconds)
+        config = shrink_config(task.config, fails, seconds)
         if config != task.config:
             console.print("Shrunk to a smaller configuration:", highlight=False)
             _tell(*again(config), console)

@@ -71,35 +71,44 @@ class MemoryReader(wiring.Component):
 
     def _requests(self, m, lengths):
         """Split the jobs, as far as there is room for their words."""
-        shift = (self.port_bytes - 1).bit_length()
+        shift, bits = (self.port_bytes - 1).bit_length(), (self.burst - 1).bit_length()
+        # What is left of the job, and the words that the next burst may have.
         place = Signal(32 - shift)
         left = Signal(self.words_bits)
-        room = Signal(range(self.queue + 1), init=self.queue)
-        size = Signal(range(self.burst + 1))
-        issue = Signal()
-        taken = Signal()
         until = Signal(range(self.burst + 1))
+        size = Signal(range(self.burst + 1))
+        # A burst that is cut off, until there is room for it.
+        cut, waiting, issue = Signal(), Signal(), Signal()
+        burst_place, burst_size = Signal.like(place), Signal.like(size)
+        room = Signal(range(self.queue + 1), init=self.queue)
+        taken = Signal()
         request = self.request
-        bits = (self.burst - 1).bit_length()
         m.d.comb += [
-            until.eq(self.burst - place[:bits]),
             size.eq(Mux(left > until, until, left)),
-            issue.eq((left != 0) & (size <= room) & (~request.valid | request.ready)),
+            issue.eq(waiting & (burst_size <= room) & (~request.valid | request.ready)),
+            cut.eq((left != 0) & (~waiting | issue)),
             self.job.ready.eq(left == 0),
             taken.eq(self.o.valid & self.o.ready),
-            lengths.i.eq(size), lengths.push.eq(issue),
+            lengths.i.eq(burst_size), lengths.push.eq(issue),
         ]
-        m.d.sync += room.eq(room + taken - Mux(issue, size, 0))
+        m.d.sync += room.eq(room + taken - Mux(issue, burst_size, 0))
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
         with m.If(issue):
             m.d.sync += [
-                request.valid.eq(1), request.p.last.eq(1),
-                request.p.data[0].eq(Cat(Const(0, shift), place)), request.p.data[1].eq(size),
-                place.eq(place + size), left.eq(left - size),
+                waiting.eq(0), request.valid.eq(1), request.p.last.eq(1),
+                request.p.data[0].eq(Cat(Const(0, shift), burst_place)),
+                request.p.data[1].eq(burst_size),
+            ]
+        with m.If(cut):
+            m.d.sync += [
+                waiting.eq(1), burst_place.eq(place), burst_size.eq(size),
+                place.eq(place + size), left.eq(left - size), until.eq(self.burst),
             ]
         with m.If(self.job.valid & self.job.ready):
-            m.d.sync += [place.eq(self.job.p.address[shift:]), left.eq(self.job.p.words)]
+            first = self.job.p.address[shift:]
+            m.d.sync += [place.eq(first), left.eq(self.job.p.words),
+                         until.eq(self.burst - first[:bits])]
 
     def _responses(self, m, words, length):
         """Take what comes, and make each response as long as its request."""

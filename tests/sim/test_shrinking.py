@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
+import subprocess
+import time
 
 import pytest
 from rich.console import Console
@@ -13,7 +16,7 @@ from sim import regress, soaking, tasks
 from sim.compiled import soak as soak_module
 from sim.compiled.build import STORE
 from sim.runner import Design
-from sim.shrinking import difference, shrink, shrink_config
+from sim.shrinking import difference, in_time, shrink, shrink_config
 
 E2 = rtl.unit("softmax-e2")
 NAMES = tuple(E2.parameters())
@@ -47,6 +50,27 @@ def test_no_time():
     def fails(config):
         raise AssertionError("tried")
     assert shrink_config(BIG, fails, 0.0) == BIG
+
+
+def test_trials_that_do_not_end(tmp_path):
+    """They and what they have started are ended, and count as passed."""
+    begun, started = time.monotonic(), tmp_path / "started"
+
+    def fails(what):
+        if what == "for ever":
+            subprocess.run(["sh", "-c", f"echo $$ > {started}; exec sleep 600"])
+        if what == "broken":
+            os._exit(1)
+        return what == "fails"
+
+    tried = in_time(fails, 3.0)
+    assert [tried(what) for what in ("fails", "passes", "broken", "for ever", "fails")] == [
+        True, False, False, False, False]
+    assert time.monotonic() - begun < 10
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(int(started.read_text()), 0)
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name, values, fails, small", [
