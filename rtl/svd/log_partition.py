@@ -9,10 +9,11 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..blocks.chained_product import ChainedProduct
 from ..blocks.leading_one import leading_one
 from ..blocks.online_sum import OnlineSum
 from ..blocks.pipeline import delays
-from ..fixed import half_up, round_shift, signed_range, signed_width
+from ..fixed import half, half_up, round_shift, signed_range, signed_width
 from ..tables import exp2_words, ln2, log2_ratio
 
 __all__ = ["LogNumbers", "LogPartition"]
@@ -175,18 +176,21 @@ class LogPartition(wiring.Component):
         Pulses in the first cycle of a row's ``o``.
     """
 
-    #: Cycles from the logit to its octave, from there to its term, and from a sum to the result.
-    POSITION, TERM, RESULT = 3, 3, 7
+    #: Cycles from the logit to its octave, from there to its term, and from a sum to its logarithm.
+    POSITION, TERM, LOGARITHM = 3, 3, 4
 
     def __init__(self, numbers):
         self.numbers = numbers
+        factor, shift = numbers.log_factor
+        self._product = ChainedProduct(numbers.log2_range, (factor, factor), addend=half(shift),
+                                       dropped=shift)
         super().__init__({"i": In(signed(numbers.bits)), "valid": In(1), "first": In(1),
                           "last": In(1), "o": Out(signed(numbers.result_bits)), "done": Out(1)})
 
     @property
     def latency(self):
         """Latency, in cycles."""
-        return self.POSITION + self.TERM + 1 + self.RESULT
+        return self.POSITION + self.TERM + 1 + self.LOGARITHM + self._product.latency + 1
 
     def elaborate(self, platform):
         m = Module()
@@ -237,7 +241,6 @@ class LogPartition(wiring.Component):
         ]
 
         # Logarithm: the leading one, the word for the bits below it, the factor.
-        ended = at + 2
         held = Signal.like(total.o)
         reference = Signal.like(level, name="reference")
         m.d.sync += held.eq(total.o)
@@ -250,13 +253,11 @@ class LogPartition(wiring.Component):
         m.d.comb += read.addr.eq(fraction)
         octaves = Signal(signed(signed_width(*numbers.log2_range) - LOG2_BITS))
         m.d.sync += octaves.eq(reference + place - (POWER_BITS + GUARD_BITS))
-        log2 = Signal(signed(signed_width(*numbers.log2_range)))
-        factor, shift = numbers.log_factor
-        scaled = Signal(signed(len(log2) + factor.bit_length() + 1))
-        m.d.sync += [log2.eq(Cat(read.data, octaves)), scaled.eq(log2 * Const(factor))]
-        assert ended + self.RESULT - 1 == len(ends) - 1
+        m.submodules.product = product = self._product
+        m.d.comb += [product.a.eq(Cat(read.data, octaves)), product.b.eq(numbers.log_factor[0])]
+        assert at + 2 + self.LOGARITHM + product.latency == len(ends) - 1
         with m.If(ends[-1]):
-            m.d.sync += self.o.eq(round_shift(scaled, shift))
+            m.d.sync += self.o.eq(product.o)
         m.d.sync += self.done.eq(ends[-1])
         return m
 

@@ -63,33 +63,34 @@ class MemoryReader(wiring.Component):
         m = Module()
         m.submodules.words = words = Fifo(unsigned(8 * self.port_bytes), self.queue,
                                           memory="distributed" if self.queue <= 64 else "auto")
-        m.submodules.lengths = lengths = Fifo(range(self.burst + 1), self.queue)
+        # Of each request the number of its last word.
+        m.submodules.lasts = lasts = Fifo(range(self.burst), self.queue)
         wiring.connect(m, words.o, wiring.flipped(self.o))
-        self._requests(m, lengths)
-        self._responses(m, words, lengths.o)
+        self._requests(m, lasts)
+        self._responses(m, words, lasts.o)
         return m
 
-    def _requests(self, m, lengths):
+    def _requests(self, m, lasts):
         """Split the jobs, as far as there is room for their words."""
         shift, bits = (self.port_bytes - 1).bit_length(), (self.burst - 1).bit_length()
         # What is left of the job, and the words that the next burst may have.
         place = Signal(32 - shift)
         left = Signal(self.words_bits)
         until = Signal(range(self.burst + 1))
-        size = Signal(range(self.burst + 1))
+        more = Signal()
         # A burst that is cut off, until there is room for it.
         cut, waiting, issue = Signal(), Signal(), Signal()
-        burst_place, burst_size = Signal.like(place), Signal.like(size)
+        burst_place, burst_size = Signal.like(place), Signal.like(until)
         room = Signal(range(self.queue + 1), init=self.queue)
         taken = Signal()
         request = self.request
         m.d.comb += [
-            size.eq(Mux(left > until, until, left)),
+            more.eq(left > until),
             issue.eq(waiting & (burst_size <= room) & (~request.valid | request.ready)),
             cut.eq((left != 0) & (~waiting | issue)),
             self.job.ready.eq(left == 0),
             taken.eq(self.o.valid & self.o.ready),
-            lengths.i.eq(burst_size), lengths.push.eq(issue),
+            lasts.i.eq(burst_size - 1), lasts.push.eq(issue),
         ]
         m.d.sync += room.eq(room + taken - Mux(issue, burst_size, 0))
         with m.If(request.ready):
@@ -102,15 +103,16 @@ class MemoryReader(wiring.Component):
             ]
         with m.If(cut):
             m.d.sync += [
-                waiting.eq(1), burst_place.eq(place), burst_size.eq(size),
-                place.eq(place + size), left.eq(left - size), until.eq(self.burst),
+                waiting.eq(1), burst_place.eq(place), burst_size.eq(Mux(more, until, left)),
+                place.eq(Cat(Const(0, bits), place[bits:] + 1)), until.eq(self.burst),
+                left.eq(Mux(more, left - until, 0)),
             ]
         with m.If(self.job.valid & self.job.ready):
             first = self.job.p.address[shift:]
             m.d.sync += [place.eq(first), left.eq(self.job.p.words),
                          until.eq(self.burst - first[:bits])]
 
-    def _responses(self, m, words, length):
+    def _responses(self, m, words, last):
         """Take what comes, and make each response as long as its request."""
         beat = self.response
         count = Signal(range(self.burst))
@@ -119,10 +121,10 @@ class MemoryReader(wiring.Component):
         final = Signal()
         push = Signal()
         m.d.comb += [
-            beat.ready.eq(dropping | (length.valid & ~filling)),
-            final.eq(count == length.payload - 1),
-            push.eq(length.valid & ~dropping & (filling | beat.valid)),
-            words.push.eq(push), length.ready.eq(push & final),
+            beat.ready.eq(dropping | (last.valid & ~filling)),
+            final.eq(count == last.payload),
+            push.eq(last.valid & ~dropping & (filling | beat.valid)),
+            words.push.eq(push), last.ready.eq(push & final),
             words.i.eq(Mux(filling, 0, beat.p.data.as_value())),
         ]
         with m.If(push):

@@ -43,7 +43,7 @@ class RowSums(wiring.Component):
     kind : In(Pass)
         What the rows are; held from ``start`` on.
     parts : In(range(config.vector_words + 1))
-        Parts of a row; 0: the row takes no memory words, and its sum is 0.
+        Parts of a row; 0: the row takes no memory words, and its sum is 0. Held from ``start`` on.
     base : In(range(config.vector_words))
         Word of the vector that meets a row's first part.
     enable : In(1)
@@ -98,12 +98,14 @@ class RowSums(wiring.Component):
         take = Signal()
         final = Signal()
         pop = Signal()
-        empty = self.parts == 0
+        last = Signal.like(self.parts)
+        empty = Signal()
         wide = self._wide()
+        m.d.sync += [last.eq(self.parts - 1), empty.eq(self.parts == 0)]
         m.d.comb += [
             last_piece.eq(Mux(wide, size // 2 // config.wide_lanes - 1, size // lanes - 1)),
             take.eq(self.enable & recorded & (self.words.valid | empty)),
-            final.eq((place == self.parts - 1) | empty),
+            final.eq((place == last) | empty),
             pop.eq(take & ~empty & (final | (piece == last_piece))),
             self.words.ready.eq(pop | ~recorded),
             self.ends.eq(take & final), self.record.eq(record),

@@ -15,7 +15,7 @@ class Selection(wiring.Component):
     """Chooses words from the logits of all words, in their order, and asks for their rows.
 
     A logit above the threshold is chosen, one at the threshold while there are places left.
-    Throughput one logit per cycle, while no more than :attr:`WAITING` rows are on their way.
+    Throughput one logit per cycle, while fewer than :attr:`WAITING` rows are on their way.
 
     Parameters
     ----------
@@ -65,25 +65,29 @@ class Selection(wiring.Component):
         place = Signal(range(config.max_vocab))
         address = Signal(32)
         left = Signal.like(self.places)
-        take = Signal()
-        equal = Signal()
+        # A logit is compared, and its word chosen in the cycle behind, when one more has come.
+        room, compared, above, equal = Signal(), Signal(), Signal(), Signal()
         choose = Signal()
-        logit = self.logits.payload
+        went = Signal()
         m.d.comb += [
-            self.logits.ready.eq(credit.available),
-            take.eq(self.logits.valid & credit.available),
-            equal.eq(logit == self.threshold),
-            choose.eq(take & ((logit > self.threshold) | (equal & (left != 0)))),
+            room.eq(credit.left > 1), self.logits.ready.eq(room),
+            choose.eq(compared & (above | (equal & (left != 0)))),
             chosen.i.eq(place), chosen.push.eq(choose),
             rows.i.eq(address), rows.push.eq(choose & (self.row_words != 0)),
-            credit.issue.eq(choose), credit.done.eq(self.index.valid & self.index.ready),
+            credit.issue.eq(choose), credit.done.eq(went),
             self.job.valid.eq(rows.o.valid), self.job.p.address.eq(rows.o.payload),
             self.job.p.words.eq(self.row_words), rows.o.ready.eq(self.job.ready),
+        ]
+        m.d.sync += [
+            compared.eq(self.logits.valid & room),
+            above.eq(self.logits.payload > self.threshold),
+            equal.eq(self.logits.payload == self.threshold),
+            went.eq(self.index.valid & self.index.ready),
         ]
         stride = Signal(32)
         size = (config.port_bytes - 1).bit_length()
         m.d.comb += stride.eq(Cat(Const(0, size), self.row_words))
-        with m.If(take):
+        with m.If(compared):
             m.d.sync += [place.eq(place + 1), address.eq(address + stride),
                          left.eq(left - (choose & equal))]
         with m.If(self.start):

@@ -1,6 +1,6 @@
 """Takes the run-time registers, and checks them against the header of the image."""
 
-from amaranth import Module, Signal, unsigned
+from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,16 +74,15 @@ class Setup(wiring.Component):
                   if name not in ("count", "size", "crc")}
         size = (config.port_bytes - 1).bit_length()
         number = Signal(range(layout.header_words + 1))
-        bad = Signal()
-        wrong = Signal()
+        bad, wrong = Signal(7), Signal(4)
         m.d.sync += [
-            bad.eq((given["vocabulary"] == 0) | (given["vocabulary"] > config.max_vocab)
-                   | (given["preview"] == 0) | (given["preview"] > config.max_preview)
-                   | (given["count"] == 0) | (given["count"] > config.max_count)
-                   | (given["count"] > given["vocabulary"])),
-            wrong.eq((header["magic"] != MAGIC) | (header["hash"] != config.image_hash)
-                     | (header["vocabulary"] < given["vocabulary"])
-                     | (header["preview_columns"] != given["preview"])),
+            bad.eq(Cat(given["vocabulary"] == 0, given["vocabulary"] > config.max_vocab,
+                       given["preview"] == 0, given["preview"] > config.max_preview,
+                       given["count"] == 0, given["count"] > config.max_count,
+                       given["count"] > given["vocabulary"])),
+            wrong.eq(Cat(header["magic"] != MAGIC, header["hash"] != config.image_hash,
+                         header["vocabulary"] < given["vocabulary"],
+                         header["preview_columns"] != given["preview"])),
         ]
         with m.FSM():
             with m.State("IDLE"):
@@ -96,7 +95,7 @@ class Setup(wiring.Component):
                 m.next = "CHECKED"
             with m.State("CHECKED"):
                 m.d.sync += number.eq(0)
-                with m.If(bad):
+                with m.If(bad.any()):
                     m.d.comb += [self.done.eq(1), self.refused.eq(1)]
                     m.next = "IDLE"
                 with m.Else():
@@ -125,7 +124,8 @@ class Setup(wiring.Component):
             with m.State("PRODUCT"):
                 m.next = "DONE"
             with m.State("DONE"):
-                m.d.comb += [self.done.eq(1), self.good.eq(~wrong), self.mismatch.eq(wrong)]
+                m.d.comb += [self.done.eq(1), self.good.eq(~wrong.any()),
+                             self.mismatch.eq(wrong.any())]
                 m.next = "IDLE"
         m.d.comb += [self.job.p.address.eq(given["address"]),
                      self.job.p.words.eq(layout.header_words)]

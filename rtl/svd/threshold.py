@@ -16,7 +16,7 @@ class Threshold(wiring.Component):
     the values in the bin that was found. The histogram is in LUT RAM, so that a bin that is counted
     up can be counted up again in the next cycle.
 
-    Clearing takes 256 cycles, as does a scan, whatever it finds. Throughput one value per
+    Clearing takes 256 cycles, a scan 257, whatever it finds. Throughput one value per
     cycle. Must be cleared after reset.
 
     Parameters
@@ -31,7 +31,7 @@ class Threshold(wiring.Component):
     find : In(1)
         Start to scan. Not while ``busy``, as the others.
     target : In(range(largest + 1))
-        Number of values wanted, at least 1; held during the scan.
+        Number of values wanted, at least 1; with ``find``.
     value : In(8)
         Byte to count.
     add : In(1)
@@ -40,30 +40,29 @@ class Threshold(wiring.Component):
         Being cleared or scanned.
     bin : Out(8)
         Largest byte with ``target`` values at it or above.
-    above : Out(range(largest + 1))
-        Number of values above that byte.
+    left : Out(range(largest + 1))
+        Number of values wanted of that byte: ``target`` less all above it.
     """
 
     def __init__(self, largest):
         self.largest = largest
         super().__init__({
             "clear": In(1), "find": In(1), "target": In(range(largest + 1)), "value": In(8),
-            "add": In(1), "busy": Out(1), "bin": Out(8), "above": Out(range(largest + 1)),
+            "add": In(1), "busy": Out(1), "bin": Out(8), "left": Out(range(largest + 1)),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.bins = bins = ram(range(self.largest + 1), 256, "distributed")
         write, read = bins.write_port(), bins.read_port(domain="comb")
-        clearing = Signal()
-        scanning = Signal()
-        found = Signal()
+        clearing, scanning, found = Signal(), Signal(), Signal()
         place = Signal(8)
-        total = Signal(range(2 * self.largest + 1))
+        # A bin of the scan, a cycle late.
+        count, counted = Signal.like(read.data), Signal()
+        m.d.sync += [count.eq(read.data), counted.eq(scanning)]
         m.d.comb += [
-            self.busy.eq(clearing | scanning),
+            self.busy.eq(clearing | scanning | counted),
             read.addr.eq(Mux(scanning, place, self.value)),
-            total.eq(self.above + read.data),
             write.addr.eq(Mux(clearing, place, self.value)),
             write.data.eq(Mux(clearing, 0, read.data + 1)),
             write.en.eq(clearing | self.add),
@@ -75,15 +74,15 @@ class Threshold(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [clearing.eq(1), place.eq(0)]
         with m.If(scanning):
+            m.d.sync += place.eq(place - 1)
             with m.If(place == 0):
                 m.d.sync += scanning.eq(0)
-            m.d.sync += place.eq(place - 1)
-            with m.If(~found):
-                m.d.sync += self.bin.eq(place)
-                with m.If((total >= self.target) | (place == 0)):
-                    m.d.sync += found.eq(1)
-                with m.Else():
-                    m.d.sync += self.above.eq(total)
+        with m.If(counted & ~found):
+            with m.If((count >= self.left) | (self.bin == 0)):
+                m.d.sync += found.eq(1)
+            with m.Else():
+                m.d.sync += [self.bin.eq(self.bin - 1), self.left.eq(self.left - count)]
         with m.If(self.find):
-            m.d.sync += [scanning.eq(1), place.eq(255), found.eq(0), self.above.eq(0)]
+            m.d.sync += [scanning.eq(1), place.eq(255), self.bin.eq(255),
+                         self.left.eq(self.target), found.eq(0)]
         return m

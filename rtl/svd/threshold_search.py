@@ -85,7 +85,7 @@ class ThresholdSearch(wiring.Component):
                 m.d.comb += self.busy.eq(1)
                 with m.If(~histogram.busy):
                     m.d.comb += histogram.clear.eq(1)
-                    m.d.sync += [high.eq(histogram.bin), target.eq(target - histogram.above)]
+                    m.d.sync += [high.eq(histogram.bin), target.eq(histogram.left)]
                     m.next = "CLEAR"
             with m.State("CLEAR"):
                 m.d.comb += self.busy.eq(1)
@@ -103,7 +103,7 @@ class ThresholdSearch(wiring.Component):
                 m.next = "LOW"
             with m.State("LOW"):
                 m.d.comb += self.busy.eq(1)
-                m.d.sync += self.places.eq(target - histogram.above)
+                m.d.sync += self.places.eq(histogram.left)
                 with m.If(~histogram.busy):
                     m.next = "DONE"
             with m.State("DONE"):

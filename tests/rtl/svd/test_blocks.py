@@ -65,7 +65,8 @@ def test_threshold():
             ctx.set(dut.find, 0)
             await ctx.tick().until(~dut.busy)
             bound = np.sort(values)[len(values) - target]
-            assert (ctx.get(dut.bin), ctx.get(dut.above)) == (bound, (values > bound).sum())
+            assert (ctx.get(dut.bin), ctx.get(dut.left)) == (
+                bound, target - (values > bound).sum())
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
