@@ -20,6 +20,7 @@ from .biases import bias_beats, wrong_rows
 from .compare import require
 from .jobs import Job
 from .stream import Sink, Source, Stall, gaps, patient, stalls
+from .timing import check_queries
 
 __all__ = ["AttentionJob", "KeySet", "marked", "unordered"]
 
@@ -207,25 +208,8 @@ _test = tests_of(_Bench)
 @_test
 async def sets_back_to_back(bench):
     """No gaps, no stalls: exact, and no bubble between the queries of a set."""
-    config = bench.config
     cycles = await bench.exchange(bench.job.sets)
-    ends = cycles["o"][config.value_beats - 1::config.value_beats]
-    place = 0
-    for number, keys in enumerate(bench.job.sets):
-        own = np.diff(ends[place:place + len(keys.y)])
-        place += len(keys.y)
-        if not len(keys.q):
-            # Two queries of a map that is used again end one behind the other.
-            own = own[:-1] + own[1:]
-            require(config.causal or (own <= 2 * config.reuse_cycles(len(keys.v))).all(),
-                     f"set {number} of {len(keys.v)} values: two queries took "
-                     f"{max(own, default=0)} cycles")
-            continue
-        # What a causal query, or one that selects keys, takes is not said by their number.
-        if not config.causal and config.select == "none":
-            require((own <= config.query_cycles(len(keys.k))).all(),
-                     f"set {number} of {len(keys.k)} keys: a query took {max(own, default=0)} "
-                     f"cycles instead of {config.query_cycles(len(keys.k))}")
+    check_queries(bench.config, bench.job.sets, cycles["o"])
     bench.error(0)
 
 

@@ -1,16 +1,20 @@
-"""What must come when: cycles of the beats of units that turn rows into rows.
+"""What must come when: cycles of the beats of units that turn rows into rows, and of queries.
 
 Both drivers go by these rules, that of cocotb and the compiled one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from .compare import require
 from .rows import Rows
 
-__all__ = ["check_schedule", "early_stalls", "longest_pause", "needless_waits", "output_schedule"]
+__all__ = ["check_queries", "check_schedule", "early_stalls", "longest_pause", "needless_waits",
+           "output_schedule"]
 
 
 def output_schedule(accepted: np.ndarray, beats: np.ndarray, latency: int,
@@ -117,3 +121,41 @@ def longest_pause(pattern: np.ndarray | None) -> int:
         return 0
     (places,) = np.nonzero(pattern)
     return int(max(np.diff(places, append=places[0] + len(pattern)))) - 1
+
+
+def check_queries(config: Any, sets: Sequence[Any], moved: np.ndarray) -> None:
+    """Check the cycles from one query of a set to the next, with nothing to wait for.
+
+    Values that reuse a map take the multipliers of the dot products. Behind them the engine fills
+    again, once the rows that it had made run out: one interval is longer, by its latency at most.
+
+    Parameters
+    ----------
+    config : AttentionConfig
+        Configuration.
+    sets : sequence
+        Sets of a bench, with ``q`` (none where values reuse a map), ``k``, ``v`` and ``y``.
+    moved : int array
+        Cycle of each output beat.
+    """
+    ends = moved[config.value_beats - 1::config.value_beats]
+    place, fills = 0, False
+    for number, keys in enumerate(sets):
+        own = np.diff(ends[place:place + len(keys.y)])
+        place += len(keys.y)
+        reuses = not len(keys.q)
+        if reuses:
+            # Two queries of a map that is used again end one behind the other.
+            own, count, queries = own[:-1] + own[1:], len(keys.v), 2
+            allowed = 2 * config.reuse_cycles(count)
+        else:
+            count, queries = len(keys.k), 1
+            allowed = config.query_cycles(count)
+        late = np.flatnonzero(own > allowed)
+        if fills and not reuses and len(late) == 1 and own[late[0]] <= allowed + config.latency:
+            fills, late = False, late[1:]
+        fills |= reuses
+        # What a causal query, or one that selects keys, takes is not said by their number.
+        require(config.causal or config.select != "none" or not len(late),
+                f"set {number} of {count} keys: {queries} queries took {max(own, default=0)} "
+                f"cycles instead of {allowed}")

@@ -10,6 +10,7 @@ import numpy as np
 from ..bench.attention import marked, unordered
 from ..bench.biases import bias_beats, wrong_rows
 from ..bench.compare import require
+from ..bench.timing import check_queries
 from ..runner import TestResult
 from .comparison import Comparison, Wrong, run_tests
 from .simulation import CompiledSimulation, Result
@@ -143,31 +144,7 @@ class AttentionComparison(Comparison):
 
     def sets_back_to_back(self) -> None:
         """No gaps, no stalls: exact, and no bubble between the queries of a set."""
-        self.check_intervals(self.job.sets, self.exchange(self.job.sets))
-
-    def check_intervals(self, sets: Sequence[object], result: Result) -> None:
-        """Check the cycles from one query to the next, with nothing to wait for."""
-        config = self.config
-        ends = result.moved["o"][config.value_beats - 1::config.value_beats]
-        place = 0
-        for number, keys in enumerate(sets):
-            own = np.diff(ends[place:place + len(keys.y)])
-            place += len(keys.y)
-            if not len(keys.q):
-                # Two queries of a map that is used again end one behind the other.
-                own, count = own[:-1] + own[1:], len(keys.v)
-                allowed = 2 * config.reuse_cycles(count)
-            else:
-                count = len(keys.k)
-                allowed = config.query_cycles(count)
-            if number and not len(sets[number - 1].q):
-                # The engine fills again behind values that reused a map.
-                own = own[1:]
-            # What a causal query, or one that selects keys, takes is not said by their number.
-            if not config.causal and config.select == "none":
-                require((own <= allowed).all(),
-                        f"set {number} of {count} keys: {1 if len(keys.q) else 2} queries took "
-                        f"{max(own, default=0)} cycles instead of {allowed}")
+        check_queries(self.config, self.job.sets, self.exchange(self.job.sets).moved["o"])
 
     def latency_of_idle_engine(self) -> None:
         """A query comes ``query_latency`` cycles after its last beat, if all else is there.

@@ -10,10 +10,15 @@ import pytest
 import rtl
 from sim import runner
 from sim.bench.attention import AttentionJob, KeySet
-from sim.bench.compare import differences, places_of_rows
+from sim.bench.compare import Difference, differences, places_of_rows
 from sim.bench.jobs import LoadJob, Loads, RowJob
 from sim.bench.rows import Rows, formats
-from sim.bench.timing import early_stalls, needless_waits, output_schedule
+from sim.bench.timing import (
+    check_queries,
+    early_stalls,
+    needless_waits,
+    output_schedule,
+)
 from sim.jobs import make_job
 from sim.stimuli.attention import random_sets
 from sim.stimuli.softmax import LENGTHS, back_to_back, directed, random_rows
@@ -198,6 +203,27 @@ def test_early_stalls():
     assert early_stalls(accepted, schedule, beats, 2).tolist() == [4]
     assert early_stalls(accepted, schedule, beats, 1).tolist() == []
     assert early_stalls(accepted, schedule, beats, 4).tolist() == [4, 7, 8, 9, 10, 11]
+
+
+# Cycles between the queries of three sets: of 9 keys, of 9 values that reuse a map, of 9 keys.
+@pytest.mark.parametrize("behind, right", [
+    ([9, 9, 9], True), ([9, 10, 9], True), ([40, 9, 9], True), ([9, 10, 10], False),
+    ([60, 9, 9], False)])
+@pytest.mark.parametrize("reused", [False, True])
+def test_cycles_of_queries(behind, right, reused):
+    """Behind values that reuse a map one query may be late, but not by more than the latency."""
+    config = rtl.unit("attention")(reuse=True, dim=10, io_lanes=10, max_keys=14)
+    assert config.value_beats == 1 and 40 <= 9 + config.latency < 60
+    keys, none = np.zeros((9, 10), int), np.zeros((0, 10), int)
+    sets = [KeySet(np.zeros((4, 10), int), keys, keys, None, np.zeros((4, 10), int)),
+            KeySet(none, none, keys, None, np.zeros((4, 10), int))]
+    waits = [50, 9, 9, 9, *([20, 4, 5, 4] if reused else []), 12, *behind]
+    sets = [sets[0], *([sets[1]] if reused else []), sets[0]]
+    if right and (reused or max(behind) == 9):
+        check_queries(config, sets, np.cumsum(waits))
+    else:
+        with pytest.raises(Difference, match="1 queries took"):
+            check_queries(config, sets, np.cumsum(waits))
 
 
 def test_differences():
