@@ -99,9 +99,9 @@ class RowSums(wiring.Component):
         final = Signal()
         pop = Signal()
         last = Signal.like(self.parts)
-        empty = Signal()
+        empty = self.parts == 0
         wide = self._wide()
-        m.d.sync += [last.eq(self.parts - 1), empty.eq(self.parts == 0)]
+        m.d.sync += last.eq(self.parts - 1)
         m.d.comb += [
             last_piece.eq(Mux(wide, size // 2 // config.wide_lanes - 1, size // lanes - 1)),
             take.eq(self.enable & recorded & (self.words.valid | empty)),

@@ -51,13 +51,13 @@ def test_supplied_vectors_on_one_lane():
     Outputs are stalled, so that the preview of the next vector has to wait for them.
     """
     config = Config(dim=7, max_vocab=53, port_bits=64, lanes=1, burst=1, queue=16, full_bits=8,
-                    transform="supplied", whole=True)
+                    transform="supplied", residual=False, whole=True)
     random = np.random.default_rng(3)
     wide, narrow = image_of(config, 19, 7), image_of(config, 53, 2)
     batches = [Batch(random_vectors(config, random, 2), narrow, count=17),
-               Batch(random_vectors(config, random, 1), wide, count=3, address=1 << 16)]
+               Batch(random_vectors(config, random, 2), wide, count=3, address=1 << 16)]
     memory = PortMemory({0: narrow.pack(config), 1 << 16: wide.pack(config)})
-    ran = run(config.create(), batches, memory, outputs=3, stall=0.93)
+    ran = run(config.create(), batches, memory, outputs=4, stall=0.93)
     assert ran.rows == [row for batch in batches for row in expected(config, batch)]
     # The second vector's preview begins before the last word of the first one leaves.
     layout = config.image
@@ -66,14 +66,15 @@ def test_supplied_vectors_on_one_lane():
 
 
 @pytest.mark.parametrize("dim, words, parameters", [
-    (1, 1, {"whole": True}), (1, 3, {"transform": "supplied"}), (2, 1, {"full_bits": 12})])
+    (1, 1, {"whole": True}), (1, 3, {"transform": "supplied"}), (2, 1, {"full_bits": 12}),
+    (1, 9, {"residual": False})])
 def test_least_layers(dim, words, parameters):
-    """The header is longer than all that comes behind it."""
+    """The header is longer than all that comes behind it; a vector behind rows of no part."""
     config = Config(dim=dim, max_vocab=words, port_bits=64, lanes=1, queue=16, **parameters)
-    batch = Batch(random_vectors(config, np.random.default_rng(5), 2),
+    batch = Batch(random_vectors(config, np.random.default_rng(5), 3),
                   image_of(config, words, 1), count=1)
     memory = PortMemory({0: batch.image.pack(config)})
-    outputs = 2 * (words if config.whole else 1)
+    outputs = 3 * (words if config.whole else 1)
     ran = run(config.create(), [batch], memory, outputs=outputs)
     assert ran.rows == expected(config, batch) and ran.causes == []
 
