@@ -79,8 +79,11 @@ class MemoryReader(wiring.Component):
         until = Signal(range(self.burst + 1))
         more = Signal()
         # A burst that is cut off, until there is room for it.
-        cut, waiting, issue = Signal(), Signal(), Signal()
-        burst_place, burst_size = Signal.like(place), Signal.like(until)
+        cut = Signal()
+        waiting = Signal()
+        issue = Signal()
+        burst_place = Signal.like(place)
+        burst_size = Signal.like(until)
         room = Signal(range(self.queue + 1), init=self.queue)
         taken = Signal()
         request = self.request

@@ -66,7 +66,10 @@ class Selection(wiring.Component):
         address = Signal(32)
         left = Signal.like(self.places)
         # A logit is compared, and its word chosen in the cycle behind, when one more has come.
-        room, compared, above, equal = Signal(), Signal(), Signal(), Signal()
+        room = Signal()
+        compared = Signal()
+        above = Signal()
+        equal = Signal()
         choose = Signal()
         went = Signal()
         m.d.comb += [

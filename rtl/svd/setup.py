@@ -74,7 +74,8 @@ class Setup(wiring.Component):
                   if name not in ("count", "size", "crc")}
         size = (config.port_bytes - 1).bit_length()
         number = Signal(range(layout.header_words + 1))
-        bad, wrong = Signal(7), Signal(4)
+        bad = Signal(7)
+        wrong = Signal(4)
         m.d.sync += [
             bad.eq(Cat(given["vocabulary"] == 0, given["vocabulary"] > config.max_vocab,
                        given["preview"] == 0, given["preview"] > config.max_preview,

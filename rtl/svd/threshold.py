@@ -55,10 +55,13 @@ class Threshold(wiring.Component):
         m = Module()
         m.submodules.bins = bins = ram(range(self.largest + 1), 256, "distributed")
         write, read = bins.write_port(), bins.read_port(domain="comb")
-        clearing, scanning, found = Signal(), Signal(), Signal()
+        clearing = Signal()
+        scanning = Signal()
+        found = Signal()
         place = Signal(8)
         # A bin of the scan, a cycle late.
-        count, counted = Signal.like(read.data), Signal()
+        count = Signal.like(read.data)
+        counted = Signal()
         m.d.sync += [count.eq(read.data), counted.eq(scanning)]
         m.d.comb += [
             self.busy.eq(clearing | scanning | counted),

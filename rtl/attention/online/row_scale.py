@@ -81,7 +81,8 @@ class RowFactor(wiring.Component):
         m.submodules.reciprocals = table = BlockTable(numbers.scale.reciprocals, bits, 1)
         m.d.comb += table.index[0].eq(mantissa)
         # The registers next to the multiplier are those of a DSP block.
-        word, multiplier = Signal(bits, reset_less=True), Signal.like(self.multiplier,
+        word = Signal(bits, reset_less=True)
+        multiplier = Signal.like(self.multiplier,
                                                                       reset_less=True)
         product = Signal(bits + RowScale.MULTIPLIER_BITS, reset_less=True)
         rounded = Signal(bits, reset_less=True)
@@ -165,7 +166,8 @@ class ScalePipeline(wiring.Component):
         m.submodules.product = product = ChainedProduct(
             *self._ranges(numbers), addend=half(numbers.point), dropped=numbers.point)
         m.d.comb += [product.a.eq(self.i), product.b.eq(self.factor)]
-        value, result = product.o, Signal(signed(bits), reset_less=True)
+        value = product.o
+        result = Signal(signed(bits), reset_less=True)
         # LUTs compare five bits with the sign each.
         top, sign = value[bits - 1:-1], value[-1]
         over = (top ^ sign.replicate(len(top))).any()
