@@ -82,8 +82,7 @@ class RowFactor(wiring.Component):
         m.d.comb += table.index[0].eq(mantissa)
         # The registers next to the multiplier are those of a DSP block.
         word = Signal(bits, reset_less=True)
-        multiplier = Signal.like(self.multiplier,
-                                                                      reset_less=True)
+        multiplier = Signal.like(self.multiplier, reset_less=True)
         product = Signal(bits + RowScale.MULTIPLIER_BITS, reset_less=True)
         rounded = Signal(bits, reset_less=True)
         m.d.sync += [
