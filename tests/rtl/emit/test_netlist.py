@@ -126,7 +126,8 @@ def test_netlist_has_no_unknown_values(config, icarus, tmp_path):
     assert_equal_to_the_model(simulation.run(job_of(netlist, beats=50)))
 
 
-MUTANTS = 64
+# Of the first 64 of softmax-split one more than a sixteenth is not found, of 256 fewer.
+MUTANTS, MORE_MUTANTS = 64, 256
 
 
 @pytest.mark.parametrize("config", [
@@ -141,17 +142,15 @@ MUTANTS = 64
 def test_mutants_are_found(config, verilator):
     """Some do nothing: stuck at what no row changes, or a reset of what the first row sets.
 
-    Those of softmax-split that are not found, flags of rows that are looked at with a valid bit
-    only, are not found with six times the rows either.
-
     Attention has more of them, as its engine uses less than its softmax gives.
     """
     seed = 1
-    design, mutants = mutants_of(Design.of(config), MUTANTS, seed)
+    count = MORE_MUTANTS if config.UNIT == "softmax-split" else MUTANTS
+    design, mutants = mutants_of(Design.of(config), count, seed)
     random = np.random.default_rng(2)
     bulk, size = (set_job, 3000) if config.UNIT == "attention" else (row_job, 20_000)
     with CompiledSimulation(design) as simulation:
         tried = try_mutants(simulation, mutants, [job_of(design), bulk(design, random, size)])
     print(f"seed {seed} of mutants and 2 of inputs", *tried, sep="\n")
     missed = [str(mutant) for mutant in tried if not mutant.test]
-    assert len(missed) <= MUTANTS // (8 if config.UNIT == "attention" else 12), missed
+    assert len(missed) <= len(mutants) // (8 if config.UNIT == "attention" else 16), missed
